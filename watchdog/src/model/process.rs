@@ -1,0 +1,26 @@
+//! What a source knows of a process from the kernel itself, before anyone looked at /proc.
+
+use super::{BootNanos, Comm, Pid};
+
+/// A process as the probe saw it when it first touched a file that matters. Survives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// The process.
+    pub pid: Pid,
+    /// When it started, boot time: tells uses of the same pid apart.
+    pub started: BootNanos,
+    /// When the probe looked.
+    pub seen: BootNanos,
+    /// Its name.
+    pub comm: Comm,
+    /// Real user id, in the initial user namespace.
+    pub uid: u32,
+    /// cgroup v2 id (inode of the directory); 0 when unknown.
+    pub cgroup_id: u64,
+    /// The beginning of its command line as the kernel keeps it: arguments separated by NUL. Foreign bytes.
+    pub args: Vec<u8>,
+    /// True when `args` was cut.
+    pub args_cut: bool,
+    /// Parent first, then its parent, towards init; cut at a fixed depth.
+    pub ancestors: Vec<(Pid, Comm)>,
+}
