@@ -1,0 +1,105 @@
+//! Debian packages: installed where a compiler or a runtime needs them in place, unpacked where a file will do.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Cache;
+
+/// Installs those of `packages` that are missing.
+pub(super) fn installed(cache: &Cache, packages: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let remedy = format!("as root: apt-get install {}", missing.join(" "));
+    if !has_program("apt-get") {
+        bail!("missing: {}; there is no apt-get here, so please install them", missing.join(", "));
+    }
+    println!("  missing Debian packages: {}", missing.join(", "));
+    let apt = || elevated("apt-get").with_context(|| remedy.clone());
+    cache.run("refresh the package lists", apt()?.arg("update"))?;
+    cache
+        .run(
+            &format!("install {}", missing.join(" ")),
+            apt()?.args(["install", "--yes", "--no-install-recommends"]).args(&missing),
+        )
+        .with_context(|| remedy.clone())
+}
+
+/// The folder of a package's files, unpacked beside the system: no service starts, and no root is needed.
+pub(crate) fn unpacked(cache: &Cache, package: &str) -> Result<PathBuf> {
+    let folder = cache.folder().join("debian").join(package);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let download = cache.folder().join("debian").join(format!("{package}.part"));
+    let _ = fs::remove_dir_all(&download);
+    fs::create_dir_all(&download)?;
+    // An unprivileged apt user could not write here, and apt only warns; the file is checked all the same.
+    let fetch = |cache: &Cache| {
+        cache.run(
+            &format!("download {package}"),
+            Command::new("apt-get").args(["download", package]).current_dir(&download),
+        )
+    };
+    if fetch(cache).is_err() {
+        cache.run("refresh the package lists", elevated("apt-get")?.arg("update"))?;
+        fetch(cache)?;
+    }
+    let archive = fs::read_dir(&download)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .with_context(|| format!("apt-get download {package} left no package"))?;
+    let files = download.join("files");
+    cache.run(&format!("unpack {package}"), Command::new("dpkg").arg("-x").arg(&archive).arg(&files))?;
+    fs::rename(&files, &folder)?;
+    let _ = fs::remove_dir_all(&download);
+    Ok(folder)
+}
+
+/// A command run as root: directly, or through sudo.
+fn elevated(program: &str) -> Result<Command> {
+    let mut command = if crate::privilege::is_root() {
+        Command::new(program)
+    } else if has_program("sudo") {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["DEBIAN_FRONTEND=noninteractive", program]);
+        sudo
+    } else {
+        bail!("not root, and there is no sudo");
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    Ok(command)
+}
+
+fn is_installed(package: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.status.success() && output.stdout == b"installed")
+}
+
+/// True when `program` is on the path.
+pub(super) fn has_program(program: &str) -> bool {
+    find_program(program).is_some()
+}
+
+/// Where `program` is, on the path or where Debian keeps root's programs.
+pub(super) fn find_program(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

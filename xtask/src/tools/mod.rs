@@ -1,0 +1,11 @@
+//! Finds the tools that cargo does not bring, or installs them: once, saying what it does.
+
+mod bpf;
+mod cache;
+mod debian;
+mod runtimes;
+
+pub(crate) use bpf::{Origin, set_up_bpf};
+pub(crate) use cache::Cache;
+pub(crate) use debian::unpacked;
+pub(crate) use runtimes::{runc, youki};
