@@ -1,2 +1,19 @@
 //! What crosses the border between the probes and the agent: records, map values, settings. Nothing else.
+//!
+//! Every type is `repr(C)` without implicit padding; sizes are asserted here, once, for both sides.
 #![no_std]
+
+mod call;
+mod control;
+mod record;
+mod settings;
+mod table;
+
+pub use call::{CALL_TABLE_LEN, Call};
+pub use control::Command;
+pub use record::{
+    ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, ExitRecord, Header, IoKind, IoRecord, Kind, LONG_NAME,
+    OpenRecord, PATH_LEN, PathKind, PathRecord, ProcessRecord, SHORT_NAME, UNKNOWN,
+};
+pub use settings::{Offsets, RegisterOffsets, Settings};
+pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, RootKey, RootValue};

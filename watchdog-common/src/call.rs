@@ -1,0 +1,98 @@
+//! The system calls that the probes understand, by shape of their arguments.
+
+/// How many system-call numbers the table covers. Every architecture's numbers of interest lie below.
+pub const CALL_TABLE_LEN: usize = 512;
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
+        /// A system call's decoder. The numbers differ by architecture, so the agent fills a table from number to
+        /// decoder; 0 stands for calls that nobody looks at.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Call { $($(#[$doc])* $name = $value,)* }
+
+        impl Call {
+            /// The decoder with this number.
+            #[inline(always)]
+            #[must_use]
+            pub const fn from_u8(value: u8) -> Option<Self> {
+                match value { $($value => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+calls! {
+    /// `read(fd, buf, len)`
+    Read = 1,
+    /// `pread64(fd, buf, len, pos)`
+    Pread = 2,
+    /// `readv(fd, iov, n)`
+    Readv = 3,
+    /// `preadv(fd, iov, n, pos_low, pos_high)` and `preadv2`, for which -1 means the current position
+    Preadv = 4,
+    /// `write(fd, buf, len)`
+    Write = 5,
+    /// `pwrite64(fd, buf, len, pos)`
+    Pwrite = 6,
+    /// `writev(fd, iov, n)`
+    Writev = 7,
+    /// `pwritev(fd, iov, n, pos_low, pos_high)` and `pwritev2`
+    Pwritev = 8,
+    /// `sendfile(out, in, *pos, len)`
+    Sendfile = 9,
+    /// `splice(in, *pos_in, out, *pos_out, len, flags)`
+    Splice = 10,
+    /// `copy_file_range(in, *pos_in, out, *pos_out, len, flags)`
+    CopyFileRange = 11,
+    /// `ftruncate(fd, size)`
+    Ftruncate = 12,
+    /// `fallocate(fd, mode, offset, len)`
+    Fallocate = 13,
+    /// `mmap(addr, len, prot, flags, fd, offset)`
+    Mmap = 14,
+    /// `fdatasync(fd)`
+    Fdatasync = 15,
+    /// `close(fd)`
+    Close = 16,
+    /// `flock(fd, operation)`
+    Flock = 17,
+    /// `fcntl(fd, cmd, arg)`
+    Fcntl = 18,
+    /// `fsync(fd)`; also the agent's way to talk to the probes, see [`crate::Command`]. Calls up to this one
+    /// have no work while no description is tracked, but for the agent's own.
+    Fsync = 19,
+    /// `open(path, flags, mode)`
+    Open = 20,
+    /// `openat(dir, path, flags, mode)`, and `open_by_handle_at(mount, handle, flags)` whose flags stand at the same place
+    Openat = 21,
+    /// `openat2(dir, path, how, size)`
+    Openat2 = 22,
+    /// `creat(path, mode)`
+    Creat = 23,
+    /// `truncate(path, size)`
+    Truncate = 24,
+    /// `rename(old, new)`
+    Rename = 25,
+    /// `renameat(dir, old, dir, new)`
+    Renameat = 26,
+    /// `renameat2(dir, old, dir, new, flags)`
+    Renameat2 = 27,
+    /// `link(old, new)`
+    Link = 28,
+    /// `linkat(dir, old, dir, new, flags)`
+    Linkat = 29,
+    /// `unlink(path)`
+    Unlink = 30,
+    /// `unlinkat(dir, path, flags)`
+    Unlinkat = 31,
+}
+
+impl Call {
+    /// True for calls that concern descriptions only: while none is tracked, they have nothing to do.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_gated(value: u8) -> bool {
+        value <= Self::Fcntl as u8
+    }
+}

@@ -1,0 +1,35 @@
+//! How the agent talks to the probes: `fsync(fd, key, command, argument, argument)`.
+//!
+//! The kernel's fsync reads its first argument alone; the probe on it sees the rest. This makes the probes
+//! themselves measure a directory's identity or a description's life, with the ruler that they use for events, at
+//! a moment of the agent's choosing, without a program type that older kernels or lockdown lack.
+
+/// What the agent asks. The key is a random number made at load; calls with another one are ordinary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Command {
+    /// This process is the agent: its own accesses are not events.
+    Hello = 1,
+    /// Write the identity of `fd`'s file into the `IDENTITY` map.
+    Identify = 2,
+    /// Tell whether the description at address `argument`, opened at the second argument, is gone: a release
+    /// record comes when it is.
+    Poll = 3,
+    /// Emit a heartbeat record, which carries the loss total.
+    Beat = 4,
+}
+
+impl Command {
+    /// The command with this number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_u64(value: u64) -> Option<Self> {
+        match value {
+            1 => Some(Self::Hello),
+            2 => Some(Self::Identify),
+            3 => Some(Self::Poll),
+            4 => Some(Self::Beat),
+            _ => None,
+        }
+    }
+}

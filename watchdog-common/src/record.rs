@@ -1,0 +1,242 @@
+//! Records of the ring buffer. Each begins with a [`Header`]; its kind and size decide what follows.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Length of a thread's name.
+pub const COMM_LEN: usize = 16;
+/// Room for a directory's name in most records; container ids of 64 digits fit.
+pub const SHORT_NAME: usize = 72;
+/// Room for every name that a directory entry can have, and its NUL.
+pub const LONG_NAME: usize = 256;
+/// Room for a path; longer ones arrive cut, and say so.
+pub const PATH_LEN: usize = 512;
+/// How many ancestors a process record names.
+pub const ANCESTORS: usize = 8;
+/// How much of a command line a process record holds.
+pub const ARGS_LEN: usize = 256;
+/// Stands for an offset or size that could not be told.
+pub const UNKNOWN: u64 = u64::MAX;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Kind {
+    /// [`ProcessRecord`]
+    Process = 1,
+    /// [`OpenRecord`]
+    Open = 2,
+    /// [`IoRecord`]
+    Io = 3,
+    /// [`PathRecord`]
+    Path = 4,
+    /// [`ExitRecord`]
+    Exit = 5,
+    /// A [`Header`] alone: the answer to [`crate::Command::Beat`].
+    Heartbeat = 6,
+}
+
+/// The beginning of every record.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// A [`Kind`].
+    pub kind: u16,
+    /// Size of the whole record.
+    pub size: u16,
+    /// Sub-kind: [`IoKind`], [`PathKind`].
+    pub what: u16,
+    /// Keeps the times aligned.
+    pub reserved: u16,
+    /// Entry, `bpf_ktime_get_boot_ns`.
+    pub start: u64,
+    /// Return.
+    pub end: u64,
+    /// How many records were lost so far, read after this one had its place in the ring buffer.
+    pub lost: u64,
+    /// Process.
+    pub pid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// The thread's name.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// A process that touched a file that matters for the first time.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProcessRecord {
+    /// `start` and `end` are when the probe looked.
+    pub header: Header,
+    /// When the process started, boot time.
+    pub started: u64,
+    /// cgroup v2 id.
+    pub cgroup: u64,
+    /// Real user id.
+    pub uid: u32,
+    /// How many bytes of `args` count.
+    pub args_len: u32,
+    /// How long the command line is.
+    pub args_total: u64,
+    /// How many of `ancestors` count.
+    pub ancestor_count: u64,
+    /// Parent first.
+    pub ancestors: [Ancestor; ANCESTORS],
+    /// The command line's beginning.
+    pub args: [u8; ARGS_LEN],
+}
+
+/// One step towards init.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ancestor {
+    /// Its thread group.
+    pub pid: u32,
+    /// Its name.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// A description came into being on a file that matters.
+///
+/// Behind it follow the names of the directories, each ended by NUL: [`SHORT_NAME`] or [`LONG_NAME`] bytes for
+/// the file's directory and, at depth 2, [`LONG_NAME`] more for the directory above.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct OpenRecord {
+    /// The call.
+    pub header: Header,
+    /// Address of the `struct file`.
+    pub file: u64,
+    /// When the call returned: with `file`, the description's identity.
+    pub opened: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Device.
+    pub dev: u32,
+    /// Generation.
+    pub generation: u32,
+    /// Size at return.
+    pub size: u64,
+    /// `f_mode`.
+    pub mode: u32,
+    /// The flags that the caller gave.
+    pub flags: u32,
+    /// The root.
+    pub root: u16,
+    /// The root's depth.
+    pub depth: u8,
+    /// The matching name's role; 0 for a file that is only known to be open for writing beside state files.
+    pub role: u8,
+    /// Length of the file's name, which may be longer than the room for it.
+    pub name_len: u32,
+    /// The file's name.
+    pub name: [u8; SHORT_NAME],
+}
+
+/// What an [`IoRecord`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum IoKind {
+    /// `offset`, `requested`, `result` bytes read.
+    Read = 1,
+    /// `offset`, `requested`, `result` bytes written.
+    Write = 2,
+    /// `requested` is the new size.
+    Truncate = 3,
+    /// `offset`, `requested` is the length, `extra` the mode.
+    Allocate = 4,
+    /// `extra` is the protection.
+    Map = 5,
+    /// fsync, fdatasync.
+    Sync = 6,
+    /// `extra` is flock's operation.
+    Flock = 7,
+    /// `extra` is `l_type`, `requested` 1 for an open-file-description lock.
+    RecordLock = 8,
+    /// The last reference is gone.
+    Release = 9,
+}
+
+/// Something happened through a tracked description.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct IoRecord {
+    /// The call; `what` is an [`IoKind`].
+    pub header: Header,
+    /// Address of the `struct file`.
+    pub file: u64,
+    /// When it was opened.
+    pub opened: u64,
+    /// Where, or [`UNKNOWN`].
+    pub offset: u64,
+    /// How much was asked for, or [`UNKNOWN`].
+    pub requested: u64,
+    /// What the call returned.
+    pub result: u64,
+    /// Size at entry.
+    pub size_before: u64,
+    /// Size at return.
+    pub size: u64,
+    /// See [`IoKind`].
+    pub extra: u64,
+}
+
+/// What a [`PathRecord`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum PathKind {
+    /// `first` became `second`.
+    Rename = 1,
+    /// `first` got the further name `second`.
+    Link = 2,
+    /// `first` is gone.
+    Unlink = 3,
+    /// `first` has size `argument`.
+    Truncate = 4,
+}
+
+/// A call by path, the last component of which matters, succeeded.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PathRecord {
+    /// The call; `what` is a [`PathKind`].
+    pub header: Header,
+    /// rename's flags, truncate's size.
+    pub argument: u64,
+    /// Inode number of the caller's mount namespace.
+    pub mount_namespace: u32,
+    /// Directory descriptor of `first`; AT_FDCWD for the working directory.
+    pub first_dir: i32,
+    /// Directory descriptor of `second`.
+    pub second_dir: i32,
+    /// Length of `first` with its NUL, or negative when it could not be read.
+    pub first_len: i32,
+    /// Length of `second` with its NUL.
+    pub second_len: i32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+    /// The path.
+    pub first: [u8; PATH_LEN],
+    /// The other path.
+    pub second: [u8; PATH_LEN],
+}
+
+/// A process that had touched a file that matters ended.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ExitRecord {
+    /// When.
+    pub header: Header,
+    /// As wait(2) gives it: signal in the low 7 bits, code in the next byte.
+    pub status: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 56);
+    assert!(size_of::<ProcessRecord>() == 56 + 40 + ANCESTORS * 20 + ARGS_LEN);
+    assert!(size_of::<OpenRecord>() == 56 + 56 + SHORT_NAME);
+    assert!(size_of::<IoRecord>() == 56 + 64);
+    assert!(size_of::<PathRecord>() == 56 + 32 + 2 * PATH_LEN);
+    assert!(size_of::<ExitRecord>() == 64);
+};

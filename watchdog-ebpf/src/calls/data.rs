@@ -1,0 +1,269 @@
+//! Calls on descriptions: what goes through them, and their end.
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+use watchdog_common::{Call, IoKind, UNKNOWN};
+
+use crate::{
+    emit::{self, Io, Span},
+    files,
+    kernel::{self, File, Inode},
+    maps::{End, InFlight},
+    registers::Registers,
+};
+
+const MAP_TYPE: u64 = 0xf;
+const MAP_SHARED: u64 = 1;
+const MAP_SHARED_VALIDATE: u64 = 3;
+/// The largest error number: results above its negative are errors, for calls that return addresses too.
+const MAX_ERRNO: i64 = 4095;
+/// How many buffers of a vectored call are added up.
+const MAX_VECTORS: u64 = 16;
+
+/// The two ends of a call: what is read through the first, what is written through the second.
+#[inline(always)]
+fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
+    match call {
+        Call::Sendfile => (Some(registers.argument(1)), Some(registers.argument(0))),
+        Call::Splice | Call::CopyFileRange => (Some(registers.argument(0)), Some(registers.argument(2))),
+        Call::Mmap => (Some(registers.argument(4)), None),
+        _ => (Some(registers.argument(0)), None),
+    }
+}
+
+#[inline(always)]
+pub(super) fn enter(call: Call, registers: Registers) {
+    if matches!(call, Call::Mmap) && !is_shared(registers.argument(3)) {
+        return;
+    }
+    if matches!(call, Call::Fcntl) && lock_kind(registers.argument(1)).is_none() {
+        return;
+    }
+    let (first, second) = descriptors(call, registers);
+    let start = kernel::now();
+    let mut operation = InFlight { start, first: End::NONE, second: End::NONE };
+    if let Some(fd) = first {
+        operation.first = files::end_of(fd, start);
+    }
+    if let Some(fd) = second {
+        operation.second = files::end_of(fd, start);
+    }
+    if operation.first.file == 0 && operation.second.file == 0 {
+        return;
+    }
+    // A position in user memory moves with the call, so it is read before.
+    if operation.first.file != 0 && let Some(pointer) = first_position(call, registers) {
+        operation.first.position = user_u64(pointer);
+    }
+    if operation.second.file != 0 && let Some(pointer) = second_position(call, registers) {
+        operation.second.position = user_u64(pointer);
+    }
+    files::set_in_flight(kernel::thread(), &operation);
+}
+
+#[inline(always)]
+pub(super) fn exit(call: Call, registers: Registers, result: i64) {
+    let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
+    let span = Span { start: operation.start, end: kernel::now() };
+    let first = operation.first;
+    if matches!(call, Call::Close) {
+        // Linux gives the descriptor back whatever close returns.
+        files::release_if_dead(File(first.file), first.opened, span.start, span.end);
+        return;
+    }
+    if result < 0 && result >= -MAX_ERRNO {
+        return;
+    }
+    let mut io = Io {
+        file: first.file,
+        opened: first.opened,
+        offset: UNKNOWN,
+        requested: UNKNOWN,
+        result: result as u64,
+        size_before: first.size,
+        size: Inode(first.inode).size(),
+        extra: 0,
+    };
+    let kind = match call {
+        Call::Read | Call::Pread | Call::Readv | Call::Preadv => {
+            io.requested = requested(call, registers);
+            io.offset = offset_of_read(first, explicit(call, registers), result);
+            IoKind::Read
+        }
+        Call::Write | Call::Pwrite | Call::Writev | Call::Pwritev => {
+            io.requested = requested(call, registers);
+            io.offset = offset_of_write(first, explicit(call, registers), result, io.size);
+            IoKind::Write
+        }
+        Call::Sendfile | Call::Splice | Call::CopyFileRange => {
+            copy(call, registers, operation, result, span);
+            return;
+        }
+        Call::Ftruncate => {
+            io.requested = registers.argument(1);
+            IoKind::Truncate
+        }
+        Call::Fallocate => {
+            io.extra = registers.argument(1);
+            io.offset = registers.argument(2);
+            io.requested = registers.argument(3);
+            IoKind::Allocate
+        }
+        Call::Mmap => {
+            io.extra = registers.argument(2);
+            IoKind::Map
+        }
+        Call::Fsync | Call::Fdatasync => IoKind::Sync,
+        Call::Flock => {
+            io.extra = registers.argument(1);
+            IoKind::Flock
+        }
+        Call::Fcntl => {
+            let Some(of_description) = lock_kind(registers.argument(1)) else { return };
+            // `struct flock` begins with the 16-bit `l_type`.
+            // SAFETY: reading user memory that is not there yields an error, not a fault.
+            let kind = unsafe { bpf_probe_read_user(registers.argument(2) as *const u16) };
+            io.extra = u64::from(kind.unwrap_or(u16::MAX));
+            io.requested = of_description;
+            IoKind::RecordLock
+        }
+        _ => return,
+    };
+    emit::io(kind, span, io);
+}
+
+/// sendfile, splice, copy_file_range: a read at one end, a write at the other, either of which may be tracked.
+#[inline(always)]
+fn copy(call: Call, registers: Registers, operation: InFlight, result: i64, span: Span) {
+    let InFlight { first, second, .. } = operation;
+    let requested = match call {
+        Call::Sendfile => registers.argument(3),
+        _ => registers.argument(4),
+    };
+    if first.file != 0 {
+        let given = first_position(call, registers).map(|_| first.position);
+        let io = Io {
+            file: first.file,
+            opened: first.opened,
+            offset: offset_of_read(first, given, result),
+            requested,
+            result: result as u64,
+            size_before: first.size,
+            size: Inode(first.inode).size(),
+            extra: 0,
+        };
+        emit::io(IoKind::Read, span, io);
+    }
+    if second.file != 0 {
+        let given = second_position(call, registers).map(|_| second.position);
+        let size = Inode(second.inode).size();
+        let io = Io {
+            file: second.file,
+            opened: second.opened,
+            offset: offset_of_write(second, given, result, size),
+            requested,
+            result: result as u64,
+            size_before: second.size,
+            size,
+            extra: 0,
+        };
+        emit::io(IoKind::Write, span, io);
+    }
+}
+
+/// Where a read began. A description's own position is trusted when it moved by what the call returned: a dup in
+/// another thread may move it too.
+#[inline(always)]
+fn offset_of_read(end: End, given: Option<u64>, result: i64) -> u64 {
+    match given {
+        Some(position) => position,
+        None if File(end.file).position() == end.position + result as u64 => end.position,
+        None => UNKNOWN,
+    }
+}
+
+/// Where a write began. With O_APPEND, which `generic_write_checks` honours for pwrite too, that is the end.
+#[inline(always)]
+fn offset_of_write(end: End, given: Option<u64>, result: i64, size: u64) -> u64 {
+    let length = result as u64;
+    if File(end.file).appends() {
+        return if size == end.size + length { end.size } else { UNKNOWN };
+    }
+    match given {
+        Some(position) => position,
+        None if File(end.file).position() == end.position + length => end.position,
+        None => UNKNOWN,
+    }
+}
+
+/// The position that the caller gave by value.
+#[inline(always)]
+fn explicit(call: Call, registers: Registers) -> Option<u64> {
+    match call {
+        Call::Pread | Call::Pwrite => Some(registers.argument(3)),
+        // preadv2 and pwritev2 take -1 for the description's own position.
+        Call::Preadv | Call::Pwritev => Some(registers.argument(3)).filter(|&position| position != u64::MAX),
+        _ => None,
+    }
+}
+
+/// Address of the position that the caller gave for the reading end.
+#[inline(always)]
+fn first_position(call: Call, registers: Registers) -> Option<u64> {
+    let pointer = match call {
+        Call::Sendfile => registers.argument(2),
+        Call::Splice | Call::CopyFileRange => registers.argument(1),
+        _ => 0,
+    };
+    (pointer != 0).then_some(pointer)
+}
+
+/// The same for the writing end.
+#[inline(always)]
+fn second_position(call: Call, registers: Registers) -> Option<u64> {
+    let pointer = match call {
+        Call::Splice | Call::CopyFileRange => registers.argument(3),
+        _ => 0,
+    };
+    (pointer != 0).then_some(pointer)
+}
+
+/// How many bytes were asked for; [`UNKNOWN`] for more buffers than are added up.
+#[inline(always)]
+fn requested(call: Call, registers: Registers) -> u64 {
+    let count = registers.argument(2);
+    if matches!(call, Call::Read | Call::Pread | Call::Write | Call::Pwrite) {
+        return count;
+    }
+    if count > MAX_VECTORS {
+        return UNKNOWN;
+    }
+    let vectors = registers.argument(1);
+    let mut total = 0_u64;
+    for i in 0..MAX_VECTORS {
+        if i < count {
+            total = total.wrapping_add(user_u64(vectors + i * 16 + 8));
+        }
+    }
+    total
+}
+
+#[inline(always)]
+fn user_u64(address: u64) -> u64 {
+    // SAFETY: reading user memory that is not there yields an error, not a fault.
+    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(UNKNOWN)
+}
+
+#[inline(always)]
+fn is_shared(flags: u64) -> bool {
+    matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE)
+}
+
+/// 0 for a fcntl that takes a lock for the process, 1 for one that takes it for the description.
+#[inline(always)]
+fn lock_kind(command: u64) -> Option<u64> {
+    match command {
+        6 | 7 => Some(0),
+        37 | 38 => Some(1),
+        _ => None,
+    }
+}

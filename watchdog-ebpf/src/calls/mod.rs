@@ -1,0 +1,71 @@
+//! System calls: what to remember at their entry, what to tell at their return.
+
+mod data;
+mod open;
+mod path;
+
+use watchdog_common::Call;
+
+pub(crate) use open::exit_compat as exit_compat_open;
+
+use crate::{control, kernel, maps, registers::Registers};
+
+/// A call that matters was entered.
+#[inline(always)]
+pub(crate) fn enter(call: u8, registers: Registers) {
+    let Some(call) = Call::from_u8(call) else { return };
+    match call {
+        Call::Open | Call::Openat | Call::Openat2 | Call::Creat => open::enter(call, registers),
+        Call::Truncate
+        | Call::Rename
+        | Call::Renameat
+        | Call::Renameat2
+        | Call::Link
+        | Call::Linkat
+        | Call::Unlink
+        | Call::Unlinkat => remember_entry(),
+        Call::Fsync if control::run(registers) => {}
+        _ => data::enter(call, registers),
+    }
+}
+
+/// A call that matters returned.
+#[inline(always)]
+pub(crate) fn exit(call: u8, registers: Registers, result: i64) {
+    let Some(call) = Call::from_u8(call) else { return };
+    match call {
+        Call::Open | Call::Openat | Call::Openat2 | Call::Creat => open::exit(call, registers, result),
+        Call::Truncate
+        | Call::Rename
+        | Call::Renameat
+        | Call::Renameat2
+        | Call::Link
+        | Call::Linkat
+        | Call::Unlink
+        | Call::Unlinkat => path::exit(call, registers, result),
+        _ => data::exit(call, registers, result),
+    }
+}
+
+#[inline(always)]
+fn slot(thread: u64) -> u32 {
+    thread as u32 & (maps::ENTRY_SLOTS - 1)
+}
+
+/// Notes when the running thread entered its call.
+#[inline(always)]
+fn remember_entry() {
+    let thread = kernel::thread();
+    if let Some(entry) = maps::ENTRIES.get_ptr_mut(slot(thread)) {
+        // SAFETY: threads that share a slot may overwrite each other; `entered` tells.
+        unsafe { *entry = maps::Entry { thread, at: kernel::now() } };
+    }
+}
+
+/// When the running thread entered its call; `None` when another thread took its slot.
+#[inline(always)]
+fn entered() -> Option<u64> {
+    let thread = kernel::thread();
+    let entry = maps::ENTRIES.get(slot(thread))?;
+    (entry.thread == thread).then_some(entry.at)
+}

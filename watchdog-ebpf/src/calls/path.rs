@@ -1,0 +1,124 @@
+//! Calls by path: names come, go and change hands.
+//!
+//! System-call tracepoints show the path as text alone. A call matters when the last component does; the directory
+//! is for the agent to resolve.
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str};
+use watchdog_common::{Call, Kind, LossCounter, PathKind, PathRecord};
+
+use super::entered;
+use crate::{
+    emit::{self, Span},
+    kernel::{self, read},
+    maps::{PATHS, PathRoom},
+    names, process,
+    registers::Registers,
+    settings::setting,
+};
+
+const AT_FDCWD: i32 = -100;
+
+/// Where a call's arguments stand.
+struct Arguments {
+    kind: PathKind,
+    first: u64,
+    first_dir: i32,
+    second: u64,
+    second_dir: i32,
+    argument: u64,
+}
+
+#[inline(always)]
+pub(super) fn exit(call: Call, registers: Registers, result: i64) {
+    if result != 0 {
+        return;
+    }
+    let arguments = arguments(call, registers);
+    let Some(paths) = PATHS.get_ptr_mut(0) else { return };
+    // SAFETY: the element is this CPU's own, and system-call tracepoints do not nest.
+    let (first, second) = unsafe { (&mut (*paths).first, &mut (*paths).second) };
+    let first_len = copy_in(arguments.first, first);
+    let second_len = if arguments.second == 0 { 0 } else { copy_in(arguments.second, second) };
+    if !matters(first, first_len) && !matters(second, second_len) {
+        return;
+    }
+    let end = kernel::now();
+    let start = if let Some(start) = entered() {
+        start
+    } else {
+        emit::count(LossCounter::TableFull);
+        end
+    };
+    process::introduce(end);
+    let Some(mut entry) = emit::reserve::<PathRecord>() else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole record, and every field is written; the rooms are as long as the paths.
+    unsafe {
+        (*record).header =
+            emit::header::<PathRecord>(Kind::Path, arguments.kind as u16, Span { start, end });
+        (*record).argument = arguments.argument;
+        let namespaces: u64 = read(kernel::task(), setting!(offsets.task_nsproxy));
+        let mounts: u64 = read(namespaces, setting!(offsets.nsproxy_mnt));
+        (*record).mount_namespace = read(mounts, setting!(offsets.mnt_inum));
+        (*record).first_dir = arguments.first_dir;
+        (*record).second_dir = arguments.second_dir;
+        (*record).first_len = first_len;
+        (*record).second_len = second_len;
+        (*record).reserved = 0;
+        let _ = bpf_probe_read_kernel_buf(first.path.as_ptr(), &mut (*record).first);
+        let _ = bpf_probe_read_kernel_buf(second.path.as_ptr(), &mut (*record).second);
+    }
+    entry.submit(0);
+}
+
+#[inline(always)]
+fn arguments(call: Call, registers: Registers) -> Arguments {
+    let argument = |n| registers.argument(n);
+    let none = Arguments {
+        kind: PathKind::Unlink,
+        first: argument(0),
+        first_dir: AT_FDCWD,
+        second: 0,
+        second_dir: AT_FDCWD,
+        argument: 0,
+    };
+    match call {
+        Call::Rename => Arguments { kind: PathKind::Rename, second: argument(1), ..none },
+        Call::Link => Arguments { kind: PathKind::Link, second: argument(1), ..none },
+        Call::Renameat | Call::Renameat2 | Call::Linkat => Arguments {
+            kind: if matches!(call, Call::Linkat) { PathKind::Link } else { PathKind::Rename },
+            first: argument(1),
+            first_dir: argument(0) as i32,
+            second: argument(3),
+            second_dir: argument(2) as i32,
+            // renameat has no fifth argument: its register holds whatever the caller left there.
+            argument: if matches!(call, Call::Renameat) { 0 } else { argument(4) },
+        },
+        Call::Unlinkat => Arguments { first: argument(1), first_dir: argument(0) as i32, ..none },
+        Call::Truncate => Arguments { kind: PathKind::Truncate, argument: argument(1), ..none },
+        _ => none,
+    }
+}
+
+/// Copies a path; its length with the NUL, or a negative error.
+#[inline(always)]
+fn copy_in(address: u64, room: &mut PathRoom) -> i32 {
+    // SAFETY: reading user memory that is not there yields an error, not a fault.
+    match unsafe { bpf_probe_read_user_str(address as *const u8, &mut room.path) } {
+        Ok(len) => len as i32,
+        Err(error) => error,
+    }
+}
+
+#[inline(always)]
+fn matters(room: &PathRoom, len: i32) -> bool {
+    if len < 0 {
+        // The kernel could read it and we could not: the agent counts it as unresolved.
+        return true;
+    }
+    if len < 2 {
+        return false;
+    }
+    let len = len as u32 - 1;
+    names::of_path(room.path.as_ptr() as u64 + u64::from(len), len)
+}

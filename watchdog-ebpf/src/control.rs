@@ -1,0 +1,40 @@
+//! The agent's questions, which arrive as extra arguments of its fsync calls.
+
+use watchdog_common::{Command, Identity};
+
+use crate::{
+    emit, files,
+    kernel::{self, File},
+    maps::IDENTITY,
+    registers::Registers,
+    settings::{self, setting},
+};
+
+/// Carries out a command; false when the call is an ordinary fsync.
+#[inline(always)]
+pub(crate) fn run(registers: Registers) -> bool {
+    if registers.argument(1) != setting!(key) {
+        return false;
+    }
+    match Command::from_u64(registers.argument(2)) {
+        Some(Command::Hello) => settings::set_agent((kernel::thread() >> 32) as u32),
+        Some(Command::Identify) => identify(registers.argument(0)),
+        Some(Command::Poll) => {
+            files::release_if_dead(File(registers.argument(3)), registers.argument(4), 0, kernel::now());
+        }
+        Some(Command::Beat) => emit::heartbeat(),
+        None => {}
+    }
+    true
+}
+
+#[inline(always)]
+fn identify(fd: u64) {
+    let Some(answer) = IDENTITY.get_ptr_mut(0) else { return };
+    let Some(file) = File::of_descriptor(fd as i32) else { return };
+    // SAFETY: only the agent's one thread asks, and it waits for the answer.
+    unsafe {
+        let serial = (*answer).serial + 1;
+        *answer = Identity { key: file.inode().key(), serial };
+    }
+}

@@ -1,0 +1,100 @@
+//! The one way out: records into the ring buffer, and what could not be handed over into the counters.
+
+use aya_ebpf::maps::ring_buf::RingBufEntry;
+use watchdog_common::{Header, IoKind, IoRecord, Kind, LossCounter};
+
+use crate::{
+    atomic, kernel,
+    maps::{EVENTS, LOSSES},
+};
+
+/// When an operation entered and returned.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// Counts something that did not reach the agent.
+#[inline(always)]
+pub(crate) fn count(counter: LossCounter) {
+    if let Some(total) = LOSSES.get_ptr_mut(counter as u32) {
+        // SAFETY: an array element is aligned and lives as long as the map.
+        unsafe { atomic::add(total, 1) };
+    }
+}
+
+/// Room for a record, its loss counted when there is none.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
+    let entry = EVENTS.reserve::<T>(0);
+    if entry.is_none() {
+        count(LossCounter::RingFull);
+    }
+    entry
+}
+
+/// The header of a record of type `T` by the running thread. To be made after [`reserve`], so that it counts
+/// every loss before the record's place in the ring.
+#[inline(always)]
+pub(crate) fn header<T>(kind: Kind, what: u16, span: Span) -> Header {
+    let thread = kernel::thread();
+    Header {
+        kind: kind as u16,
+        size: size_of::<T>() as u16,
+        what,
+        reserved: 0,
+        start: span.start,
+        end: span.end,
+        lost: total(LossCounter::RingFull) + total(LossCounter::TableFull),
+        pid: (thread >> 32) as u32,
+        tid: thread as u32,
+        comm: kernel::comm(),
+    }
+}
+
+/// What an I/O record says beside its header and description.
+#[derive(Clone, Copy)]
+pub(crate) struct Io {
+    pub(crate) file: u64,
+    pub(crate) opened: u64,
+    pub(crate) offset: u64,
+    pub(crate) requested: u64,
+    pub(crate) result: u64,
+    pub(crate) size_before: u64,
+    pub(crate) size: u64,
+    pub(crate) extra: u64,
+}
+
+/// Emits an operation on a tracked description.
+#[inline(always)]
+pub(crate) fn io(kind: IoKind, span: Span, io: Io) {
+    let Some(mut entry) = reserve::<IoRecord>() else { return };
+    let Io { file, opened, offset, requested, result, size_before, size, extra } = io;
+    entry.write(IoRecord {
+        header: header::<IoRecord>(Kind::Io, kind as u16, span),
+        file,
+        opened,
+        offset,
+        requested,
+        result,
+        size_before,
+        size,
+        extra,
+    });
+    entry.submit(0);
+}
+
+/// Emits a heartbeat.
+#[inline(always)]
+pub(crate) fn heartbeat() {
+    let Some(mut entry) = reserve::<Header>() else { return };
+    let now = kernel::now();
+    entry.write(header::<Header>(Kind::Heartbeat, 0, Span { start: now, end: now }));
+    entry.submit(0);
+}
+
+#[inline(always)]
+fn total(counter: LossCounter) -> u64 {
+    LOSSES.get(counter as u32).copied().unwrap_or(0)
+}

@@ -1,0 +1,166 @@
+//! Kernel objects by address, their members at the offsets that BTF told.
+//!
+//! Every read is one that survives a bad address and then yields 0: an object may have gone while we look.
+
+use core::mem;
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated},
+};
+
+use crate::settings::setting;
+
+/// The member at `address + offset`, or zeros.
+#[inline(always)]
+pub(crate) fn read<T>(address: u64, offset: u32) -> T {
+    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; T is plain data.
+    unsafe {
+        bpf_probe_read_kernel((address + u64::from(offset)) as *const T).unwrap_or_else(|_| mem::zeroed())
+    }
+}
+
+/// Nanoseconds since boot.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { generated::bpf_ktime_get_boot_ns() }
+}
+
+/// Thread group in the high half, thread in the low one.
+#[inline(always)]
+pub(crate) fn thread() -> u64 {
+    bpf_get_current_pid_tgid()
+}
+
+/// The running thread's `struct task_struct`.
+#[inline(always)]
+pub(crate) fn task() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { generated::bpf_get_current_task() }
+}
+
+/// The running thread's name.
+#[inline(always)]
+pub(crate) fn comm() -> [u8; 16] {
+    aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; 16])
+}
+
+/// `struct file`.
+#[derive(Clone, Copy)]
+pub(crate) struct File(pub(crate) u64);
+
+/// Bits of `f_mode` (include/linux/fs.h, the same from 5.10 to 7.2).
+pub(crate) const FMODE_WRITE: u32 = 0x2;
+pub(crate) const FMODE_PATH: u32 = 0x4000;
+
+impl File {
+    /// What stands behind a descriptor of the running process; `None` when nothing does.
+    ///
+    /// `files_struct` and `fdtable` are read without their lock: a table that is being grown shows the old or the
+    /// new array, and both hold the pointer.
+    #[inline(always)]
+    pub(crate) fn of_descriptor(fd: i32) -> Option<Self> {
+        if fd < 0 {
+            return None;
+        }
+        let files: u64 = read(task(), setting!(offsets.task_files));
+        let fdt: u64 = read(files, setting!(offsets.files_fdt));
+        let max: u32 = read(fdt, setting!(offsets.fdt_max_fds));
+        if fd as u32 >= max {
+            return None;
+        }
+        let array: u64 = read(fdt, setting!(offsets.fdt_fd));
+        let file: u64 = read(array + fd as u64 * 8, 0);
+        (file != 0).then_some(Self(file))
+    }
+
+    #[inline(always)]
+    pub(crate) fn mode(self) -> u32 {
+        read(self.0, setting!(offsets.file_mode))
+    }
+
+    /// Opened with O_APPEND.
+    #[inline(always)]
+    pub(crate) fn appends(self) -> bool {
+        let flags: u32 = read(self.0, setting!(offsets.file_flags));
+        flags & 0o2000 != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn inode(self) -> Inode {
+        Inode(read(self.0, setting!(offsets.file_inode)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn dentry(self) -> Dentry {
+        Dentry(read(self.0, setting!(offsets.file_dentry)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn position(self) -> u64 {
+        read(self.0, setting!(offsets.file_pos))
+    }
+
+    /// True when the last reference is gone: `fput` of 5.10 to 6.12 counts `f_count` down to 0, `file_ref_put` of
+    /// 6.13 on takes a `file_ref_t` below 0.
+    #[inline(always)]
+    pub(crate) fn is_dead(self) -> bool {
+        let references: i64 = read(self.0, setting!(offsets.file_refs));
+        if setting!(file_ref_t) == 1 { references < 0 } else { references <= 0 }
+    }
+}
+
+/// `struct inode`.
+#[derive(Clone, Copy)]
+pub(crate) struct Inode(pub(crate) u64);
+
+impl Inode {
+    #[inline(always)]
+    pub(crate) fn key(self) -> watchdog_common::RootKey {
+        let sb: u64 = read(self.0, setting!(offsets.inode_sb));
+        watchdog_common::RootKey {
+            ino: read(self.0, setting!(offsets.inode_ino)),
+            dev: read(sb, setting!(offsets.sb_dev)),
+            generation: read(self.0, setting!(offsets.inode_generation)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn size(self) -> u64 {
+        read(self.0, setting!(offsets.inode_size))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_regular(self) -> bool {
+        let mode: u16 = read(self.0, setting!(offsets.inode_mode));
+        mode & 0o170_000 == 0o100_000
+    }
+}
+
+/// `struct dentry`.
+#[derive(Clone, Copy)]
+pub(crate) struct Dentry(pub(crate) u64);
+
+impl Dentry {
+    #[inline(always)]
+    pub(crate) fn parent(self) -> Self {
+        Self(read(self.0, setting!(offsets.dentry_parent)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn inode(self) -> Inode {
+        Inode(read(self.0, setting!(offsets.dentry_inode)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn name_len(self) -> u32 {
+        read(self.0, setting!(offsets.dentry_name_len))
+    }
+
+    /// Address of the name's bytes.
+    #[inline(always)]
+    pub(crate) fn name(self) -> u64 {
+        read(self.0, setting!(offsets.dentry_name))
+    }
+}
+

@@ -1,0 +1,120 @@
+//! The maps.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use watchdog_common::{Identity, LossCounter, NAME_WINDOW, Name, PATH_LEN, RootKey, RootValue};
+
+/// Where records leave. The agent sets the size at load.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Names that matter; the first with length 0 ends the list.
+#[map]
+pub(crate) static NAMES: Array<Name> = Array::with_max_entries(Name::MAX, 0);
+
+/// Registered roots.
+#[map]
+pub(crate) static ROOTS: HashMap<RootKey, RootValue> = HashMap::with_max_entries(1024, 0);
+
+/// Tracked descriptions by the address of their `struct file`.
+#[map]
+pub(crate) static FILES: HashMap<u64, Tracked> = HashMap::with_max_entries(16384, 0);
+
+/// Operations on tracked descriptions in flight, by thread.
+#[map]
+pub(crate) static IN_FLIGHT: HashMap<u64, InFlight> = HashMap::with_max_entries(16384, 0);
+
+/// When a thread entered a call that may turn out to matter. Indexed by thread id: an array lookup costs a few
+/// instructions where a hash costs a hundred, and every open pays it. Threads that share a slot are told apart.
+#[map]
+pub(crate) static ENTRIES: Array<Entry> = Array::with_max_entries(ENTRY_SLOTS, 0);
+
+/// Processes that touched a file that matters: whose end is news, and who need no further introduction.
+#[map]
+pub(crate) static PROCESSES: LruHashMap<u32, Known> = LruHashMap::with_max_entries(16384, 0);
+
+/// Counters by [`LossCounter`].
+#[map]
+pub(crate) static LOSSES: Array<u64> = Array::with_max_entries(LossCounter::COUNT, 0);
+
+/// The answer to the agent's last question.
+#[map]
+pub(crate) static IDENTITY: Array<Identity> = Array::with_max_entries(1, 0);
+
+/// Room for paths, which the stack has not.
+#[map]
+pub(crate) static PATHS: PerCpuArray<Paths> = PerCpuArray::with_max_entries(1, 0);
+
+pub(crate) const ENTRY_SLOTS: u32 = 1 << 14;
+
+/// A tracked description.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Tracked {
+    /// When it was opened; with the address, its identity.
+    pub(crate) opened: u64,
+    /// When it was last seen alive.
+    pub(crate) last: u64,
+    /// Address of its inode: a reused `struct file` shows another one.
+    pub(crate) inode: u64,
+    /// Address of its dentry, for the same reason.
+    pub(crate) dentry: u64,
+}
+
+/// An operation between entry and return. `second` is 0 but for copies between two tracked descriptions.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct InFlight {
+    pub(crate) start: u64,
+    pub(crate) first: End,
+    pub(crate) second: End,
+}
+
+/// One description's part in an operation in flight.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct End {
+    /// Address of the `struct file`; 0 when this end is not tracked.
+    pub(crate) file: u64,
+    pub(crate) opened: u64,
+    /// Address of its inode.
+    pub(crate) inode: u64,
+    /// The description's position at entry.
+    pub(crate) position: u64,
+    pub(crate) size: u64,
+}
+
+impl End {
+    pub(crate) const NONE: Self = Self { file: 0, opened: 0, inode: 0, position: 0, size: 0 };
+}
+
+/// A slot of [`ENTRIES`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) thread: u64,
+    pub(crate) at: u64,
+}
+
+/// A process as we saw it: another start or another program under the same pid is another process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Known {
+    pub(crate) started: u64,
+    pub(crate) program: u64,
+}
+
+/// Two paths; zeros stand before each so that a window that ends with the path can be read whatever its length.
+#[repr(C)]
+pub(crate) struct Paths {
+    pub(crate) first: PathRoom,
+    pub(crate) second: PathRoom,
+}
+
+#[repr(C)]
+pub(crate) struct PathRoom {
+    pub(crate) before: [u8; NAME_WINDOW],
+    pub(crate) path: [u8; PATH_LEN],
+}

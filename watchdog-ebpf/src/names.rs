@@ -1,0 +1,144 @@
+//! Which names matter, and whether a file lies at its depth below a root.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use watchdog_common::{NAME_WINDOW, Name, NameShape, RootValue};
+
+use crate::{
+    kernel::Dentry,
+    maps::{NAMES, ROOTS},
+    settings::setting,
+};
+
+type Window = [u64; NAME_WINDOW / 8];
+
+/// What a name matched.
+#[derive(Clone, Copy)]
+pub(crate) struct Match {
+    /// Bit i for name i.
+    pub(crate) bit: u8,
+    pub(crate) role: u8,
+}
+
+/// A state-file root found above a file.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) root: RootValue,
+    /// The file's directory.
+    pub(crate) directory: Dentry,
+}
+
+/// The first name that the dentry's own name matches.
+#[inline(always)]
+pub(crate) fn of_dentry(dentry: Dentry) -> Option<Match> {
+    let len = dentry.name_len();
+    if !could_match(len) {
+        return None;
+    }
+    let text = dentry.name();
+    // The window ends with the name; what stands in memory before a short name is left out by the mask.
+    let tail: Window = window(text + u64::from(len) - NAME_WINDOW as u64)?;
+    let mut head: Option<Window> = None;
+    for i in 0..Name::MAX {
+        let name = NAMES.get(i)?;
+        if name.len == 0 {
+            return None;
+        }
+        if name.len > len || (name.shape == NameShape::Exact as u8 && name.len != len) {
+            continue;
+        }
+        let matches = if name.shape == NameShape::Prefix as u8 {
+            if head.is_none() {
+                head = window(text);
+            }
+            head.is_some_and(|head| equal(&head, name))
+        } else {
+            equal(&tail, name)
+        };
+        if matches {
+            return Some(Match { bit: 1 << i, role: name.role });
+        }
+    }
+    None
+}
+
+/// The first name that a path's last component matches. `end` is the address behind the path's last byte, `len` its
+/// length; at least [`NAME_WINDOW`] readable bytes stand before `end`, zeros before the path.
+#[inline(always)]
+pub(crate) fn of_path(end: u64, len: u32) -> bool {
+    let Some(tail) = window(end - NAME_WINDOW as u64) else { return false };
+    for i in 0..Name::MAX {
+        let Some(name) = NAMES.get(i) else { return false };
+        if name.len == 0 {
+            return false;
+        }
+        // Where a beginning is enough, the last component would have to be found first: the agent does that.
+        if name.shape == NameShape::Prefix as u8 {
+            return true;
+        }
+        if name.len > len || !equal(&tail, name) {
+            continue;
+        }
+        if name.shape == NameShape::Suffix as u8 || name.len == len || byte_before(&tail, name.len) == b'/' {
+            return true;
+        }
+    }
+    false
+}
+
+/// The root at its depth above the dentry, if `names` has a bit of the root's.
+#[inline(always)]
+pub(crate) fn root_of(dentry: Dentry, names: u8) -> Option<Found> {
+    let depths = setting!(depths);
+    let directory = dentry.parent();
+    let mut ancestor = directory;
+    for depth in 0..=2_u8 {
+        if depths >> depth == 0 {
+            return None;
+        }
+        if depths & (1 << depth) != 0 {
+            let key = ancestor.inode().key();
+            // SAFETY: roots are written by the agent and never shrink while the programs run; a torn read of the
+            // value costs one event at most.
+            if let Some(root) = unsafe { ROOTS.get(&key) }
+                && root.depth == depth
+                && root.names & names != 0
+            {
+                return Some(Found { root: *root, directory });
+            }
+        }
+        ancestor = ancestor.parent();
+    }
+    None
+}
+
+/// A cheap first look: exact names of other lengths cannot match.
+#[inline(always)]
+fn could_match(len: u32) -> bool {
+    len < 64 && setting!(name_lengths) & (1 << len) != 0 || len >= 64 && setting!(name_lengths) >> 63 != 0
+}
+
+#[inline(always)]
+fn window(address: u64) -> Option<Window> {
+    // SAFETY: reading kernel memory that may not be there yields an error, not a fault.
+    unsafe { bpf_probe_read_kernel(address as *const Window) }.ok()
+}
+
+#[inline(always)]
+fn equal(window: &Window, name: &Name) -> bool {
+    let mut difference = 0;
+    for i in 0..window.len() {
+        difference |= (window[i] & name.mask[i]) ^ name.words[i];
+    }
+    difference == 0
+}
+
+/// The byte before the last `len` bytes of the window.
+#[inline(always)]
+fn byte_before(window: &Window, len: u32) -> u8 {
+    let index = (NAME_WINDOW as u32).wrapping_sub(1 + len) as usize;
+    if index >= NAME_WINDOW {
+        return 0;
+    }
+    // SAFETY: the index was checked, and a window is 40 plain bytes.
+    unsafe { window.as_ptr().cast::<u8>().add(index).read() }
+}

@@ -1,0 +1,128 @@
+//! Who it was: introduced once by the probe that saw a process first, while it certainly lives.
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{bpf_probe_read_user_buf, generated},
+};
+use watchdog_common::{ANCESTORS, ARGS_LEN, Ancestor, ExitRecord, Kind, ProcessRecord};
+
+use crate::{
+    emit::{self, Span},
+    kernel::{self, read},
+    maps::{Known, PROCESSES},
+    settings::setting,
+};
+
+/// Emits the running process's record unless that was done before.
+#[inline(always)]
+pub(crate) fn introduce(now: u64) {
+    let task = kernel::task();
+    let leader: u64 = read(task, setting!(offsets.task_group_leader));
+    let tgid = (kernel::thread() >> 32) as u32;
+    let started: u64 = read(leader, setting!(offsets.task_start));
+    let exec_id: u32 = read(task, setting!(offsets.task_exec_id));
+    let known = Known { started, program: u64::from(exec_id) };
+    // SAFETY: the value is compared at once; a stale one costs a repeated record.
+    if unsafe { PROCESSES.get(&tgid) }.is_some_and(|old| *old == known) {
+        return;
+    }
+    if PROCESSES.insert(&tgid, &known, u64::from(BPF_ANY)).is_err() {
+        return;
+    }
+    let Some(mut entry) = emit::reserve::<ProcessRecord>() else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole record; every field that the agent reads is written before submission,
+    // `args` and `ancestors` up to the counts beside them.
+    unsafe {
+        (*record).header = emit::header::<ProcessRecord>(Kind::Process, 0, Span { start: now, end: now });
+        (*record).started = started;
+        (*record).cgroup = generated::bpf_get_current_cgroup_id();
+        let cred: u64 = read(task, setting!(offsets.task_cred));
+        (*record).uid = read(cred, setting!(offsets.cred_uid));
+        read_arguments(task, record);
+        read_ancestors(leader, record);
+    }
+    entry.submit(0);
+}
+
+/// The beginning of the command line. It is the process's own memory, so it says what the process wants it to.
+#[inline(always)]
+unsafe fn read_arguments(task: u64, record: *mut ProcessRecord) {
+    let mm: u64 = read(task, setting!(offsets.task_mm));
+    let start: u64 = read(mm, setting!(offsets.mm_arg_start));
+    let end: u64 = read(mm, setting!(offsets.mm_arg_end));
+    let total = end.saturating_sub(start);
+    let mut length = if total > ARGS_LEN as u64 { ARGS_LEN as u64 } else { total };
+    // SAFETY: a full-size read that crosses the end of the stack's mapping fails; then the exact length is tried.
+    unsafe {
+        let args = &mut (*record).args;
+        if bpf_probe_read_user_buf(start as *const u8, args).is_err() {
+            length = read_exactly(start, length, args);
+        }
+        (*record).args_len = length as u32;
+        (*record).args_total = total;
+    }
+}
+
+/// Reads in falling steps of 16 bytes what a full read could not: a command line near the end of the stack.
+#[inline(always)]
+unsafe fn read_exactly(start: u64, length: u64, args: &mut [u8; ARGS_LEN]) -> u64 {
+    let size = (length as usize) & (ARGS_LEN - 1);
+    // SAFETY: the slice is no longer than the array, which the mask shows to the verifier.
+    let result = unsafe { bpf_probe_read_user_buf(start as *const u8, args.get_unchecked_mut(..size)) };
+    if result.is_ok() { size as u64 } else { 0 }
+}
+
+#[inline(always)]
+unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
+    let mut task = leader;
+    let mut count = 0;
+    for i in 0..ANCESTORS {
+        let parent: u64 = read(task, setting!(offsets.task_real_parent));
+        let parent: u64 = read(parent, setting!(offsets.task_group_leader));
+        if parent == 0 || parent == task {
+            break;
+        }
+        let ancestor = Ancestor {
+            pid: read(parent, setting!(offsets.task_tgid)),
+            comm: read(parent, setting!(offsets.task_comm)),
+        };
+        if ancestor.pid == 0 {
+            break;
+        }
+        // SAFETY: `i` is below the array's length.
+        unsafe { (*record).ancestors[i] = ancestor };
+        count = i as u64 + 1;
+        task = parent;
+    }
+    // SAFETY: see the caller.
+    unsafe { (*record).ancestor_count = count };
+}
+
+/// A thread ended. News when it was the last of a process that we introduced.
+///
+/// `do_exit` counts `signal->live` down before it fires the tracepoint (5.10 to 7.2), so the last thread sees 0. The
+/// status is the group leader's: its own `exit_code`, which a group exit has set for every thread.
+#[inline(always)]
+pub(crate) fn exit(task: u64) {
+    let tgid = (kernel::thread() >> 32) as u32;
+    // SAFETY: only presence matters.
+    if unsafe { PROCESSES.get(&tgid) }.is_none() {
+        return;
+    }
+    let signal: u64 = read(task, setting!(offsets.task_signal));
+    let live: i32 = read(signal, setting!(offsets.signal_live));
+    if live > 0 {
+        return;
+    }
+    let _ = PROCESSES.remove(&tgid);
+    let leader: u64 = read(task, setting!(offsets.task_group_leader));
+    let Some(mut entry) = emit::reserve::<ExitRecord>() else { return };
+    let now = kernel::now();
+    entry.write(ExitRecord {
+        header: emit::header::<ExitRecord>(Kind::Exit, 0, Span { start: now, end: now }),
+        status: read(leader, setting!(offsets.task_exit_code)),
+        reserved: 0,
+    });
+    entry.submit(0);
+}

@@ -1,0 +1,125 @@
+//! Globals: what the agent fixed at load, and the gate.
+
+use core::{cell::UnsafeCell, ptr};
+
+use watchdog_common::{CALL_TABLE_LEN, Call, Settings};
+
+use crate::atomic;
+
+/// A word that programs on all CPUs share.
+#[repr(transparent)]
+struct Word(UnsafeCell<u64>);
+
+// SAFETY: it is only read as a whole, stored as a whole and added to atomically.
+unsafe impl Sync for Word {}
+
+impl Word {
+    const ZERO: Self = Self(UnsafeCell::new(0));
+
+    #[inline(always)]
+    fn get(&self) -> u64 {
+        // SAFETY: an aligned word that is always initialised.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn add(&self, value: u64) {
+        // SAFETY: an aligned word that is always initialised.
+        unsafe { atomic::add(self.0.get(), value) };
+    }
+}
+
+/// Set by the agent at load; lies in `.rodata`, which is frozen, so that the verifier knows each value.
+#[unsafe(no_mangle)]
+// SAFETY: plain integers, for which zeros are values.
+static SETTINGS: Settings = unsafe { core::mem::zeroed() };
+
+/// From system-call number to [`Call`], for the running architecture.
+#[unsafe(no_mangle)]
+static CALLS: [u8; CALL_TABLE_LEN] = [0; CALL_TABLE_LEN];
+
+/// Numbers of a 32-bit program's calls that open files.
+#[unsafe(no_mangle)]
+static COMPAT_OPENS: [u8; CALL_TABLE_LEN] = [0; CALL_TABLE_LEN];
+
+/// The agent's process, whose own accesses are not events.
+#[unsafe(no_mangle)]
+static AGENT: Word = Word::ZERO;
+
+/// How many descriptions are tracked and how many of their operations are in flight. While it is 0, every call
+/// on a description returns after one load.
+#[unsafe(no_mangle)]
+static GATE: Word = Word::ZERO;
+
+/// One setting.
+macro_rules! setting {
+    ($($field:tt)+) => { $crate::settings::load(&$crate::settings::settings().$($field)+) };
+}
+pub(crate) use setting;
+
+/// The static, whose zeros the agent replaces at load: to be read through [`load`] alone.
+#[inline(always)]
+pub(crate) fn settings() -> &'static Settings {
+    &SETTINGS
+}
+
+/// Reads what the compiler would otherwise take for the zeros that it sees.
+#[inline(always)]
+pub(crate) fn load<T: Copy>(value: &'static T) -> T {
+    // SAFETY: a reference is valid for reads.
+    unsafe { ptr::read_volatile(value) }
+}
+
+/// The decoder for a system-call number; 0 when nobody looks at it.
+#[inline(always)]
+pub(crate) fn call(number: u64) -> u8 {
+    if number >= CALL_TABLE_LEN as u64 {
+        return 0;
+    }
+    // SAFETY: the index was checked; volatile because the agent replaces the table at load.
+    unsafe { ptr::read_volatile((&raw const CALLS).cast::<u8>().add(number as usize)) }
+}
+
+/// True for a 32-bit program's call that opens a file.
+#[inline(always)]
+pub(crate) fn is_compat_open(number: u64) -> bool {
+    // SAFETY: as in `call`.
+    number < CALL_TABLE_LEN as u64
+        && unsafe { ptr::read_volatile((&raw const COMPAT_OPENS).cast::<u8>().add(number as usize)) } != 0
+}
+
+/// True for the agent's own calls.
+#[inline(always)]
+pub(crate) fn is_agent(pid: u32) -> bool {
+    AGENT.get() == u64::from(pid)
+}
+
+/// Makes this process the agent.
+#[inline(always)]
+pub(crate) fn set_agent(pid: u32) {
+    // SAFETY: an aligned word; a reader on another CPU sees the old or the new value.
+    unsafe { AGENT.0.get().write_volatile(u64::from(pid)) };
+}
+
+/// True when the call concerns descriptions only and none is tracked.
+#[inline(always)]
+pub(crate) fn is_idle(call: u8) -> bool {
+    Call::is_gated(call) && gate() == 0
+}
+
+#[inline(always)]
+fn gate() -> u64 {
+    GATE.get()
+}
+
+/// Opens the gate by one.
+#[inline(always)]
+pub(crate) fn gate_up() {
+    GATE.add(1);
+}
+
+/// Closes the gate by one.
+#[inline(always)]
+pub(crate) fn gate_down() {
+    GATE.add(u64::MAX);
+}
