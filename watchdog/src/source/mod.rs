@@ -1,5 +1,8 @@
 //! Where events come from.
 
+#[cfg(feature = "ebpf")]
+pub mod ebpf;
+
 use std::fmt;
 
 use crate::model::{FileEvent, ProcessFacts, RootId};

@@ -1,0 +1,3 @@
+//! Sources that run eBPF programs; the one door to aya.
+
+pub mod btf;
