@@ -15,8 +15,6 @@ pub enum Command {
     /// Tell whether the description at address `argument`, opened at the second argument, is gone: a release
     /// record comes when it is.
     Poll = 3,
-    /// Emit a heartbeat record, which carries the loss total.
-    Beat = 4,
 }
 
 impl Command {
@@ -28,7 +26,6 @@ impl Command {
             1 => Some(Self::Hello),
             2 => Some(Self::Identify),
             3 => Some(Self::Poll),
-            4 => Some(Self::Beat),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ pub use call::{CALL_TABLE_LEN, Call};
 pub use control::Command;
 pub use record::{
     ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, ExitRecord, Header, IoKind, IoRecord, Kind, LONG_NAME,
-    OpenRecord, PATH_LEN, PathKind, PathRecord, ProcessRecord, SHORT_NAME, UNKNOWN,
+    OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, ProcessRecord, SHORT_NAME, UNKNOWN,
 };
 pub use settings::{Offsets, RegisterOffsets, Settings};
 pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, RootKey, RootValue};

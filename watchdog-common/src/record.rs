@@ -31,8 +31,6 @@ pub enum Kind {
     Path = 4,
     /// [`ExitRecord`]
     Exit = 5,
-    /// A [`Header`] alone: the answer to [`crate::Command::Beat`].
-    Heartbeat = 6,
 }
 
 /// The beginning of every record.
@@ -97,8 +95,8 @@ pub struct Ancestor {
 
 /// A description came into being on a file that matters.
 ///
-/// Behind it follow the names of the directories, each ended by NUL: [`SHORT_NAME`] or [`LONG_NAME`] bytes for
-/// the file's directory and, at depth 2, [`LONG_NAME`] more for the directory above.
+/// Behind it follow the names of the file, of its directory and, at depth 2, of the directory above, each in a room of
+/// its own and ended by NUL: two rooms of [`SHORT_NAME`], or two or three of [`LONG_NAME`] bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct OpenRecord {
@@ -126,10 +124,8 @@ pub struct OpenRecord {
     pub depth: u8,
     /// The matching name's role; 0 for a file that is only known to be open for writing beside state files.
     pub role: u8,
-    /// Length of the file's name, which may be longer than the room for it.
-    pub name_len: u32,
-    /// The file's name.
-    pub name: [u8; SHORT_NAME],
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// What an [`IoRecord`] tells.
@@ -194,6 +190,28 @@ pub enum PathKind {
     Truncate = 4,
 }
 
+/// The directory at which a relative path begins, as it was when the call returned.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PathBase {
+    /// Inode number.
+    pub ino: u64,
+    /// Device.
+    pub dev: u32,
+    /// Generation.
+    pub generation: u32,
+    /// The root below which files in this directory are state files.
+    pub root: u16,
+    /// The root's depth.
+    pub depth: u8,
+    /// 1 when there is such a root.
+    pub is_below_root: u8,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+    /// The directory's own name.
+    pub name: [u8; LONG_NAME],
+}
+
 /// A call by path, the last component of which matters, succeeded.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -214,6 +232,10 @@ pub struct PathRecord {
     pub second_len: i32,
     /// Keeps the size a multiple of 8.
     pub reserved: u32,
+    /// Where `first` begins when it is relative.
+    pub first_base: PathBase,
+    /// Where `second` begins when it is relative.
+    pub second_base: PathBase,
     /// The path.
     pub first: [u8; PATH_LEN],
     /// The other path.
@@ -235,8 +257,8 @@ pub struct ExitRecord {
 const _: () = {
     assert!(size_of::<Header>() == 56);
     assert!(size_of::<ProcessRecord>() == 56 + 40 + ANCESTORS * 20 + ARGS_LEN);
-    assert!(size_of::<OpenRecord>() == 56 + 56 + SHORT_NAME);
+    assert!(size_of::<OpenRecord>() == 56 + 56);
     assert!(size_of::<IoRecord>() == 56 + 64);
-    assert!(size_of::<PathRecord>() == 56 + 32 + 2 * PATH_LEN);
+    assert!(size_of::<PathRecord>() == 56 + 32 + 2 * (24 + LONG_NAME) + 2 * PATH_LEN);
     assert!(size_of::<ExitRecord>() == 64);
 };

@@ -3,7 +3,7 @@
 use watchdog_common::{Command, Identity};
 
 use crate::{
-    emit, files,
+    files,
     kernel::{self, File},
     maps::IDENTITY,
     registers::Registers,
@@ -22,7 +22,6 @@ pub(crate) fn run(registers: Registers) -> bool {
         Some(Command::Poll) => {
             files::release_if_dead(File(registers.argument(3)), registers.argument(4), 0, kernel::now());
         }
-        Some(Command::Beat) => emit::heartbeat(),
         None => {}
     }
     true

@@ -85,15 +85,6 @@ pub(crate) fn io(kind: IoKind, span: Span, io: Io) {
     entry.submit(0);
 }
 
-/// Emits a heartbeat.
-#[inline(always)]
-pub(crate) fn heartbeat() {
-    let Some(mut entry) = reserve::<Header>() else { return };
-    let now = kernel::now();
-    entry.write(header::<Header>(Kind::Heartbeat, 0, Span { start: now, end: now }));
-    entry.submit(0);
-}
-
 #[inline(always)]
 fn total(counter: LossCounter) -> u64 {
     LOSSES.get(counter as u32).copied().unwrap_or(0)

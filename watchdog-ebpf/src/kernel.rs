@@ -4,8 +4,8 @@
 
 use core::mem;
 
-use aya_ebpf::{
-    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated},
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes, generated,
 };
 
 use crate::settings::setting;
@@ -147,6 +147,22 @@ impl Dentry {
         Self(read(self.0, setting!(offsets.dentry_parent)))
     }
 
+    /// The running process's working directory.
+    #[inline(always)]
+    pub(crate) fn of_working_directory() -> Self {
+        let fs: u64 = read(task(), setting!(offsets.task_fs));
+        Self(read(fs, setting!(offsets.fs_pwd_dentry)))
+    }
+
+    /// Copies the name up to and with its NUL; an unreadable one becomes empty.
+    #[inline(always)]
+    pub(crate) fn copy_name<const N: usize>(self, room: &mut [u8; N]) {
+        // SAFETY: reading kernel memory that may not be there yields an error, not a fault.
+        if unsafe { bpf_probe_read_kernel_str_bytes(self.name() as *const u8, room) }.is_err() {
+            room[0] = 0;
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn inode(self) -> Inode {
         Inode(read(self.0, setting!(offsets.dentry_inode)))
@@ -163,4 +179,3 @@ impl Dentry {
         read(self.0, setting!(offsets.dentry_name))
     }
 }
-

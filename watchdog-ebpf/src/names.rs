@@ -85,11 +85,10 @@ pub(crate) fn of_path(end: u64, len: u32) -> bool {
     false
 }
 
-/// The root at its depth above the dentry, if `names` has a bit of the root's.
+/// The root below which files in the directory are state files, if `names` has a bit of the root's.
 #[inline(always)]
-pub(crate) fn root_of(dentry: Dentry, names: u8) -> Option<Found> {
+pub(crate) fn root_of(directory: Dentry, names: u8) -> Option<Found> {
     let depths = setting!(depths);
-    let directory = dentry.parent();
     let mut ancestor = directory;
     for depth in 0..=2_u8 {
         if depths >> depth == 0 {

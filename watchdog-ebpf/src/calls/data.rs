@@ -51,10 +51,14 @@ pub(super) fn enter(call: Call, registers: Registers) {
         return;
     }
     // A position in user memory moves with the call, so it is read before.
-    if operation.first.file != 0 && let Some(pointer) = first_position(call, registers) {
+    if operation.first.file != 0
+        && let Some(pointer) = first_position(call, registers)
+    {
         operation.first.position = user_u64(pointer);
     }
-    if operation.second.file != 0 && let Some(pointer) = second_position(call, registers) {
+    if operation.second.file != 0
+        && let Some(pointer) = second_position(call, registers)
+    {
         operation.second.position = user_u64(pointer);
     }
     files::set_in_flight(kernel::thread(), &operation);

@@ -1,6 +1,6 @@
 //! Opens: a description comes into being.
 
-use aya_ebpf::helpers::{bpf_probe_read_kernel_str, bpf_probe_read_user};
+use aya_ebpf::helpers::bpf_probe_read_user;
 use watchdog_common::{Call, Kind, LONG_NAME, LossCounter, OpenRecord, SHORT_NAME};
 
 use super::{entered, remember_entry};
@@ -93,8 +93,11 @@ fn hit(result: i64) -> Option<Hit> {
         None if mode & FMODE_WRITE != 0 => Match { bit: u8::MAX, role: 0 },
         None => return None,
     };
-    let found = names::root_of(dentry, bit)?;
-    if mode & FMODE_PATH != 0 || !file.inode().is_regular() || settings::is_agent((kernel::thread() >> 32) as u32) {
+    let found = names::root_of(dentry.parent(), bit)?;
+    if mode & FMODE_PATH != 0
+        || !file.inode().is_regular()
+        || settings::is_agent((kernel::thread() >> 32) as u32)
+    {
         return None;
     }
     Some(Hit { file, dentry, role, mode, found })
@@ -106,66 +109,51 @@ fn report(hit: Hit, flags: u64, span: Span) {
     if !files::track(hit.file, span.end, hit.file.inode().0, hit.dentry.0) {
         return;
     }
-    let directory = hit.found.directory;
+    let short = SHORT_NAME as u32;
     if hit.found.root.depth == 2 {
-        emit_with::<{ 2 * LONG_NAME }>(hit, flags, span);
-    } else if directory.name_len() >= SHORT_NAME as u32 {
-        emit_with::<LONG_NAME>(hit, flags, span);
+        emit_with::<LONG_NAME, 3>(hit, flags, span);
+    } else if hit.dentry.name_len() >= short || hit.found.directory.name_len() >= short {
+        emit_with::<LONG_NAME, 2>(hit, flags, span);
     } else {
-        emit_with::<SHORT_NAME>(hit, flags, span);
+        emit_with::<SHORT_NAME, 2>(hit, flags, span);
     }
 }
 
+/// An open record and `M` names in rooms of `N` bytes.
 #[repr(C)]
-struct OpenWith<const N: usize> {
+struct OpenWith<const N: usize, const M: usize> {
     open: OpenRecord,
-    directories: [u8; N],
+    names: [[u8; N]; M],
 }
 
 #[inline(always)]
-fn emit_with<const N: usize>(hit: Hit, flags: u64, span: Span) {
-    let Some(mut entry) = emit::reserve::<OpenWith<N>>() else { return };
+fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
+    let Some(mut entry) = emit::reserve::<OpenWith<N, M>>() else { return };
     let record = entry.as_mut_ptr();
     let inode = hit.file.inode();
     let key = inode.key();
     // SAFETY: the reservation is a whole record; names are written up to their NUL, where the agent stops reading.
     unsafe {
-        let open = &mut (*record).open;
-        open.header = emit::header::<OpenWith<N>>(Kind::Open, 0, span);
-        open.file = hit.file.0;
-        open.opened = span.end;
-        open.ino = key.ino;
-        open.dev = key.dev;
-        open.generation = key.generation;
-        open.size = inode.size();
-        open.mode = hit.mode;
-        open.flags = flags as u32;
-        open.root = hit.found.root.root;
-        open.depth = hit.found.root.depth;
-        open.role = hit.role;
-        open.name_len = hit.dentry.name_len();
-        copy_name(hit.dentry, &mut open.name);
-        let directory = hit.found.directory;
-        let names = &mut (*record).directories;
-        if N == 2 * LONG_NAME {
-            let (inner, outer) = names.split_at_mut_unchecked(LONG_NAME);
-            copy_name(directory, inner);
-            copy_name(directory.parent(), outer);
-        } else if hit.found.root.depth == 0 {
-            names[0] = 0;
-        } else {
-            copy_name(directory, names);
+        (*record).open = OpenRecord {
+            header: emit::header::<OpenWith<N, M>>(Kind::Open, 0, span),
+            file: hit.file.0,
+            opened: span.end,
+            ino: key.ino,
+            dev: key.dev,
+            generation: key.generation,
+            size: inode.size(),
+            mode: hit.mode,
+            flags: flags as u32,
+            root: hit.found.root.root,
+            depth: hit.found.root.depth,
+            role: hit.role,
+            reserved: 0,
+        };
+        let mut dentry = hit.dentry;
+        for room in &mut (*record).names {
+            dentry.copy_name(room);
+            dentry = dentry.parent();
         }
     }
     entry.submit(0);
-}
-
-#[inline(always)]
-unsafe fn copy_name(dentry: Dentry, room: &mut [u8]) {
-    // SAFETY: reading kernel memory that may not be there yields an error, not a fault.
-    if unsafe { bpf_probe_read_kernel_str(dentry.name() as *const u8, room) }.is_err()
-        && let Some(first) = room.first_mut()
-    {
-        *first = 0;
-    }
 }

@@ -3,13 +3,13 @@
 //! System-call tracepoints show the path as text alone. A call matters when the last component does; the directory
 //! is for the agent to resolve.
 
-use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str};
-use watchdog_common::{Call, Kind, LossCounter, PathKind, PathRecord};
+use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str_bytes};
+use watchdog_common::{Call, Kind, LossCounter, PathBase, PathKind, PathRecord, RootKey};
 
 use super::entered;
 use crate::{
     emit::{self, Span},
-    kernel::{self, read},
+    kernel::{self, Dentry, File, read},
     maps::{PATHS, PathRoom},
     names, process,
     registers::Registers,
@@ -54,8 +54,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, and every field is written; the rooms are as long as the paths.
     unsafe {
-        (*record).header =
-            emit::header::<PathRecord>(Kind::Path, arguments.kind as u16, Span { start, end });
+        (*record).header = emit::header::<PathRecord>(Kind::Path, arguments.kind as u16, Span { start, end });
         (*record).argument = arguments.argument;
         let namespaces: u64 = read(kernel::task(), setting!(offsets.task_nsproxy));
         let mounts: u64 = read(namespaces, setting!(offsets.nsproxy_mnt));
@@ -65,6 +64,8 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         (*record).first_len = first_len;
         (*record).second_len = second_len;
         (*record).reserved = 0;
+        write_base(&mut (*record).first_base, first, arguments.first_dir);
+        write_base(&mut (*record).second_base, second, arguments.second_dir);
         let _ = bpf_probe_read_kernel_buf(first.path.as_ptr(), &mut (*record).first);
         let _ = bpf_probe_read_kernel_buf(second.path.as_ptr(), &mut (*record).second);
     }
@@ -104,8 +105,8 @@ fn arguments(call: Call, registers: Registers) -> Arguments {
 #[inline(always)]
 fn copy_in(address: u64, room: &mut PathRoom) -> i32 {
     // SAFETY: reading user memory that is not there yields an error, not a fault.
-    match unsafe { bpf_probe_read_user_str(address as *const u8, &mut room.path) } {
-        Ok(len) => len as i32,
+    match unsafe { bpf_probe_read_user_str_bytes(address as *const u8, &mut room.path) } {
+        Ok(path) => path.len() as i32 + 1,
         Err(error) => error,
     }
 }
@@ -121,4 +122,29 @@ fn matters(room: &PathRoom, len: i32) -> bool {
     }
     let len = len as u32 - 1;
     names::of_path(room.path.as_ptr() as u64 + u64::from(len), len)
+}
+
+/// Where a relative path begins. It must be told now: the process may change its directory before the agent looks.
+#[inline(always)]
+fn write_base(base: &mut PathBase, room: &PathRoom, descriptor: i32) {
+    base.is_below_root = 0;
+    if room.path[0] == b'/' {
+        return;
+    }
+    let directory = if descriptor == AT_FDCWD {
+        Dentry::of_working_directory()
+    } else {
+        let Some(file) = File::of_descriptor(descriptor) else { return };
+        file.dentry()
+    };
+    let RootKey { ino, dev, generation } = directory.inode().key();
+    base.ino = ino;
+    base.dev = dev;
+    base.generation = generation;
+    directory.copy_name(&mut base.name);
+    if let Some(found) = names::root_of(directory, u8::MAX) {
+        base.root = found.root.root;
+        base.depth = found.root.depth;
+        base.is_below_root = 1;
+    }
 }

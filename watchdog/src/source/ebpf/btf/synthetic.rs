@@ -9,13 +9,9 @@ use super::{BtfError, Kind};
 ///
 /// `aya::Btf::parse` accepts it, and programs that are loaded with it name the running kernel's types, at a fraction
 /// of the memory that the kernel's own BTF takes when parsed: nothing but the ids and names is true of it. Every id
-<<<<<<< HEAD
-/// in between is a nameless pointer, the type that aya keeps without allocating.
-=======
 /// in between is a nameless pointer, the type that aya keeps without allocating; so the cost grows with the highest
 /// id, 72 bytes for each up to it in aya 0.14. `EbpfLoader::new` of that version parses the kernel's own BTF whatever
 /// it is given afterwards, so the peak falls only where no loader is made.
->>>>>>> 66f436b2608212c03b0d80325da1e3d7e71399ef
 ///
 /// # Errors
 /// An id is 0, beyond the kernel's limit or given twice, or a name contains a NUL.

@@ -1,0 +1,129 @@
+//! Where the running kernel keeps what the probes read.
+
+use watchdog_common::{Offsets, RegisterOffsets, Settings};
+
+use super::btf::{BtfError, KernelBtf, Kind, synthetic_btf};
+
+/// The tracepoints that the probes attach to.
+pub(super) const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
+
+const STRUCTS: [&str; 15] = [
+    "file",
+    "inode",
+    "super_block",
+    "dentry",
+    "task_struct",
+    "files_struct",
+    "fdtable",
+    "fs_struct",
+    "mm_struct",
+    "cred",
+    "signal_struct",
+    "nsproxy",
+    "mnt_namespace",
+    "pt_regs",
+    "qstr",
+];
+
+/// What the kernel's BTF told.
+pub(super) struct Layout {
+    /// Settings with all offsets; key, depths and name lengths are the caller's.
+    pub(super) settings: Settings,
+    /// A small BTF from which aya takes the tracepoints' type ids.
+    pub(super) attach_points: Vec<u8>,
+}
+
+/// Reads the kernel's BTF, keeps what the probes need and gives the rest back.
+pub(super) fn resolve() -> Result<Layout, BtfError> {
+    let typedefs = TRACEPOINTS.map(|name| format!("btf_trace_{name}"));
+    let announced: Vec<(Kind, &str)> = STRUCTS
+        .iter()
+        .map(|&name| (Kind::Struct, name))
+        .chain(typedefs.iter().map(|name| (Kind::Typedef, name.as_str())))
+        .collect();
+    let btf = KernelBtf::load(&announced)?;
+    let mut wanted = Vec::new();
+    for name in &typedefs {
+        wanted.push((Kind::Typedef, name.as_str(), btf.type_id(Kind::Typedef, name)?));
+    }
+    let file_ref_t = u32::from(btf.member_offset("file", &["f_ref"]).is_ok());
+    let settings =
+        Settings { offsets: offsets(&btf)?, registers: registers(&btf)?, file_ref_t, ..Settings::default() };
+    Ok(Layout { settings, attach_points: synthetic_btf(&wanted)? })
+}
+
+fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
+    let at = |structure: &str, paths: &[&str]| btf.member_offset(structure, paths);
+    Ok(Offsets {
+        file_mode: at("file", &["f_mode"])?,
+        file_flags: at("file", &["f_flags"])?,
+        file_inode: at("file", &["f_inode"])?,
+        file_dentry: at("file", &["f_path.dentry"])?,
+        file_pos: at("file", &["f_pos"])?,
+        // 6.13 replaced the plain counter by a `file_ref_t`.
+        file_refs: at("file", &["f_ref", "f_count"])?,
+        inode_mode: at("inode", &["i_mode"])?,
+        inode_sb: at("inode", &["i_sb"])?,
+        inode_ino: at("inode", &["i_ino"])?,
+        inode_size: at("inode", &["i_size"])?,
+        inode_generation: at("inode", &["i_generation"])?,
+        sb_dev: at("super_block", &["s_dev"])?,
+        dentry_parent: at("dentry", &["d_parent"])?,
+        dentry_inode: at("dentry", &["d_inode"])?,
+        dentry_name_len: at("dentry", &["d_name.len"])?,
+        dentry_name: at("dentry", &["d_name.name"])?,
+        task_files: at("task_struct", &["files"])?,
+        task_fs: at("task_struct", &["fs"])?,
+        task_mm: at("task_struct", &["mm"])?,
+        task_cred: at("task_struct", &["cred"])?,
+        task_signal: at("task_struct", &["signal"])?,
+        task_nsproxy: at("task_struct", &["nsproxy"])?,
+        task_real_parent: at("task_struct", &["real_parent"])?,
+        task_group_leader: at("task_struct", &["group_leader"])?,
+        task_tgid: at("task_struct", &["tgid"])?,
+        task_comm: at("task_struct", &["comm"])?,
+        task_exit_code: at("task_struct", &["exit_code"])?,
+        // 5.5 renamed it.
+        task_start: at("task_struct", &["start_boottime", "real_start_time"])?,
+        task_exec_id: at("task_struct", &["self_exec_id"])?,
+        files_fdt: at("files_struct", &["fdt"])?,
+        fdt_max_fds: at("fdtable", &["max_fds"])?,
+        fdt_fd: at("fdtable", &["fd"])?,
+        fs_pwd_dentry: at("fs_struct", &["pwd.dentry"])?,
+        mm_arg_start: at("mm_struct", &["arg_start"])?,
+        mm_arg_end: at("mm_struct", &["arg_end"])?,
+        cred_uid: at("cred", &["uid"])?,
+        signal_live: at("signal_struct", &["live"])?,
+        nsproxy_mnt: at("nsproxy", &["mnt_ns"])?,
+        mnt_inum: at("mnt_namespace", &["ns.inum"])?,
+    })
+}
+
+/// On x86-64 each argument has a register of its own name, and a 32-bit caller shows by its code segment
+/// (`__USER32_CS` is 0x23).
+#[cfg(target_arch = "x86_64")]
+fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
+    let at = |name: &str| btf.member_offset("pt_regs", &[name]);
+    Ok(RegisterOffsets {
+        arguments: [at("di")?, at("si")?, at("dx")?, at("r10")?, at("r8")?, at("r9")?],
+        number: at("orig_ax")?,
+        mode: at("cs")?,
+        mode_mask: 0xffff,
+        mode_compat: 0x23,
+    })
+}
+
+/// On arm64 the arguments stand in x0 to x5, but the result overwrites x0, which `orig_x0` keeps; a 32-bit caller
+/// shows by `PSR_MODE32_BIT`.
+#[cfg(target_arch = "aarch64")]
+fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
+    let at = |name: &str| btf.member_offset("pt_regs", &[name]);
+    let x0 = at("regs")?;
+    Ok(RegisterOffsets {
+        arguments: [at("orig_x0")?, x0 + 8, x0 + 16, x0 + 24, x0 + 32, x0 + 40],
+        number: at("syscallno")?,
+        mode: at("pstate")?,
+        mode_mask: 0x10,
+        mode_compat: 0x10,
+    })
+}

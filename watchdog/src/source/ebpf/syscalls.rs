@@ -1,0 +1,162 @@
+//! The source `syscalls`: tracepoints on system calls.
+
+use std::fs::File;
+use std::io;
+
+use aya::maps::{MapData, RingBuf};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use watchdog_common::{LossCounter, RootKey, RootValue};
+
+use super::decode;
+use super::load::{self, LoadError, Parameters, Plain, Probes};
+use super::names::Names;
+use super::translate::{Discarded, Translator};
+use crate::model::{InodeId, OpenId};
+use crate::source::{
+    Item, LossReason, Losses, NamePattern, ProbeStatus, RootSpec, Source, SourceError, SourceKind,
+};
+
+/// How many records one read hands over at most, so that the agent's loop turns.
+const BATCH: usize = 1024;
+
+/// What the source must know before it loads the probes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The names of all profiles: the probes compare them before they look for a root.
+    pub names: Vec<NamePattern>,
+    /// Bit d is set when some profile has its state files at depth d.
+    pub depths: u32,
+    /// Size of the ring buffer in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+}
+
+/// The source.
+pub struct SyscallsSource {
+    ring: AsyncFd<RingBuf<MapData>>,
+    probes: Attached,
+    names: Names,
+    translator: Translator,
+    malformed: u64,
+    unresolved: u64,
+}
+
+/// [`Probes`] but for the ring.
+struct Attached {
+    control: super::control::Control,
+    roots: aya::maps::HashMap<MapData, Plain<RootKey>, Plain<RootValue>>,
+    losses: aya::maps::Array<MapData, u64>,
+    status: Vec<ProbeStatus>,
+    _programs: aya::Ebpf,
+}
+
+impl SyscallsSource {
+    /// Loads and attaches the probes. Must run inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel refuses, see [`LoadError`].
+    pub fn attach(options: &Options) -> Result<Self, LoadError> {
+        let names = Names::new(&options.names).ok_or(LoadError::TooManyNames)?;
+        let Probes { ring, control, roots, losses, status, programs } = load::attach(&Parameters {
+            names: &names,
+            depths: options.depths,
+            ring_bytes: options.ring_bytes,
+        })?;
+        #[expect(unsafe_code, reason = "AsyncFd asks for the promise that the descriptor stays the same")]
+        // SAFETY: the ring buffer owns its descriptor and never exchanges it.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+            .map_err(|error| LoadError::Runtime(error.into()))?;
+        let probes = Attached { control, roots, losses, status, _programs: programs };
+        Ok(Self { ring, probes, names, translator: Translator::new(), malformed: 0, unresolved: 0 })
+    }
+
+    /// Takes what is in the ring, at most [`BATCH`] records; false when it was empty.
+    fn drain(&mut self, out: &mut Vec<Item>) -> bool {
+        let ring = self.ring.get_mut();
+        let control = &self.probes.control;
+        let identify = |file: &File| control.identify(file);
+        for taken in 0..BATCH {
+            let Some(bytes) = ring.next() else { return taken > 0 };
+            let item = match decode::record(&bytes) {
+                Ok(record) => self.translator.item(&record, self.malformed + self.unresolved, &identify),
+                Err(error) => {
+                    tracing::debug!(%error, "the probes sent a record that cannot be read");
+                    Err(Discarded::Malformed)
+                }
+            };
+            match item {
+                Ok(item) => out.push(item),
+                Err(Discarded::Irrelevant) => {}
+                Err(Discarded::Unresolved) => self.unresolved += 1,
+                Err(Discarded::Malformed) => self.malformed += 1,
+            }
+        }
+        true
+    }
+
+    fn counter(&self, counter: LossCounter) -> u64 {
+        self.probes.losses.get(&(counter as u32), 0).unwrap_or(0)
+    }
+}
+
+impl Source for SyscallsSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Syscalls
+    }
+
+    async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
+        loop {
+            if self.drain(out) {
+                return Ok(());
+            }
+            let failed = |cause| SourceError::Read { source_kind: SourceKind::Syscalls, cause };
+            // Not armed before the ring was found empty: a record in between makes it readable at once.
+            let mut ready = self.ring.readable_mut().await.map_err(failed)?;
+            ready.clear_ready();
+        }
+    }
+
+    fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
+        let refused =
+            |cause: io::Error| SourceError::Watch { path: root.path.clone(), cause: Box::new(cause) };
+        let directory = File::open(&root.path).map_err(refused)?;
+        let metadata = directory.metadata().map_err(refused)?;
+        let key = self
+            .probes
+            .control
+            .identify(&directory)
+            .ok_or_else(|| refused(io::Error::other(LoadError::Silent)))?;
+        let value = RootValue { root: root.id.0, depth: root.depth, names: self.names.bits(&root.names) };
+        let map_failed = |cause| SourceError::Watch { path: root.path.clone(), cause: Box::new(cause) };
+        self.probes.roots.insert(Plain(key), Plain(value), 0).map_err(map_failed)?;
+        self.translator.resolver.add(root.id, &root.path, root.depth, &metadata, key);
+        self.translator.set_patterns(root.id, &root.names);
+        Ok(())
+    }
+
+    fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
+        for &open in opens {
+            self.probes.control.poll(open);
+        }
+        Ok(())
+    }
+
+    fn losses(&self) -> Losses {
+        let mut losses = Losses::default();
+        losses.0[LossReason::RingFull as usize] = self.counter(LossCounter::RingFull);
+        losses.0[LossReason::TableFull as usize] = self.counter(LossCounter::TableFull);
+        losses.0[LossReason::Compat as usize] = self.counter(LossCounter::Compat);
+        losses.0[LossReason::Malformed as usize] = self.malformed;
+        losses.0[LossReason::Unresolved as usize] = self.unresolved;
+        losses
+    }
+
+    fn probes(&self) -> Vec<ProbeStatus> {
+        self.probes.status.clone()
+    }
+
+    fn identify(&self, file: &File) -> Option<InodeId> {
+        let RootKey { ino, dev, generation } = self.probes.control.identify(file)?;
+        Some(InodeId { dev, ino, generation })
+    }
+}

@@ -1,0 +1,315 @@
+//! From records to events: kernel numbers become words.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use watchdog_common::{
+    Header, IoKind, IoRecord, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, ProcessRecord, RootKey,
+    UNKNOWN,
+};
+
+use super::decode::{self, Names as OpenNames, Record};
+use super::names::{self, Names};
+use super::paths::{Answer, Base, Directory, Identify, Resolver};
+use crate::model::{
+    Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
+    LockOwner, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span, Target,
+};
+use crate::source::{Item, NamePattern};
+
+const FMODE_READ: u32 = 0x1;
+const FMODE_WRITE: u32 = 0x2;
+/// include/linux/fs.h, 4.19 to 7.2.
+const FMODE_CREATED: u32 = 0x10_0000;
+const RENAME_EXCHANGE: u64 = 2;
+/// Places that are kept for sharing; beyond that the table starts anew.
+const MAX_PLACES: usize = 16_384;
+
+/// Why a record gave no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discarded {
+    /// It does not matter, as only the agent could tell.
+    Irrelevant,
+    /// Its path could not be resolved.
+    Unresolved,
+    /// It makes no sense.
+    Malformed,
+}
+
+/// Translates, and shares what repeats.
+pub(super) struct Translator {
+    pub(super) resolver: Resolver,
+    patterns: HashMap<u16, Vec<NamePattern>>,
+    places: HashMap<(u16, Vec<u8>, Vec<u8>), Arc<Place>>,
+}
+
+impl Translator {
+    pub(super) fn new() -> Self {
+        Self { resolver: Resolver::new(), patterns: HashMap::new(), places: HashMap::new() }
+    }
+
+    /// Takes note of a root's patterns.
+    pub(super) fn set_patterns(&mut self, root: RootId, patterns: &[NamePattern]) {
+        self.patterns.insert(root.0, patterns.to_vec());
+    }
+
+    /// Translates one record; `lost_here` is what the agent itself could not keep so far.
+    pub(super) fn item(
+        &mut self,
+        record: &Record<'_>,
+        lost_here: u64,
+        identify: Identify<'_>,
+    ) -> Result<Item, Discarded> {
+        let (header, operation) = match record {
+            Record::Process(process) => return Ok(Item::Process(Box::new(facts(process)))),
+            Record::Open(open, names) => (&open.header, self.open(open, names)),
+            Record::Io(io) => (&io.header, operation(io)?),
+            Record::Path(path) => (&path.header, self.path(path, identify)?),
+            Record::Exit(exit) => (&exit.header, Operation::Exit { status: exit_status(exit.status) }),
+        };
+        Ok(Item::Event(FileEvent {
+            span: Span::new(BootNanos(header.start), BootNanos(header.end)),
+            actor: actor(header),
+            lost: header.lost + lost_here,
+            operation,
+        }))
+    }
+
+    fn open(&mut self, open: &OpenRecord, names: &OpenNames<'_>) -> Operation {
+        let container = match open.depth {
+            0 => Vec::new(),
+            1 => names.directory.to_vec(),
+            _ => [names.outer, names.directory].join(&b'/'),
+        };
+        let created = open.mode & FMODE_CREATED != 0;
+        Operation::Open {
+            id: OpenId { file: open.file, opened: open.opened },
+            inode: InodeId { dev: open.dev, ino: open.ino, generation: open.generation },
+            place: self.place(open.root, container, names.file.to_vec(), names::role_of(open.role)),
+            access: Access { read: open.mode & FMODE_READ != 0, write: open.mode & FMODE_WRITE != 0 },
+            created,
+            truncated: !created && open.flags & libc::O_TRUNC as u32 != 0,
+            size: Some(open.size),
+        }
+    }
+
+    fn path(&mut self, path: &PathRecord, identify: Identify<'_>) -> Result<Operation, Discarded> {
+        let given = |room, length, descriptor, base| Given { room, length, descriptor, base };
+        let first = given(&path.first, path.first_len, path.first_dir, &path.first_base);
+        let second = given(&path.second, path.second_len, path.second_dir, &path.second_base);
+        let mut first = self.named(path, first, identify);
+        let what = path.header.what;
+        if what == PathKind::Unlink as u16 {
+            return Ok(Operation::Unlink { place: first?.ok_or(Discarded::Irrelevant)?, inode: None });
+        }
+        if what == PathKind::Truncate as u16 {
+            let target = Target::Place(first?.ok_or(Discarded::Irrelevant)?);
+            return Ok(Operation::Truncate { target, inode: None, to: path.argument, size_before: None });
+        }
+        let second = self.named(path, second, identify)?;
+        // Where a file came from matters less than where it went: an unknown origin is no reason to lose the event.
+        if second.is_some() && first == Err(Discarded::Unresolved) {
+            first = Ok(None);
+        }
+        let first = first?;
+        let matters =
+            |place: &Option<Arc<Place>>| place.as_ref().is_some_and(|place| place.role != Role::Temporary);
+        if what == PathKind::Rename as u16 {
+            if !matters(&first) && !matters(&second) {
+                return Err(Discarded::Irrelevant);
+            }
+            let exchange = path.argument & RENAME_EXCHANGE != 0;
+            return Ok(Operation::Rename {
+                from: first,
+                to: second,
+                inode: None,
+                exchange,
+                still_open_for_writing: None,
+            });
+        }
+        if what == PathKind::Link as u16 {
+            let to = second.filter(|place| place.role != Role::Temporary).ok_or(Discarded::Irrelevant)?;
+            return Ok(Operation::Link { from: first, to, inode: None });
+        }
+        Err(Discarded::Malformed)
+    }
+
+    /// The place that one of a call's paths means; `None` when it lies outside the roots.
+    fn named(
+        &mut self,
+        record: &PathRecord,
+        given: Given<'_>,
+        identify: Identify<'_>,
+    ) -> Result<Option<Arc<Place>>, Discarded> {
+        // A path that fills its room was cut.
+        let length = usize::try_from(given.length).map_err(|_| Discarded::Unresolved)?;
+        if length >= PATH_LEN {
+            return Err(Discarded::Unresolved);
+        }
+        let text = decode::text(&given.room[..length]);
+        let Some((directory, name)) = Resolver::split(text) else { return Ok(None) };
+        let answer = match given.alone(directory) {
+            Some(answer) => answer,
+            None => self.resolver.resolve(
+                given.base_of(&record.header, record.mount_namespace),
+                directory,
+                identify,
+            ),
+        };
+        match answer {
+            Answer::Outside => Ok(None),
+            Answer::Unknown => Err(Discarded::Unresolved),
+            Answer::Inside(found) => {
+                let patterns = self.patterns.get(&found.root.0).map_or(&[][..], Vec::as_slice);
+                let role = Names::role(patterns, name);
+                Ok(Some(self.place(found.root.0, found.container, name.to_vec(), role)))
+            }
+        }
+    }
+
+    fn place(&mut self, root: u16, container: Vec<u8>, name: Vec<u8>, role: Role) -> Arc<Place> {
+        if self.places.len() >= MAX_PLACES {
+            self.places.clear();
+        }
+        let key = (root, container, name);
+        if let Some(place) = self.places.get(&key) {
+            return Arc::clone(place);
+        }
+        let lossy = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes).as_ref());
+        let place =
+            Arc::new(Place { root: RootId(root), container: lossy(&key.1), name: lossy(&key.2), role });
+        self.places.insert(key, Arc::clone(&place));
+        place
+    }
+}
+
+/// One of a call's paths, and where it begins.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    room: &'a [u8; PATH_LEN],
+    length: i32,
+    descriptor: i32,
+    base: &'a PathBase,
+}
+
+impl Given<'_> {
+    /// What the probe saw for a bare name: its directory is the base itself. At depth 2 the name of the directory
+    /// above is missing, so that case is left to the resolver.
+    fn alone(&self, directory: &Path) -> Option<Answer> {
+        if directory != Path::new("") {
+            return None;
+        }
+        let root = RootId(self.base.root);
+        let container = match (self.base.is_below_root, self.base.depth) {
+            (0, _) => return Some(Answer::Outside),
+            (_, 0) => Vec::new(),
+            (_, 1) => decode::text(&self.base.name).to_vec(),
+            _ => return None,
+        };
+        Some(Answer::Inside(Directory { root, container }))
+    }
+
+    fn base_of(&self, header: &Header, mount_namespace: u32) -> Base {
+        let PathBase { ino, dev, generation, .. } = *self.base;
+        let identity = RootKey { ino, dev, generation };
+        Base { pid: Pid(header.pid), descriptor: self.descriptor, mount_namespace, identity }
+    }
+}
+
+fn actor(header: &Header) -> Actor {
+    Actor { pid: Pid(header.pid), tid: header.tid, comm: Comm(header.comm) }
+}
+
+fn known(value: u64) -> Option<u64> {
+    (value != UNKNOWN).then_some(value)
+}
+
+fn operation(io: &IoRecord) -> Result<Operation, Discarded> {
+    let id = OpenId { file: io.file, opened: io.opened };
+    let (offset, size_before, size) = (known(io.offset), known(io.size_before), known(io.size));
+    let irrelevant = Err(Discarded::Irrelevant);
+    Ok(match io.header.what {
+        k if k == IoKind::Read as u16 => {
+            // More buffers than the probe adds up: what came says how much was asked for, at least.
+            let requested = known(io.requested).unwrap_or(io.result.max(1));
+            if requested == 0 {
+                return irrelevant;
+            }
+            Operation::Read { id, offset, requested, returned: io.result, size_before, size }
+        }
+        k if k == IoKind::Write as u16 && io.result == 0 => return irrelevant,
+        k if k == IoKind::Write as u16 => {
+            Operation::Write { id, offset, length: io.result, size_before, size }
+        }
+        k if k == IoKind::Truncate as u16 => {
+            Operation::Truncate { target: Target::Open(id), inode: None, to: io.requested, size_before }
+        }
+        k if k == IoKind::Allocate as u16 => allocate(id, io)?,
+        k if k == IoKind::Map as u16 => {
+            Operation::Map { id, writable: io.extra & libc::PROT_WRITE as u64 != 0 }
+        }
+        k if k == IoKind::Sync as u16 => Operation::Sync { id },
+        k if k == IoKind::Flock as u16 => {
+            let mode = match io.extra as i32 & !libc::LOCK_NB {
+                libc::LOCK_SH => LockMode::Shared,
+                libc::LOCK_EX => LockMode::Exclusive,
+                libc::LOCK_UN => LockMode::Unlocked,
+                _ => return irrelevant,
+            };
+            Operation::Lock { id, mode, owner: LockOwner::Description }
+        }
+        k if k == IoKind::RecordLock as u16 => {
+            let mode = match io.extra as i32 {
+                libc::F_RDLCK => LockMode::Shared,
+                libc::F_WRLCK => LockMode::Exclusive,
+                libc::F_UNLCK => LockMode::Unlocked,
+                _ => return irrelevant,
+            };
+            let owner = if io.requested == 1 { LockOwner::Description } else { LockOwner::Process };
+            Operation::Lock { id, mode, owner }
+        }
+        k if k == IoKind::Release as u16 => Operation::Release { id },
+        _ => return Err(Discarded::Malformed),
+    })
+}
+
+/// fallocate changes content when it punches, zeroes, collapses or inserts, or makes the file longer.
+fn allocate(id: OpenId, io: &IoRecord) -> Result<Operation, Discarded> {
+    let mode = io.extra as i32;
+    let (size_before, size) = (known(io.size_before), known(io.size));
+    let (offset, length) = if mode & (libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE) != 0 {
+        (io.offset, u64::MAX)
+    } else if mode & (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE) != 0 {
+        (io.offset, io.requested)
+    } else if io.size > io.size_before {
+        (io.size_before, io.size - io.size_before)
+    } else {
+        return Err(Discarded::Irrelevant);
+    };
+    Ok(Operation::Write { id, offset: Some(offset), length, size_before, size })
+}
+
+/// As wait(2) gives it.
+fn exit_status(status: u32) -> ExitStatus {
+    match status & 0x7f {
+        0 => ExitStatus::Code((status >> 8) as u8),
+        signal => ExitStatus::Signal(signal as u8),
+    }
+}
+
+fn facts(process: &ProcessRecord) -> ProcessFacts {
+    let args = &process.args[..process.args.len().min(process.args_len as usize)];
+    let count = process.ancestors.len().min(usize::try_from(process.ancestor_count).unwrap_or(usize::MAX));
+    ProcessFacts {
+        pid: Pid(process.header.pid),
+        started: BootNanos(process.started),
+        seen: BootNanos(process.header.end),
+        comm: Comm(process.header.comm),
+        uid: process.uid,
+        cgroup_id: process.cgroup,
+        args: args.to_vec(),
+        args_cut: process.args_total > args.len() as u64,
+        ancestors: process.ancestors[..count].iter().map(|a| (Pid(a.pid), Comm(a.comm))).collect(),
+    }
+}
