@@ -1,0 +1,319 @@
+//! What is forgotten, when, and what is said about it.
+
+use std::sync::Arc;
+
+use super::engine::{Engine, anomaly};
+use super::judge::Occasion;
+use super::limits::nanos;
+use super::names::Standing;
+use super::table::Slot;
+use crate::model::{AnomalyKind, BootNanos, InodeId, OpenId, Output, Place, Span};
+
+/// A full table gives up this part of its entries at once.
+const BATCH: usize = 16;
+
+impl Engine {
+    /// A file's timer went off: gives up what is due.
+    pub(super) fn look_at_file(&mut self, inode: InodeId, at: BootNanos, out: &mut Vec<Output>) {
+        let (horizon, deadline) = (nanos(self.limits.horizon), nanos(self.limits.session_deadline));
+        let Some(slot) = self.files.find(&inode) else { return };
+        let Some(file) = self.files.get_mut(slot) else { return };
+        if file.timer.is_some_and(|timer| timer > at) {
+            return;
+        }
+        file.timer = None;
+        if let Some(session) = &mut file.current
+            && session.last_event.plus(deadline) <= at
+        {
+            session.obscure = true;
+            let place = Arc::clone(&session.place);
+            anomaly(AnomalyKind::DeadlinePassed, at, Some(&place), out);
+            self.end_session(slot, at, out);
+        }
+        self.give_up_doubts(slot, BootNanos(at.0.saturating_sub(horizon)), at, out);
+        let due = |slot: &Slot| self.descriptions.get(*slot).and_then(|description| description.due);
+        let live = self.files.get(slot).map(|file| file.live.clone()).unwrap_or_default();
+        let overdue: Vec<Slot> =
+            live.into_iter().filter(|slot| due(slot).is_some_and(|due| due <= at)).collect();
+        for reader in overdue {
+            if self.files.get(slot).is_some_and(|file| file.current.is_some()) {
+                // The session's end sets it again.
+                if let Some(description) = self.descriptions.get_mut(reader) {
+                    description.due = None;
+                }
+            } else {
+                self.settle(reader, Occasion::Forced, out);
+            }
+        }
+        self.bound_past(slot, out);
+        let Some(file) = self.files.get(slot) else { return };
+        let next = [
+            file.current.as_ref().map(|session| session.last_event.plus(deadline)),
+            file.live
+                .iter()
+                .filter_map(|slot| self.descriptions.get(*slot).and_then(|description| description.due))
+                .min(),
+            file.sizes.oldest_doubt().map(|doubt| doubt.to.plus(horizon)),
+        ];
+        if let Some(next) = next.into_iter().flatten().min() {
+            self.wake_file(slot, next.max(at.plus(1)));
+        }
+        self.drop_if_spent(slot);
+    }
+
+    /// Changes in size that nothing came to explain: what was read meanwhile proves nothing.
+    fn give_up_doubts(&mut self, slot: Slot, until: BootNanos, at: BootNanos, out: &mut Vec<Output>) {
+        let now = self.now;
+        let Some(file) = self.files.get_mut(slot) else { return };
+        let doubts = file.sizes.give_up(until);
+        if doubts.is_empty() {
+            return;
+        }
+        let place = file.state().or(file.current.as_ref().map(|session| &session.place)).cloned();
+        let readers: Vec<Slot> = file.live.iter().chain(&file.retired).copied().collect();
+        for doubt in doubts {
+            anomaly(AnomalyKind::SizeUnexplained, at, place.as_ref(), out);
+            for reader in &readers {
+                if let Some(description) = self.descriptions.get_mut(*reader) {
+                    let life = description.life(now);
+                    description.distrusted |= life.start <= doubt.to && life.end >= doubt.from;
+                }
+            }
+        }
+        for reader in readers {
+            self.settle(reader, Occasion::SessionEnded, out);
+        }
+    }
+
+    /// Forgets ended sessions that are old, or too many, once the readers that they touched have their verdicts.
+    pub(super) fn bound_past(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let oldest = BootNanos(self.now.0.saturating_sub(nanos(self.limits.horizon)));
+        loop {
+            let Some(file) = self.files.get(slot) else { return };
+            let Some(front) = file.past.front() else { return };
+            let full = file.past.len() > self.limits.sessions_per_file.max(1);
+            if !full && front.end.is_none_or(|end| end >= oldest) {
+                return;
+            }
+            let waiting: Vec<Slot> = file
+                .live
+                .iter()
+                .chain(&file.retired)
+                .filter(|reader| {
+                    self.descriptions.get(**reader).is_some_and(|description| {
+                        description.is_reader()
+                            && description.verdict.is_none()
+                            && description.settled < front.number
+                            && description.touches(front, self.now)
+                    })
+                })
+                .copied()
+                .collect();
+            if !waiting.is_empty() && !full {
+                return;
+            }
+            for reader in waiting {
+                self.settle(reader, Occasion::Forced, out);
+            }
+            if let Some(session) = self.files.get_mut(slot).and_then(|file| file.past.pop_front()) {
+                self.operations = self.operations.saturating_sub(session.changes.len());
+            }
+        }
+    }
+
+    /// Forgets a file's oldest released readers when there are too many.
+    pub(super) fn bound_retired(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        while let Some(file) = self.files.get(slot)
+            && file.retired.len() > self.limits.readers_per_file.max(1)
+            && let Some(&oldest) = file.retired.front()
+        {
+            self.give_up_retired(oldest, out);
+        }
+    }
+
+    /// A released description's time is over, unless its verdict still waits for a session.
+    pub(super) fn forget_retired(&mut self, id: OpenId) {
+        let Some(description) = self.descriptions.find(&id).and_then(|slot| self.descriptions.get(slot))
+        else {
+            return;
+        };
+        let Some(released) = description.released else { return };
+        let horizon = nanos(self.limits.horizon);
+        if released.end.plus(horizon) >= self.now {
+            return;
+        }
+        let waits = description.is_reader()
+            && description.file.and_then(|slot| self.files.get(slot)).is_some_and(|file| {
+                file.current.as_ref().is_some_and(|session| description.touches(session, self.now))
+            });
+        if waits {
+            self.retired.push_back((self.now.plus(horizon), id));
+        } else {
+            self.drop_retired(id);
+        }
+    }
+
+    /// Forgets a released description.
+    pub(super) fn drop_retired(&mut self, id: OpenId) {
+        let Some(slot) = self.descriptions.find(&id) else { return };
+        let Some(description) = self.descriptions.remove(&id) else { return };
+        self.calls = self.calls.saturating_sub(description.kept_calls());
+        let Some(file_slot) = description.file else { return };
+        let Some(file) = self.files.get_mut(file_slot) else { return };
+        file.live.retain(|live| *live != slot);
+        if let Some(position) = file.retired.iter().position(|retired| *retired == slot) {
+            file.retired.remove(position);
+        }
+        if description.is_reader() && !description.modified {
+            file.forgotten = file.forgotten.max(description.released.map(|released| released.start));
+        }
+        self.drop_if_spent(file_slot);
+    }
+
+    /// Forgets a file that stands at no name and that nobody has open.
+    pub(super) fn drop_if_spent(&mut self, slot: Slot) {
+        let Some(file) = self.files.get(slot).filter(|file| file.is_spent()) else { return };
+        let inode = file.inode;
+        if let Some(file) = self.files.remove(&inode) {
+            let kept: usize = file.past.iter().map(|session| session.changes.len()).sum();
+            self.operations = self.operations.saturating_sub(kept);
+        }
+    }
+
+    /// An inode's number was given to a new file: whoever had the old one open has released it, and the old one
+    /// stands at no name.
+    pub(super) fn recycle(&mut self, slot: Slot, place: &Arc<Place>, at: BootNanos, out: &mut Vec<Output>) {
+        let live = self.files.get(slot).map(|file| file.live.clone()).unwrap_or_default();
+        if !live.is_empty() {
+            anomaly(AnomalyKind::Reopened, self.now, Some(place), out);
+        }
+        for description in live {
+            let last = self.descriptions.get(description).map(|description| description.last_event);
+            self.release_description(description, Span::new(last.unwrap_or(at), at), out);
+        }
+        self.remove_file(slot, out);
+    }
+
+    pub(super) fn make_room_for_description(&mut self, out: &mut Vec<Output>) {
+        let most = self.limits.descriptions.max(1);
+        if self.descriptions.len() < most {
+            return;
+        }
+        let mut room = most / BATCH + 1;
+        while room > 0
+            && let Some((_, id)) = self.retired.pop_front()
+        {
+            if let Some(slot) = self.descriptions.find(&id)
+                && self.descriptions.get(slot).is_some_and(|known| known.released.is_some())
+            {
+                self.give_up_retired(slot, out);
+                room -= 1;
+            }
+        }
+        let mut oldest: Vec<(u64, Slot)> =
+            self.descriptions.iter().map(|(slot, description)| (description.known, slot)).collect();
+        if self.descriptions.len() < most {
+            return;
+        }
+        oldest.sort_unstable();
+        for (_, slot) in oldest.into_iter().take(room) {
+            self.evict_description(slot, out);
+        }
+    }
+
+    pub(super) fn make_room_for_file(&mut self, out: &mut Vec<Output>) {
+        let most = self.limits.files.max(1);
+        if self.files.len() < most {
+            return;
+        }
+        let mut oldest: Vec<(bool, u64, Slot)> = self
+            .files
+            .iter()
+            .map(|(slot, file)| (!file.live.is_empty() || file.current.is_some(), file.touched, slot))
+            .collect();
+        oldest.sort_unstable();
+        for (_, _, slot) in oldest.into_iter().take(most / BATCH + 1) {
+            let Some(file) = self.files.get(slot) else { continue };
+            let place = file.names.first().cloned();
+            anomaly(AnomalyKind::Evicted, self.now, place.as_ref(), out);
+            for description in file.live.clone() {
+                self.evict_description(description, out);
+            }
+            self.remove_file(slot, out);
+        }
+    }
+
+    pub(super) fn make_room_for_name(&mut self, out: &mut Vec<Output>) {
+        let most = self.limits.files.max(1).saturating_mul(2);
+        if self.names.len() < most {
+            return;
+        }
+        for place in self.names.oldest(most / BATCH + 1) {
+            if let Some(file) = self.names.inode(&place).and_then(|inode| self.files.find(&inode)) {
+                if let Some(file) = self.files.get_mut(file) {
+                    file.drop_name(&place);
+                }
+                self.drop_if_spent(file);
+            }
+            if self.names.get(&place).is_some_and(|name| name.standing != Standing::Removed) {
+                anomaly(AnomalyKind::Evicted, self.now, Some(&place), out);
+            }
+            self.names.remove(&place);
+        }
+    }
+
+    /// Forgets a released description before its time. One whose verdict waits gets it now.
+    fn give_up_retired(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let Some(description) = self.descriptions.get(slot) else { return };
+        let (id, place) = (description.id, Arc::clone(&description.place));
+        let before = out.len();
+        self.settle(slot, Occasion::Forced, out);
+        if out.len() > before {
+            anomaly(AnomalyKind::Evicted, self.now, Some(&place), out);
+        }
+        self.drop_retired(id);
+    }
+
+    /// Forgets an open description. A session that it is a writer of has no end that could be seen.
+    fn evict_description(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let Some(description) = self.descriptions.get(slot) else { return };
+        let (id, place, last) = (description.id, Arc::clone(&description.place), description.last_event);
+        anomaly(AnomalyKind::Evicted, self.now, Some(&place), out);
+        if let Some(session) =
+            description.file.and_then(|file| self.files.get_mut(file)).and_then(|file| file.current.as_mut())
+        {
+            session.obscure |= session.is_writer(id);
+        }
+        if let Some(description) = self.descriptions.get_mut(slot) {
+            description.distrusted = true;
+        }
+        self.release_description(slot, Span::new(last, self.now), out);
+        if let Some(slot) = self.descriptions.find(&id) {
+            self.settle(slot, Occasion::Forced, out);
+        }
+        self.drop_retired(id);
+    }
+
+    fn remove_file(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let Some(file) = self.files.get_mut(slot) else { return };
+        if let Some(session) = &mut file.current {
+            session.obscure = true;
+            self.end_session(slot, self.now, out);
+        }
+        let Some(file) = self.files.get_mut(slot) else { return };
+        let inode = file.inode;
+        let names = std::mem::take(&mut file.names);
+        for reader in file.retired.clone() {
+            self.settle(reader, Occasion::Forced, out);
+            if let Some(id) = self.descriptions.get(reader).map(|description| description.id) {
+                self.drop_retired(id);
+            }
+        }
+        for place in names {
+            if self.names.inode(&place) == Some(inode) {
+                self.names.remove(&place);
+            }
+        }
+        self.drop_if_spent(slot);
+    }
+}

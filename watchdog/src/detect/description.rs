@@ -1,0 +1,73 @@
+//! One open file description and what it did.
+
+use std::sync::Arc;
+
+use super::reads::{Call, Pass};
+use super::session::Session;
+use super::table::Slot;
+use crate::model::{Access, Actor, BootNanos, InodeId, OpenId, Place, Span, Verdict};
+
+/// An open file description; kept for a while after its release, because a modification that was under way may
+/// arrive later.
+#[derive(Debug)]
+pub(super) struct Description {
+    pub(super) id: OpenId,
+    pub(super) place: Arc<Place>,
+    pub(super) inode: InodeId,
+    /// The file; `None` for a lock file.
+    pub(super) file: Option<Slot>,
+    pub(super) access: Access,
+    pub(super) opener: Actor,
+    pub(super) opened: Span,
+    /// The event that opened it.
+    pub(super) known: u64,
+    pub(super) last_event: BootNanos,
+    pub(super) released: Option<Span>,
+    /// It modified a live state file.
+    pub(super) modified: bool,
+    /// It was mapped: its reads and stores are not seen.
+    pub(super) mapped: bool,
+    pub(super) passes: Vec<Pass>,
+    /// Evidence of earlier passes was dropped.
+    pub(super) passes_dropped: bool,
+    pub(super) read_calls: u64,
+    pub(super) bytes: u64,
+    /// Who read last.
+    pub(super) reader: Option<Actor>,
+    /// Sessions up to this number are settled.
+    pub(super) settled: u64,
+    /// The verdict given since, and the last session that it considered.
+    pub(super) verdict: Option<(Verdict, u64)>,
+    /// It is open still, a session that it touched has ended, and its verdict waits until then at most.
+    pub(super) due: Option<BootNanos>,
+    /// Its evidence contradicts what is known: nothing can be proved by it.
+    pub(super) distrusted: bool,
+}
+
+impl Description {
+    /// The time during which it was certainly open.
+    pub(super) fn life(&self, now: BootNanos) -> Span {
+        Span::new(self.opened.end, self.released.map_or(now, |released| released.start))
+    }
+
+    /// True when it was certainly open during the session's window, and is not one of its writers.
+    pub(super) fn touches(&self, session: &Session, now: BootNanos) -> bool {
+        let (life, window) = (self.life(now), session.window(now));
+        !life.is_before(window) && !window.is_before(life) && !session.is_writer(self.id)
+    }
+
+    /// True when its reads are judged at all.
+    pub(super) fn is_reader(&self) -> bool {
+        self.access.read && self.file.is_some()
+    }
+
+    /// All its read calls that are still kept.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.passes.iter().flat_map(|pass| &pass.calls)
+    }
+
+    /// How many calls it keeps.
+    pub(super) fn kept_calls(&self) -> usize {
+        self.passes.iter().map(|pass| pass.calls.len()).sum()
+    }
+}

@@ -1,0 +1,113 @@
+//! What is known of one inode.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::session::Session;
+use super::sizes::{Doubt, Sizes};
+use super::table::Slot;
+use crate::model::{BootNanos, InodeId, Place, Role, Span};
+
+/// An inode that stands, or stood, at a name that matters.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) inode: InodeId,
+    /// The names at which it stands.
+    pub(super) names: Vec<Arc<Place>>,
+    /// When it was first seen.
+    pub(super) seen: BootNanos,
+    /// The event that last touched it.
+    pub(super) touched: u64,
+    /// The event at which its sizes were last known to be complete.
+    pub(super) sizes_known: u64,
+    pub(super) sizes: Sizes,
+    pub(super) writing: Writing,
+    pub(super) current: Option<Session>,
+    pub(super) past: VecDeque<Session>,
+    /// Its open descriptions.
+    pub(super) live: Vec<Slot>,
+    /// Its released readers, by release.
+    pub(super) retired: VecDeque<Slot>,
+    /// The latest release of a reader that is forgotten.
+    pub(super) forgotten: Option<BootNanos>,
+    /// When its timer goes off.
+    pub(super) timer: Option<BootNanos>,
+}
+
+/// How an inode was filled: tells whether an atomic replace by it is durable.
+#[derive(Debug, Default)]
+pub(super) struct Writing {
+    /// The event with which it became known; `None` when its writing was not seen.
+    pub(super) since: Option<u64>,
+    pub(super) last: BootNanos,
+    /// The sync after which nothing was modified.
+    pub(super) synced: Option<Span>,
+    /// Stores through a mapping cannot be seen.
+    pub(super) mapped: bool,
+}
+
+impl Writing {
+    /// Notes a modification.
+    pub(super) fn modified(&mut self, event: u64, span: Span) {
+        self.since.get_or_insert(event);
+        self.last = self.last.max(span.end);
+        self.synced = None;
+    }
+
+    /// Notes a sync. One that began before the last modification returned may have missed it.
+    pub(super) fn sync(&mut self, span: Span) {
+        if span.start >= self.last {
+            self.synced = Some(span);
+        }
+    }
+}
+
+impl File {
+    pub(super) fn new(inode: InodeId, seen: BootNanos, event: u64) -> Self {
+        Self {
+            inode,
+            names: Vec::new(),
+            seen,
+            touched: event,
+            sizes_known: event,
+            sizes: Sizes::default(),
+            writing: Writing::default(),
+            current: None,
+            past: VecDeque::new(),
+            live: Vec::new(),
+            retired: VecDeque::new(),
+            forgotten: None,
+            timer: None,
+        }
+    }
+
+    /// The state file that it is now, when it is one.
+    pub(super) fn state(&self) -> Option<&Arc<Place>> {
+        self.names.iter().find(|place| place.role == Role::State)
+    }
+
+    pub(super) fn add_name(&mut self, place: &Arc<Place>) {
+        if !self.names.contains(place) {
+            self.names.push(Arc::clone(place));
+        }
+    }
+
+    pub(super) fn drop_name(&mut self, place: &Place) {
+        self.names.retain(|name| **name != *place);
+    }
+
+    /// All remembered sessions, in order.
+    pub(super) fn sessions(&self) -> impl DoubleEndedIterator<Item = &Session> {
+        self.past.iter().chain(&self.current)
+    }
+
+    /// True when a known modification can have made the change in size.
+    pub(super) fn explains(&self, doubt: Doubt) -> bool {
+        self.sessions().any(|session| session.writers.iter().any(|writer| doubt.explained_by(writer.busy)))
+    }
+
+    /// True when nothing is left that could matter.
+    pub(super) fn is_spent(&self) -> bool {
+        self.names.is_empty() && self.live.is_empty() && self.retired.is_empty() && self.current.is_none()
+    }
+}

@@ -1,0 +1,69 @@
+//! How much the engine remembers, and for how long.
+
+use std::time::Duration;
+
+/// Bounds on the engine's memory, in entries and in time.
+///
+/// Whatever is forgotten early to stay within a bound either cannot change a verdict any more or is said as an
+/// anomaly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Files (inodes) at once; also bounds the names.
+    pub files: usize,
+    /// Descriptions at once, open or remembered after their release.
+    pub descriptions: usize,
+    /// Released readers remembered per file.
+    pub readers_per_file: usize,
+    /// Ended sessions remembered per file.
+    pub sessions_per_file: usize,
+    /// Modifying operations kept as evidence per session. The rest is counted, and its sizes are still known.
+    pub operations_per_session: usize,
+    /// Modifying operations kept as evidence in all.
+    pub operations: usize,
+    /// Read calls kept apart per pass; later ones are merged.
+    pub calls_per_pass: usize,
+    /// Read calls kept apart in all.
+    pub calls: usize,
+    /// Passes over the file kept per description.
+    pub passes: usize,
+    /// Locks remembered.
+    pub locks: usize,
+    /// Processes of which the end is remembered, and torn readers whose end is waited for.
+    pub exits: usize,
+    /// How long an operation may have been under way when it arrives and still meet everyone it could have touched.
+    pub horizon: Duration,
+    /// How long a session may go without a modification before its end counts as lost, and how long a reader
+    /// that stays open waits for its verdict.
+    pub session_deadline: Duration,
+    /// How long a torn reader's process is waited for.
+    pub exit_wait: Duration,
+    /// How long a removed name is remembered, so that its next file is `recreated`.
+    pub removed_names: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            files: 8192,
+            descriptions: 16384,
+            readers_per_file: 1024,
+            sessions_per_file: 64,
+            operations_per_session: 512,
+            operations: 32768,
+            calls_per_pass: 64,
+            calls: 65536,
+            passes: 4,
+            locks: 1024,
+            exits: 4096,
+            horizon: Duration::from_secs(5),
+            session_deadline: Duration::from_secs(60),
+            exit_wait: Duration::from_secs(10),
+            removed_names: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A duration in nanoseconds, as far as they count.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,198 @@
+//! Which file stands at which name, and what stood there before.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{BootNanos, InodeId, Place, Span};
+
+/// The names that matter.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    names: FxHashMap<Arc<Place>, Name>,
+}
+
+/// One name.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) standing: Standing,
+    /// When `standing` last changed, as far as was seen.
+    pub(super) changed: Span,
+    /// What stood there before that.
+    pub(super) before: Standing,
+    /// When `standing` was last known to be true.
+    pub(super) confirmed: BootNanos,
+    /// Set while nothing explains how `standing` came to be.
+    pub(super) doubt: Option<Doubt>,
+    /// When its timer goes off.
+    pub(super) timer: Option<BootNanos>,
+}
+
+/// What stands at a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not known: the name was not seen before.
+    Unknown,
+    /// A file, this one when that could be told.
+    File(Option<InodeId>),
+    /// Nothing: what stood there was removed.
+    Removed,
+}
+
+/// Another file stands at a name, and no rename, link or unlink is known that did it. Usually that operation is
+/// still under way, and its event comes when it returns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    /// From when the old standing was last known to be true until another was found.
+    pub(super) between: Span,
+    /// The new file's own creation accounts for it: there will be a session.
+    pub(super) created: bool,
+}
+
+/// What an open or a scan taught about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// Nothing new.
+    Known,
+    /// A file at a name that was not known, or not known well.
+    Learned,
+    /// Another file than was known, without explanation so far. The old one, when known, no longer stands there.
+    Unexplained(Option<InodeId>),
+    /// The look is older than what is known.
+    Stale,
+}
+
+impl Names {
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn get(&self, place: &Place) -> Option<&Name> {
+        self.names.get(place)
+    }
+
+    pub(super) fn get_mut(&mut self, place: &Place) -> Option<&mut Name> {
+        self.names.get_mut(place)
+    }
+
+    /// The file at a name, when it is known.
+    pub(super) fn inode(&self, place: &Place) -> Option<InodeId> {
+        match self.names.get(place)?.standing {
+            Standing::File(inode) => inode,
+            Standing::Unknown | Standing::Removed => None,
+        }
+    }
+
+    /// The `count` names that were confirmed the longest time ago.
+    pub(super) fn oldest(&self, count: usize) -> Vec<Arc<Place>> {
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_by_cached_key(|(place, name)| {
+            (
+                name.confirmed,
+                place.root,
+                Arc::clone(&place.container),
+                Arc::clone(&place.name),
+                place.role as u8,
+            )
+        });
+        names.into_iter().take(count).map(|(place, _)| Arc::clone(place)).collect()
+    }
+
+    pub(super) fn remove(&mut self, place: &Place) {
+        self.names.remove(place);
+    }
+
+    /// Takes in that `inode` was found at `place` by an operation in `span`, which created it when `created`.
+    pub(super) fn found(
+        &mut self,
+        place: &Arc<Place>,
+        inode: Option<InodeId>,
+        span: Span,
+        created: bool,
+    ) -> Lesson {
+        let found = Standing::File(inode);
+        let Some(name) = self.names.get_mut(place) else {
+            self.names.insert(Arc::clone(place), Name::new(found, span));
+            return Lesson::Learned;
+        };
+        match name.standing {
+            known if known == found => {
+                if created {
+                    name.explain(span);
+                }
+                name.confirmed = name.confirmed.max(span.end);
+                Lesson::Known
+            }
+            Standing::File(Some(_)) if inode.is_none() => {
+                name.confirmed = name.confirmed.max(span.end);
+                Lesson::Known
+            }
+            Standing::Unknown | Standing::File(None) => {
+                name.change(found, span);
+                Lesson::Learned
+            }
+            Standing::Removed if created => {
+                name.change(found, span);
+                Lesson::Learned
+            }
+            _ if !created && span.start <= name.changed.end => Lesson::Stale,
+            old => {
+                let between = Span::new(name.confirmed.min(span.end), span.end);
+                match &mut name.doubt {
+                    Some(doubt) => doubt.between.end = span.end,
+                    None => name.doubt = Some(Doubt { between, created }),
+                }
+                name.change(found, span);
+                Lesson::Unexplained(match old {
+                    Standing::File(inode) => inode,
+                    Standing::Unknown | Standing::Removed => None,
+                })
+            }
+        }
+    }
+
+    /// Takes in that a rename, link or unlink in `span` changed what stands at `place`.
+    pub(super) fn set(&mut self, place: &Arc<Place>, standing: Standing, span: Span) {
+        match self.names.get_mut(place) {
+            Some(name) => {
+                name.explain(span);
+                name.change(standing, span);
+            }
+            None => {
+                self.names.insert(Arc::clone(place), Name::new(standing, span));
+            }
+        }
+    }
+}
+
+impl Name {
+    fn new(standing: Standing, span: Span) -> Self {
+        Self {
+            standing,
+            changed: span,
+            before: Standing::Unknown,
+            confirmed: span.end,
+            doubt: None,
+            timer: None,
+        }
+    }
+
+    /// Forgets the doubt when an operation in `span` explains it. True when it did.
+    pub(super) fn explain(&mut self, span: Span) -> bool {
+        let between = self.doubt.map(|doubt| doubt.between);
+        let explained = between.is_some_and(|between| !span.is_before(between) && !between.is_before(span));
+        if explained {
+            self.doubt = None;
+        }
+        explained
+    }
+
+    fn change(&mut self, standing: Standing, span: Span) {
+        if self.standing != standing {
+            self.before = self.standing;
+            self.standing = standing;
+        }
+        self.changed = span;
+        self.confirmed = span.end;
+    }
+}

@@ -1,0 +1,140 @@
+//! What one description read, as evidence.
+
+use crate::model::{Actor, ReadCall, Span};
+
+/// Reads that cover new ranges of the file: one attempt at its content. Going back starts a new pass.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    pub(super) calls: Vec<Call>,
+}
+
+/// One read call, or several merged into one that proves less.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) span: Span,
+    pub(super) actor: Actor,
+    pub(super) offset: Option<u64>,
+    pub(super) requested: u64,
+    pub(super) returned: u64,
+    pub(super) size_before: Option<u64>,
+    pub(super) size: Option<u64>,
+    /// Under a lock.
+    pub(super) guarded: bool,
+}
+
+/// What a call says about the length of the content that it read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// It had at least this many bytes.
+    AtLeast(u64),
+    /// It ended here.
+    Exactly(u64),
+    /// It ended here or before.
+    AtMost(u64),
+}
+
+impl Length {
+    /// True when content of `size` bytes can have answered so.
+    pub(super) fn admits(self, size: u64) -> bool {
+        match self {
+            Self::AtLeast(length) => size >= length,
+            Self::Exactly(length) => size == length,
+            Self::AtMost(length) => size <= length,
+        }
+    }
+}
+
+impl Call {
+    /// The bytes it got, `None` when that was none or their place is not known.
+    pub(super) fn range(&self) -> Option<(u64, u64)> {
+        let offset = self.offset?;
+        (self.returned > 0).then(|| (offset, offset.saturating_add(self.returned)))
+    }
+
+    /// As a report shows it.
+    pub(super) fn report(&self) -> ReadCall {
+        ReadCall {
+            span: self.span,
+            offset: self.offset,
+            requested: self.requested,
+            returned: self.returned,
+            size_at_read: self.size,
+        }
+    }
+
+    fn is_end_of_file(&self) -> bool {
+        self.returned == 0 && self.requested > 0
+    }
+
+    /// A short read is the end of the file, unless the size stood still behind it: then something else cut it.
+    fn ends_short(&self, end: u64) -> bool {
+        self.returned < self.requested
+            && match (self.size_before, self.size) {
+                (Some(before), Some(after)) => before != after || after <= end,
+                _ => true,
+            }
+    }
+
+    /// Takes in a later call. What remains is what is certain of both.
+    fn merge(&mut self, later: &Self) {
+        let contiguous =
+            self.offset.is_some() && self.range().map(|(_, end)| end) == later.offset && later.returned > 0;
+        self.span = Span::new(self.span.start.min(later.span.start), self.span.end.max(later.span.end));
+        self.guarded &= later.guarded;
+        self.actor = later.actor;
+        self.size = later.size;
+        self.returned = self.returned.saturating_add(later.returned);
+        self.requested = self.returned.saturating_add(later.requested.saturating_sub(later.returned));
+        if !contiguous {
+            self.offset = None;
+        }
+    }
+}
+
+impl Pass {
+    /// True when `call` goes back over what this pass has read already.
+    pub(super) fn is_left_by(&self, call: &Call) -> bool {
+        let Some(start) = call.offset else { return false };
+        let end = start.saturating_add(call.requested.max(call.returned));
+        self.calls.iter().any(|known| match known.range() {
+            Some((from, to)) => start < to && from < end,
+            None => {
+                known.is_end_of_file()
+                    && known.offset.is_some_and(|offset| offset <= start)
+                    && call.returned > 0
+            }
+        })
+    }
+
+    /// Adds a call, merged into the last one when there is no room for it. True when it was kept apart.
+    pub(super) fn add(&mut self, call: Call, room: usize) -> bool {
+        if self.calls.len() >= room.max(1)
+            && let Some(last) = self.calls.last_mut()
+        {
+            last.merge(&call);
+            return false;
+        }
+        self.calls.push(call);
+        true
+    }
+
+    /// What the call at `index` says about the length of the content.
+    pub(super) fn length(&self, index: usize) -> Option<Length> {
+        let call = self.calls.get(index)?;
+        let offset = call.offset.filter(|_| call.requested > 0 || call.returned > 0)?;
+        let end = offset.saturating_add(call.returned);
+        if call.is_end_of_file() {
+            Some(Length::AtMost(offset))
+        } else if call.ends_short(end) && !self.goes_on(index, end) {
+            Some(Length::Exactly(end))
+        } else {
+            Some(Length::AtLeast(end))
+        }
+    }
+
+    /// A reader that went on behind a short read, and got more, did not take it for the end.
+    fn goes_on(&self, index: usize, end: u64) -> bool {
+        let later = self.calls.get(index + 1..).unwrap_or_default();
+        later.iter().any(|call| call.range().is_some_and(|(from, _)| from >= end))
+    }
+}

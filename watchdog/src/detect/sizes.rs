@@ -1,0 +1,123 @@
+//! What is known of a file's size over time, and where that does not add up.
+
+use std::collections::VecDeque;
+
+use crate::model::{BootNanos, Span};
+
+/// How many different sizes in a row are remembered.
+const SAMPLES: usize = 8;
+/// How many unexplained changes are held at once; beyond, the newest widens the last one.
+const DOUBTS: usize = 4;
+
+/// A file's size over time.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    samples: VecDeque<Sample>,
+    doubts: Vec<Doubt>,
+}
+
+/// The same size seen from `first` to `last`; `None` after a modification whose result could not be told.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    first: BootNanos,
+    last: BootNanos,
+    value: Option<u64>,
+}
+
+/// The size changed between two looks at it, and no modification is known that did it. Usually that modification
+/// is still under way, and its event comes when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// The look before.
+    pub(super) from: BootNanos,
+    /// The look that found another size.
+    pub(super) to: BootNanos,
+}
+
+impl Doubt {
+    /// True when a modification in `span` can have made the change.
+    pub(super) fn explained_by(self, span: Span) -> bool {
+        span.start < self.to && span.end >= self.from
+    }
+}
+
+impl Sizes {
+    /// The size now, when it is known.
+    pub(super) fn latest(&self) -> Option<u64> {
+        self.samples.back()?.value
+    }
+
+    /// The size when an operation that started at `at` began, when it is known.
+    pub(super) fn before(&self, at: BootNanos) -> Option<u64> {
+        self.samples.iter().rev().find(|sample| sample.first < at)?.value
+    }
+
+    /// Takes the size that a modification left behind.
+    pub(super) fn set(&mut self, at: BootNanos, value: Option<u64>) {
+        self.push(at, value);
+    }
+
+    /// Takes a look at the size. Answers with a doubt when it is not the size known so far.
+    pub(super) fn look(&mut self, at: BootNanos, value: u64) -> Option<Doubt> {
+        let doubt = match self.samples.back() {
+            Some(last) if at < last.last => return None,
+            Some(Sample { last, value: Some(known), .. }) if *known != value => {
+                Some(Doubt { from: *last, to: at })
+            }
+            _ => None,
+        };
+        self.push(at, Some(value));
+        doubt
+    }
+
+    /// Remembers a doubt until it is explained or given up.
+    pub(super) fn doubt(&mut self, doubt: Doubt) {
+        if self.doubts.len() < DOUBTS {
+            self.doubts.push(doubt);
+        } else if let Some(last) = self.doubts.last_mut() {
+            last.to = doubt.to;
+        }
+    }
+
+    /// Forgets the doubts that a modification in `span` explains. True when there were such.
+    pub(super) fn explain(&mut self, span: Span) -> bool {
+        let before = self.doubts.len();
+        self.doubts.retain(|doubt| !doubt.explained_by(span));
+        self.doubts.len() < before
+    }
+
+    /// Gives up the doubts from `at` or before.
+    pub(super) fn give_up(&mut self, at: BootNanos) -> Vec<Doubt> {
+        let (old, kept) = self.doubts.iter().partition(|doubt| doubt.to <= at);
+        self.doubts = kept;
+        old
+    }
+
+    /// The doubt that is given up first.
+    pub(super) fn oldest_doubt(&self) -> Option<Doubt> {
+        self.doubts.iter().copied().min_by_key(|doubt| doubt.to)
+    }
+
+    /// True when some size seen between `from` and `to` is in doubt.
+    pub(super) fn in_doubt(&self, from: BootNanos, to: BootNanos) -> bool {
+        self.doubts.iter().any(|doubt| doubt.from <= to && doubt.to >= from)
+    }
+
+    /// Forgets the sizes: after a loss, none is certain. What is in doubt stays so.
+    pub(super) fn forget(&mut self) {
+        self.samples.clear();
+    }
+
+    fn push(&mut self, at: BootNanos, value: Option<u64>) {
+        match self.samples.back_mut() {
+            Some(last) if at < last.last => {}
+            Some(last) if last.value == value && value.is_some() => last.last = at,
+            _ => {
+                if self.samples.len() >= SAMPLES {
+                    self.samples.pop_front();
+                }
+                self.samples.push_back(Sample { first: at, last: at, value });
+            }
+        }
+    }
+}

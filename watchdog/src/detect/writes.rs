@@ -1,0 +1,370 @@
+//! Modifying operations, and the sessions that they make.
+
+use std::sync::Arc;
+
+use super::engine::{Engine, anomaly};
+use super::judge::Occasion;
+use super::limits::nanos;
+use super::session::{Change, Origin, Session};
+use super::table::Slot;
+use crate::model::{
+    Actor, AnomalyKind, BootNanos, EventOperation, InodeId, OpenId, Operation, OperationRecord, Outcome,
+    Output, Place, Role, SessionReport, Span, Target,
+};
+
+/// A modifying operation on a file, before it is known what session it belongs to.
+#[derive(Clone, Debug)]
+pub(super) struct Modification {
+    pub(super) operation: Operation,
+    pub(super) span: Span,
+    pub(super) actor: Actor,
+    pub(super) range: Option<(u64, u64)>,
+    pub(super) offset: Option<u64>,
+    pub(super) length: Option<u64>,
+    pub(super) size_before: Option<u64>,
+    pub(super) size_after: Option<u64>,
+    /// What stood at the name before, when this created the file.
+    pub(super) origin: Option<Origin>,
+    /// It came through a description that cannot have done it, or that was not known.
+    pub(super) strange: bool,
+}
+
+impl Modification {
+    pub(super) fn new(operation: Operation, span: Span, actor: Actor) -> Self {
+        Self {
+            operation,
+            span,
+            actor,
+            range: None,
+            offset: None,
+            length: None,
+            size_before: None,
+            size_after: None,
+            origin: None,
+            strange: false,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn write(
+        &mut self,
+        operation: &EventOperation,
+        span: Span,
+        actor: Actor,
+        out: &mut Vec<Output>,
+    ) {
+        match operation {
+            EventOperation::Write { id, offset, length, size_before, size } if *length > 0 => {
+                let Some((slot, file, strange)) = self.modifier(*id, span, out) else { return };
+                self.look_before(file, span, *size_before);
+                let Some(known) = self.file_mut(file) else { return };
+                let before = size_before.or_else(|| known.sizes.before(span.start));
+                let behind = before.zip(*offset).is_some_and(|(before, offset)| offset >= before);
+                let from = offset.map(|offset| before.map_or(offset, |before| offset.min(before)));
+                let end = offset.map(|offset| offset.saturating_add(*length));
+                let alone = known.sizes.latest() == before;
+                let grown = before.zip(end).filter(|_| alone && *length < u64::MAX);
+                let modification = Modification {
+                    range: from.zip(end),
+                    offset: *offset,
+                    length: Some(*length),
+                    size_before: before,
+                    size_after: size.or(grown.map(|(before, end)| before.max(end))),
+                    strange,
+                    ..Modification::new(
+                        if behind { Operation::Append } else { Operation::Overwrite },
+                        span,
+                        actor,
+                    )
+                };
+                self.modify(file, Some(slot), modification, out);
+            }
+            EventOperation::Write { id, .. } => {
+                let _ = self.touch(*id, span, out);
+            }
+            EventOperation::Truncate { target, inode, to, size_before } => {
+                let Some((slot, file, strange)) = self.truncated(target, *inode, span, out) else {
+                    return report_faceless(target, *to, *size_before, span, actor, out);
+                };
+                self.look_before(file, span, *size_before);
+                let Some(known) = self.file_mut(file) else { return };
+                let before = size_before.or_else(|| known.sizes.before(span.start));
+                let still = size_before.is_some() || known.current.is_none();
+                if before == Some(*to) && still {
+                    return;
+                }
+                // Whether a write that returned meanwhile came before or after it, its size does not say.
+                let alone = known
+                    .current
+                    .as_ref()
+                    .is_none_or(|session| session.changes.iter().all(|change| change.span.is_before(span)));
+                let modification = Modification {
+                    range: Some((before.map_or(*to, |before| before.min(*to)), u64::MAX)),
+                    size_before: before,
+                    size_after: alone.then_some(*to),
+                    strange,
+                    ..Modification::new(Operation::Truncate, span, actor)
+                };
+                self.modify(file, slot, modification, out);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn map(
+        &mut self,
+        id: OpenId,
+        writable: bool,
+        span: Span,
+        actor: Actor,
+        out: &mut Vec<Output>,
+    ) {
+        let Some((slot, file, strange)) = (if writable {
+            self.modifier(id, span, out)
+        } else {
+            self.touch(id, span, out).and_then(|(slot, _, file)| Some((slot, file?, false)))
+        }) else {
+            return;
+        };
+        if let Some(description) = self.descriptions.get_mut(slot) {
+            description.mapped = true;
+        }
+        if writable {
+            let size = self.file_mut(file).and_then(|file| file.sizes.before(span.start));
+            let modification = Modification {
+                size_before: size,
+                size_after: size,
+                strange,
+                ..Modification::new(Operation::Mmap, span, actor)
+            };
+            self.modify(file, Some(slot), modification, out);
+        }
+    }
+
+    pub(super) fn sync(&mut self, id: OpenId, span: Span, out: &mut Vec<Output>) {
+        let file = self.touch(id, span, out).and_then(|(_, _, file)| file);
+        if let Some(file) = file.and_then(|file| self.files.get_mut(file)) {
+            file.writing.sync(span);
+        }
+    }
+
+    /// A file's content changed: opens a session or continues the one that is open.
+    pub(super) fn modify(
+        &mut self,
+        slot: Slot,
+        by: Option<Slot>,
+        modification: Modification,
+        out: &mut Vec<Output>,
+    ) {
+        let span = modification.span;
+        let event = self.event;
+        let Some(file) = self.file_mut(slot) else { return };
+        file.writing.modified(event, span);
+        file.writing.mapped |= modification.operation == Operation::Mmap;
+        let size_after = modification.size_after;
+        if file.state().is_none() && file.current.is_none() {
+            file.sizes.set(span.end, size_after);
+            return;
+        }
+        let late = file.forgotten.is_some_and(|forgotten| span.start <= forgotten);
+        let fresh = file.current.is_none();
+        if fresh && let Some(by) = by {
+            // What it read before it became a writer is judged as a reader's.
+            self.settle(by, Occasion::Forced, out);
+        }
+        let Some(place) = self.session_place(slot, by) else { return };
+        if late {
+            anomaly(AnomalyKind::ArrivedTooLate, span.end, Some(&place), out);
+        }
+        let known_since = by.and_then(|by| self.descriptions.get(by)).map(|by| (by.id, by.known));
+        let obscure = modification.strange || known_since.is_some_and(|(_, known)| known < self.loss);
+        let description = by.and_then(|by| self.descriptions.get_mut(by));
+        let released = description.is_none_or(|description| {
+            description.modified = true;
+            description.released.is_some()
+        });
+        let id = known_since.map(|(id, _)| id);
+        let guarded = self.is_under_lock(slot, id, modification.actor, span, true);
+        let room =
+            if self.operations < self.limits.operations { self.limits.operations_per_session } else { 1 };
+        if fresh {
+            self.start_session(slot, place, span.start);
+        }
+        let Some(file) = self.files.get_mut(slot) else { return };
+        file.sizes.explain(span);
+        file.sizes.set(span.end, size_after);
+        let Some(session) = &mut file.current else { return };
+        let kept = session.add(id, modification.change(), modification.origin.is_some(), room);
+        if let Some(origin) = modification.origin {
+            session.origin = origin;
+        }
+        session.obscure |= obscure;
+        session.guarded &= guarded;
+        if released && let Some(id) = id {
+            session.release(id, span.end, size_after);
+        }
+        self.operations += usize::from(kept);
+        if session.is_complete() {
+            self.end_session(slot, span.end, out);
+        } else {
+            self.wake_file(slot, span.end.plus(nanos(self.limits.session_deadline)));
+        }
+    }
+
+    /// The session's end: its report, and the verdicts that waited for it.
+    pub(super) fn end_session(&mut self, slot: Slot, at: BootNanos, out: &mut Vec<Output>) {
+        let loss = self.loss;
+        let Some(file) = self.file_mut(slot) else { return };
+        let size = file.sizes.latest();
+        let Some(session) = &mut file.current else { return };
+        session.end = Some(at.max(session.last_event));
+        session.size_after = size;
+        session.obscure |= session.known < loss;
+        let start = session.start;
+        let inode = file.inode;
+        self.open_sessions.retain(|open| *open != inode);
+        self.note_intruders(slot);
+        let Some(file) = self.files.get_mut(slot) else { return };
+        let Some(session) = file.current.take() else { return };
+        out.push(Output::Session(Box::new(session.report())));
+        file.past.push_back(session);
+
+        let readers = self.readers_since(slot, start);
+        for reader in readers {
+            self.settle(reader, Occasion::SessionEnded, out);
+        }
+        self.bound_past(slot, out);
+        self.wake_file(slot, at.plus(nanos(self.limits.horizon)));
+    }
+
+    fn start_session(&mut self, slot: Slot, place: Arc<Place>, start: BootNanos) {
+        self.session_count += 1;
+        let (number, known) = (self.session_count, self.event);
+        let Some(file) = self.files.get_mut(slot) else { return };
+        self.open_sessions.push(file.inode);
+        file.current = Some(Session {
+            number,
+            known,
+            place,
+            inode: file.inode,
+            start,
+            end: None,
+            origin: Origin::Existing,
+            changes: Vec::new(),
+            change_count: 0,
+            writers: Vec::new(),
+            size_before: None,
+            size_after: None,
+            obscure: false,
+            guarded: true,
+            intruded: false,
+            writer_died: false,
+            last_event: start,
+        });
+    }
+
+    /// The name under which a session is reported: the one by which its first writer opened the file, when the file
+    /// still stands there.
+    fn session_place(&self, file: Slot, by: Option<Slot>) -> Option<Arc<Place>> {
+        let file = self.files.get(file)?;
+        let opened = by.and_then(|by| self.descriptions.get(by)).map(|by| &by.place);
+        let current = file.current.as_ref().map(|session| &session.place);
+        let opened = opened.filter(|place| file.names.contains(place) && file.state().is_some());
+        let opened = opened.filter(|place| place.role == Role::State);
+        opened.or_else(|| file.state()).or(current).cloned()
+    }
+
+    /// The description of a modifying operation and its file. A modification through one that is not known may have
+    /// been to any file.
+    fn modifier(&mut self, id: OpenId, span: Span, out: &mut Vec<Output>) -> Option<(Slot, Slot, bool)> {
+        let Some((slot, place, file)) = self.touch(id, span, out) else {
+            self.suspect_all(span.end);
+            return None;
+        };
+        let strange = self.descriptions.get(slot).is_some_and(|description| !description.access.write);
+        if strange {
+            anomaly(AnomalyKind::ImpossibleOperation, span.end, Some(&place), out);
+        }
+        Some((slot, file?, strange))
+    }
+
+    /// The file that was truncated, and through which description.
+    fn truncated(
+        &mut self,
+        target: &Target,
+        inode: Option<InodeId>,
+        span: Span,
+        out: &mut Vec<Output>,
+    ) -> Option<(Option<Slot>, Slot, bool)> {
+        match target {
+            Target::Open(id) if self.descriptions.find(id).is_some() || inode.is_none() => {
+                let (slot, file, strange) = self.modifier(*id, span, out)?;
+                Some((Some(slot), file, strange))
+            }
+            Target::Open(_) => {
+                anomaly(AnomalyKind::UnknownDescription, span.end, None, out);
+                Some((None, self.files.find(&inode?)?, true))
+            }
+            Target::Place(place) => {
+                let inode = inode.or_else(|| self.names.inode(place))?;
+                let file = self.file(inode, place, span, false, out);
+                self.learn(place, file, span, false);
+                Some((None, file, false))
+            }
+        }
+    }
+
+    fn look_before(&mut self, file: Slot, span: Span, size: Option<u64>) {
+        if let Some(size) = size {
+            self.look_at_size(file, span.start, size);
+        }
+    }
+}
+
+/// A truncation by a state file's name, when it is not known which file stands there: a session of its own.
+fn report_faceless(
+    target: &Target,
+    to: u64,
+    size_before: Option<u64>,
+    span: Span,
+    actor: Actor,
+    out: &mut Vec<Output>,
+) {
+    let Target::Place(place) = target else { return };
+    if place.role != Role::State || size_before == Some(to) {
+        return;
+    }
+    let operation = Operation::Truncate;
+    let record = OperationRecord { operation, span, actor, offset: None, length: None, size: Some(to) };
+    out.push(Output::Session(Box::new(SessionReport {
+        place: Arc::clone(place),
+        inode: None,
+        outcome: Outcome::InPlace,
+        durable: None,
+        operation: Some(operation),
+        writer: actor,
+        window: span,
+        operations: vec![record],
+        operation_count: 1,
+        size_before,
+        size_after: Some(to),
+        writer_died: false,
+    })));
+}
+
+impl Modification {
+    fn change(&self) -> Change {
+        Change {
+            operation: self.operation,
+            span: self.span,
+            actor: self.actor,
+            range: self.range,
+            offset: self.offset,
+            length: self.length,
+            size_before: self.size_before,
+            size_after: self.size_after,
+            writer: 0,
+        }
+    }
+}
