@@ -1,11 +1,84 @@
 //! Where events come from.
 
+mod capabilities;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+mod plan;
+#[cfg(test)]
+pub(crate) mod scripted;
 
+use std::error::Error;
 use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 
-use crate::model::{FileEvent, ProcessFacts, RootId};
+use crate::model::{FileEvent, InodeId, OpenId, ProcessFacts, RootId};
+
+pub use capabilities::{Capabilities, Capability, Fact};
+pub use plan::{Plan, Refusal, Remedy, plan};
+
+/// Something that events come from.
+///
+/// It runs in the agent's one loop; dropping it detaches it from the kernel.
+#[expect(async_fn_in_trait, reason = "the agent has one thread, so no future needs to be Send")]
+pub trait Source {
+    /// Which one it is.
+    fn kind(&self) -> SourceKind;
+
+    /// Waits until there is something and appends it to `out`. Cancel-safe: what was taken from the kernel is in `out`.
+    async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError>;
+
+    /// Watches a root from now on. Called again with the same id when another directory stands there.
+    fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError>;
+
+    /// Asks the kernel whether these descriptions are gone; the answers arrive as release events.
+    fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError>;
+
+    /// Running totals of what was lost.
+    fn losses(&self) -> Losses;
+
+    /// The state of every probe.
+    fn probes(&self) -> Vec<ProbeStatus>;
+
+    /// The file's identity by the ruler of this source's events; `None` when it has none.
+    fn identify(&self, file: &File) -> Option<InodeId> {
+        let _ = file;
+        None
+    }
+}
+
+/// Why a source failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The stream of events broke.
+    #[error("cannot read events from {source_kind}")]
+    Read {
+        /// Which source.
+        source_kind: SourceKind,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// One root cannot be watched; the others still are.
+    #[error("cannot watch {}", path.display())]
+    Watch {
+        /// The root.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// The source could not be set up, or the kernel refused a request.
+    #[error("{what} failed")]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+}
 
 /// The kinds of source, best first; also the label values of `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,7 +188,7 @@ pub struct RootSpec {
     /// Index in the agent's table of roots; events carry it back.
     pub id: RootId,
     /// Where the agent can open it now (host root already applied).
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// How many directories lie between the root and a state file: 0 to 2.
     pub depth: u8,
     /// Which names matter, from the runtime's profile.
@@ -142,4 +215,17 @@ pub enum Shape {
     Prefix,
     /// The name ends with it.
     Suffix,
+}
+
+impl NamePattern {
+    /// True when a file's name matches.
+    #[must_use]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        match self.shape {
+            Shape::Exact => name == text,
+            Shape::Prefix => name.starts_with(text),
+            Shape::Suffix => name.ends_with(text),
+        }
+    }
 }
