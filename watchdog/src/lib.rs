@@ -1,5 +1,20 @@
 //! The state-watchdog agent as a library; `main.rs` is a thin shell around it.
 
+pub mod agent;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod detect;
+pub mod doctor;
+pub mod enrich;
+pub mod exit;
+pub mod health;
+pub mod host_root;
+pub mod http;
+pub mod metrics;
 pub mod model;
+pub mod profile;
+pub mod recent;
+pub mod report;
 pub mod source;
+pub mod telemetry;

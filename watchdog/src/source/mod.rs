@@ -1,7 +1,11 @@
 //! Where events come from.
 
+mod capabilities;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+mod plan;
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use std::error::Error;
 use std::fmt;
@@ -10,6 +14,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::model::{FileEvent, InodeId, OpenId, ProcessFacts, RootId};
+
+pub use capabilities::{Capabilities, Capability, Fact};
+pub use plan::{Plan, Refusal, Remedy, plan};
 
 /// Something that events come from.
 ///

@@ -1,0 +1,174 @@
+//! From what the engine concluded to what people and Prometheus see.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+
+use super::Agent;
+use crate::cli::FindingsFormat;
+use crate::clock::boot_now;
+use crate::enrich::{Content, Reading, SMALL_FILE, read_state_file};
+use crate::model::{Actor, BootNanos, Output, Place, ReadReport, ReaderExit, SessionReport};
+use crate::profile::Sighting;
+use crate::report::{FileFacts, Finding, line};
+use crate::source::Source;
+
+/// Why a state file is read.
+pub(super) enum Job {
+    /// A session on it has ended.
+    Aftermath(Box<SessionReport>),
+    /// It lies there unchanged and was not judged yet.
+    Settled(Sighting),
+}
+
+/// At most so many large files are read at once; more are not judged.
+const MAX_READING: usize = 8;
+
+impl<S: Source> Agent<S> {
+    /// Deals with all that the engine said.
+    pub(super) fn conclude(&mut self) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Session(report) => self.conclude_session(report),
+                Output::Read(report) => self.conclude_read(&report),
+                Output::ReaderExit(exit) => self.conclude_exit(&exit),
+                Output::Anomaly(anomaly) => {
+                    self.shared.metrics.anomaly(anomaly.kind);
+                    tracing::debug!(kind = anomaly.kind.as_str(), place = ?anomaly.place, "an anomaly");
+                }
+            }
+        }
+        self.outputs = outputs;
+    }
+
+    fn conclude_session(&mut self, report: Box<SessionReport>) {
+        let Some(file) = self.file_facts(&report.place) else { return };
+        let writer = self.label(&report.writer, report.window.start);
+        self.shared.metrics.session(&file.runtime, &report, &writer);
+        if report.outcome.is_nonatomic() {
+            self.shared.metrics.detected(boot_now().since(report.window.end));
+            if let Some(path) = self.open_path(&report.place) {
+                self.read(Job::Aftermath(report), path);
+            }
+        }
+    }
+
+    fn conclude_read(&mut self, report: &ReadReport) {
+        let Some(file) = self.file_facts(&report.place) else { return };
+        let reader = self.label(&report.reader, report.judged);
+        self.shared.metrics.read(&file.runtime, report.verdict, &reader);
+        if let Some(finding) = self.reporter.read(&file, report, &self.processes) {
+            self.publish(&finding);
+        }
+    }
+
+    fn conclude_exit(&mut self, exit: &ReaderExit) {
+        let Some(file) = self.file_facts(&exit.place) else { return };
+        self.shared.metrics.reader_exit(&file.runtime, exit.result);
+        let finding = self.reporter.reader_exit(&file, exit, &self.processes);
+        self.publish(&finding);
+    }
+
+    /// Reads a state file: a small one here, a large one beside the loop.
+    pub(super) fn read(&mut self, job: Job, path: PathBuf) {
+        let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);
+        if !large {
+            let reading = read_state_file(&path);
+            self.judge(job, reading);
+        } else if self.reading.len() < MAX_READING {
+            self.reading.spawn_blocking(move || (job, read_state_file(&path)));
+        } else {
+            self.judge(job, None);
+        }
+    }
+
+    /// A large file was read.
+    pub(super) fn take_reading(&mut self, done: Result<(Job, Option<Reading>), JoinError>) {
+        match done {
+            Ok((job, reading)) => self.judge(job, reading),
+            Err(error) => tracing::error!(%error, "reading a state file failed"),
+        }
+    }
+
+    fn judge(&mut self, job: Job, reading: Option<Reading>) {
+        match job {
+            Job::Aftermath(report) => self.judge_aftermath(&report, reading),
+            Job::Settled(sighting) => {
+                let Some(reading) = reading else { return };
+                let new = self.survey.note(&sighting.place, reading.content);
+                if let Content::Damaged(damage) = reading.content
+                    && new
+                    && let Some(file) = self.file_facts(&sighting.place)
+                {
+                    self.shared.metrics.damage(&file.runtime, damage);
+                    let finding = self.reporter.damage(&file, damage, None, boot_now(), &self.processes);
+                    self.publish(&finding);
+                }
+                self.show_damage();
+            }
+        }
+    }
+
+    fn judge_aftermath(&mut self, report: &SessionReport, reading: Option<Reading>) {
+        let Some(file) = self.file_facts(&report.place) else { return };
+        // Another size than the session left: somebody has been at it since, and this is not its aftermath.
+        let own = reading.filter(|reading| report.size_after.is_none_or(|size| size == reading.size));
+        let content = own.map(|reading| reading.content);
+        let finding = self.reporter.session(&file, report, content, &self.processes);
+        self.publish(&finding);
+        let Some(content) = content else { return };
+        self.survey.note(&report.place, content);
+        if let Content::Damaged(damage) = content {
+            self.shared.metrics.damage(&file.runtime, damage);
+            let at = report.window.end;
+            let finding = self.reporter.damage(&file, damage, Some(report), at, &self.processes);
+            self.publish(&finding);
+        }
+        self.show_damage();
+    }
+
+    fn publish(&mut self, finding: &Finding) {
+        let json = match serde_json::to_string(finding) {
+            Ok(json) => json,
+            Err(error) => {
+                tracing::error!(%error, "a finding cannot be written as JSON");
+                return;
+            }
+        };
+        self.shared.recent().push(&json);
+        match self.findings {
+            FindingsFormat::Json => self.outlet.send(json),
+            FindingsFormat::Text => self.outlet.send(line(finding)),
+            FindingsFormat::None => {}
+        }
+    }
+
+    /// The process's name as a label value: that of the process where it is known, else that of the thread.
+    fn label(&self, actor: &Actor, at: BootNanos) -> String {
+        let known = self.processes.find(actor.pid, at).map(|process| process.comm.as_str());
+        crate::report::clean(known.unwrap_or(&actor.comm.to_string()))
+    }
+
+    /// `None` for a root that is not in our table, which no source should name.
+    pub(super) fn file_facts(&self, place: &Place) -> Option<FileFacts> {
+        let root = self.roots.get(place.root)?;
+        let path = root.host_path.join(&*place.container).join(&*place.name);
+        Some(FileFacts {
+            runtime: root.profile.name.to_string(),
+            root: root.host_path.display().to_string(),
+            path: path.display().to_string(),
+            name: place.name.to_string(),
+            container: root.profile.container_id(&place.container).to_owned(),
+        })
+    }
+
+    /// Where the file of a place can be opened. A name that is no plain relative path is never followed.
+    fn open_path(&self, place: &Arc<Place>) -> Option<PathBuf> {
+        let root = self.roots.get(place.root)?;
+        let relative = Path::new(&*place.container).join(&*place.name);
+        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        plain.then(|| root.path.join(relative))
+    }
+}

@@ -1,0 +1,212 @@
+//! The one loop that joins everything.
+//!
+//! source -> engine -> enrich -> metrics, line on stdout, recent store. No step calls back.
+
+mod conclude;
+mod descriptions;
+mod own;
+mod start;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::cli::FindingsFormat;
+use crate::clock::{WallClock, boot_now};
+use crate::config::Config;
+use crate::detect::{Engine, Limits};
+use crate::enrich::{Processes, Reading};
+use crate::health::readiness;
+use crate::http::{ProbeView, Shared};
+use crate::model::{EventOperation, FileEvent, Output};
+use crate::profile::Roots;
+use crate::report::{Outlet, Reporter};
+use crate::source::{Item, LossReason, Source, SourceError};
+use conclude::Job;
+use descriptions::Descriptions;
+use own::Own;
+use survey::Survey;
+
+pub use start::start;
+
+/// The agent, with one source.
+pub struct Agent<S> {
+    source: S,
+    engine: Engine,
+    descriptions: Descriptions,
+    own: Own,
+    processes: Processes,
+    roots: Roots,
+    survey: Survey,
+    reporter: Reporter,
+    findings: FindingsFormat,
+    outlet: Outlet,
+    shared: Arc<Shared>,
+    /// Large files that are being read beside the loop.
+    reading: JoinSet<(Job, Option<Reading>)>,
+    items: Vec<Item>,
+    outputs: Vec<Output>,
+    /// The loss total of the last event.
+    lost: u64,
+}
+
+impl<S: Source> Agent<S> {
+    /// An agent that has not started to look.
+    #[must_use]
+    pub fn new(config: &Config, source: S, shared: Arc<Shared>, outlet: Outlet) -> Self {
+        let host = config.host();
+        Self {
+            engine: Engine::new(Limits::default()),
+            descriptions: Descriptions::default(),
+            own: Own::find(&host),
+            processes: Processes::new(host.clone()),
+            roots: Roots::new(host, config.roots.clone()),
+            survey: Survey::default(),
+            reporter: Reporter::new(source.kind(), WallClock::read(), boot_now()),
+            findings: config.findings,
+            outlet,
+            shared,
+            reading: JoinSet::new(),
+            items: Vec::new(),
+            outputs: Vec::new(),
+            lost: 0,
+            source,
+        }
+    }
+
+    /// Runs until `stop` is there, then hands out what is left.
+    ///
+    /// # Errors
+    /// The stream of events broke.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), SourceError> {
+        let mut stop = std::pin::pin!(stop);
+        self.look_around();
+        self.show_status(true);
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                result = self.source.read(&mut self.items) => if let Err(error) = result {
+                    self.absorb();
+                    self.show_status(false);
+                    self.outlet.finish();
+                    return Err(error);
+                },
+                Some(done) = self.reading.join_next() => self.take_reading(done),
+                () = tokio::time::sleep(wake) => {}
+            }
+            self.absorb();
+            self.tick();
+            // A busy source must not keep the pages from being served.
+            tokio::task::yield_now().await;
+        }
+        self.finish().await
+    }
+
+    /// Takes what the kernel still holds, and waits for the last findings to be written.
+    async fn finish(mut self) -> Result<(), SourceError> {
+        let brief = Duration::from_millis(20);
+        // The source may stay busy for ever; what is read in a few rounds is what happened before the stop.
+        for _ in 0..16 {
+            let read = tokio::time::timeout(brief, self.source.read(&mut self.items)).await;
+            self.absorb();
+            match read {
+                Ok(result) => result?,
+                Err(_) => break,
+            }
+        }
+        self.engine.advance(boot_now(), &mut self.outputs);
+        self.conclude();
+        while let Some(done) = self.reading.join_next().await {
+            self.take_reading(done);
+        }
+        self.outlet.finish();
+        Ok(())
+    }
+
+    /// Everything that was read goes to the engine, in its order.
+    fn absorb(&mut self) {
+        let mut items = std::mem::take(&mut self.items);
+        for item in items.drain(..) {
+            match item {
+                Item::Process(facts) => self.processes.learn(&facts),
+                Item::Event(event) => self.observe(&event),
+            }
+        }
+        self.items = items;
+        self.conclude();
+    }
+
+    fn observe(&mut self, event: &FileEvent) {
+        self.lost = self.lost.max(event.lost);
+        if self.own.is_ours(event) {
+            return;
+        }
+        if let EventOperation::Open { .. } = event.operation {
+            self.processes.witness(&event.actor, event.at());
+        }
+        self.descriptions.follow(event);
+        self.shared.metrics.event(self.source.kind(), &event.operation);
+        self.engine.observe(event, &mut self.outputs);
+    }
+
+    /// What is due by the clock.
+    fn tick(&mut self) {
+        let now = boot_now();
+        self.shared.turned(now);
+        if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.engine.advance(now, &mut self.outputs);
+            self.conclude();
+        }
+        let due = self.descriptions.due(now);
+        if !due.is_empty()
+            && let Err(error) = self.source.poll_released(&due)
+        {
+            tracing::debug!(%error, "cannot ask for released descriptions");
+        }
+        if self.survey.is_due(now) {
+            self.look_around();
+            self.processes.expire(now);
+            self.reporter.set_wall(WallClock::read());
+            self.show_status(true);
+        }
+    }
+
+    fn next_wake(&self) -> Duration {
+        let now = boot_now();
+        let deadlines = [self.engine.next_deadline(), self.descriptions.next_due(), Some(self.survey.next())];
+        let next = deadlines.into_iter().flatten().min().unwrap_or(now);
+        Duration::from_nanos(next.since(now))
+    }
+
+    /// Tells pages and metrics how the source is.
+    fn show_status(&self, running: bool) {
+        let (kind, probes, losses) = (self.source.kind(), self.source.probes(), self.source.losses());
+        self.shared.metrics.source(kind, &probes);
+        self.shared.metrics.losses(kind, &losses);
+        let mut status = self.shared.status();
+        status.readiness = readiness(running, &probes);
+        status.source = Some(kind.as_str());
+        status.roots = self.root_views();
+        status.losses =
+            LossReason::ALL.into_iter().map(|reason| (reason.as_str(), losses.get(reason))).collect();
+        let view = |probe: crate::source::ProbeStatus| ProbeView {
+            probe: probe.probe,
+            mechanism: probe.mechanism,
+            attached: probe.attached,
+            reason: probe.reason,
+        };
+        status.probes = probes.into_iter().map(view).collect();
+    }
+}
+
+/// A nanosecond count from milliseconds.
+const fn millis(count: u64) -> u64 {
+    count * 1_000_000
+}

@@ -1,0 +1,53 @@
+//! Our own reads of state files, which must not look like somebody's.
+
+use std::collections::HashSet;
+use std::fs;
+
+use crate::host_root::HostRoot;
+use crate::model::{EventOperation, FileEvent, OpenId, Pid, Target};
+
+/// Knows which events are ours.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    pid: Option<Pid>,
+    opens: HashSet<OpenId>,
+}
+
+impl Own {
+    /// Looks up our pid as the host numbers it: in the host's /proc, not in that of our pid namespace.
+    pub(super) fn find(host: &HostRoot) -> Self {
+        let link = fs::read_link(host.path("/proc/self")).ok();
+        let pid = link.and_then(|path| path.to_str()?.parse().ok()).map(Pid);
+        Self { pid, opens: HashSet::new() }
+    }
+
+    /// True for an event that we caused.
+    pub(super) fn is_ours(&mut self, event: &FileEvent) -> bool {
+        match &event.operation {
+            EventOperation::Open { id, .. } => {
+                let ours = self.pid == Some(event.actor.pid);
+                if ours {
+                    self.opens.insert(*id);
+                } else {
+                    // The address is reused; the id is not, but a clock that stands still costs nothing here.
+                    self.opens.remove(id);
+                }
+                ours
+            }
+            EventOperation::Release { id } => self.opens.remove(id),
+            EventOperation::Read { id, .. }
+            | EventOperation::Write { id, .. }
+            | EventOperation::Map { id, .. }
+            | EventOperation::Sync { id }
+            | EventOperation::Lock { id, .. }
+            | EventOperation::Truncate { target: Target::Open(id), .. } => self.opens.contains(id),
+            EventOperation::Truncate { target: Target::Place(_), .. }
+            | EventOperation::Rename { .. }
+            | EventOperation::Link { .. }
+            | EventOperation::Unlink { .. }
+            | EventOperation::Exit { .. }
+            | EventOperation::Present { .. }
+            | EventOperation::Heartbeat => false,
+        }
+    }
+}

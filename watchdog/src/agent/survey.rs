@@ -1,0 +1,159 @@
+//! The periodic look at the roots: which stand, which state files they hold, which of these are damaged.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Agent, conclude::Job, millis};
+use crate::clock::boot_now;
+use crate::enrich::Content;
+use crate::http::RootView;
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, Place, Span};
+use crate::profile::{Census, Sighting};
+use crate::source::Source;
+
+/// What is remembered between two looks.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    census: Census,
+    damaged: HashMap<Arc<Place>, Content>,
+    next: BootNanos,
+    /// Roots that the source could not watch; said once.
+    unwatched: bool,
+}
+
+impl Survey {
+    /// Time between two looks.
+    const PERIOD: u64 = millis(1_000);
+    /// A look never takes more than this part of the time.
+    const SHARE: u64 = 50;
+    /// At most so many damaged files are remembered.
+    const MAX_DAMAGED: usize = 1_024;
+
+    pub(super) fn is_due(&self, now: BootNanos) -> bool {
+        self.next <= now
+    }
+
+    pub(super) fn next(&self) -> BootNanos {
+        self.next
+    }
+
+    /// Notes a verdict; true when the file was not known to be damaged before.
+    pub(super) fn note(&mut self, place: &Arc<Place>, content: Content) -> bool {
+        match content {
+            Content::Valid => {
+                self.damaged.remove(place);
+                false
+            }
+            Content::Damaged(_) if self.damaged.len() < Self::MAX_DAMAGED => {
+                self.damaged.insert(Arc::clone(place), content).is_none()
+            }
+            Content::Damaged(_) => false,
+        }
+    }
+}
+
+impl<S: Source> Agent<S> {
+    /// Looks for new roots and state files; the engine learns their sizes.
+    pub(super) fn look_around(&mut self) {
+        let started = boot_now();
+        for id in self.roots.refresh() {
+            let Some(root) = self.roots.get(id) else { continue };
+            match self.source.watch(&root.spec()) {
+                Ok(()) => tracing::info!(
+                    runtime = &*root.profile.name,
+                    root = %root.host_path.display(),
+                    "watching a runtime root"
+                ),
+                Err(error) => {
+                    if !std::mem::replace(&mut self.survey.unwatched, true) {
+                        let error = format!("{:#}", anyhow::Error::from(error));
+                        tracing::warn!(error, "a root cannot be watched; trying again every second");
+                    }
+                    self.roots.retry(id);
+                }
+            }
+        }
+        let changes = self.survey.census.scan(&self.roots);
+        for sighting in &changes.new {
+            self.seed(sighting, started);
+        }
+        for place in &changes.gone {
+            self.survey.damaged.remove(place);
+        }
+        for sighting in changes.settled {
+            let path = sighting.path.clone();
+            self.read(Job::Settled(sighting), path);
+        }
+        self.conclude();
+        self.show_roots();
+        let now = boot_now();
+        self.survey.next = now.plus(Survey::PERIOD.max(now.since(started) * Survey::SHARE));
+    }
+
+    /// What stands where, for `/status`.
+    pub(super) fn root_views(&self) -> Vec<RootView> {
+        let view = |(index, entry): (usize, &crate::profile::RootEntry)| {
+            let here = self.roots.table().iter().filter(|root| root.entry == index && root.present);
+            RootView {
+                runtime: entry.profile.name.to_string(),
+                root: entry.pattern.clone(),
+                directories: here.map(|root| root.host_path.display().to_string()).collect(),
+            }
+        };
+        self.roots.entries().iter().enumerate().map(view).collect()
+    }
+
+    fn seed(&mut self, sighting: &Sighting, started: BootNanos) {
+        let event = FileEvent {
+            span: Span::new(started, boot_now()),
+            actor: Actor::default(),
+            lost: self.lost,
+            operation: EventOperation::Present {
+                place: Arc::clone(&sighting.place),
+                inode: self.identify(&sighting.path),
+                size: Some(sighting.size),
+            },
+        };
+        self.shared.metrics.event(self.source.kind(), &event.operation);
+        self.engine.observe(&event, &mut self.outputs);
+    }
+
+    /// The file's identity, without opening it: O_PATH reaches no driver and no FIFO.
+    fn identify(&self, path: &Path) -> Option<InodeId> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        self.source.identify(&file)
+    }
+
+    fn show_roots(&self) {
+        for (index, entry) in self.roots.entries().iter().enumerate() {
+            self.shared.metrics.root_present(entry, self.roots.is_present(index));
+        }
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for entry in self.roots.entries() {
+            counts.entry(&entry.profile.name).or_default();
+        }
+        for root in self.roots.table() {
+            *counts.entry(&root.profile.name).or_default() += self.survey.census.count(root.id);
+        }
+        for (runtime, count) in counts {
+            self.shared.metrics.state_files(runtime, count);
+        }
+        self.show_damage();
+    }
+
+    /// How many files are damaged now.
+    pub(super) fn show_damage(&self) {
+        for entry in self.roots.entries() {
+            let runtime = &entry.profile.name;
+            let of_runtime = |place: &&Arc<Place>| {
+                self.roots.get(place.root).is_some_and(|root| root.profile.name == *runtime)
+            };
+            let count = self.survey.damaged.keys().filter(of_runtime).count();
+            self.shared.metrics.damaged_now(runtime, count);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line as typed. What it means is decided in [`crate::config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds non-atomic writes of container state files and the reads that overlap them.
+#[derive(Debug, Parser)]
+#[command(name = "state-watchdog", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the command's own negative answer, 64 bad usage or configuration, \
+69 no source can run, 70 internal error or address in use, 77 permission missing.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch until SIGTERM or SIGINT; logs on stderr, findings on stdout
+    Run(RunArgs),
+    /// Say what this kernel, these capabilities and these roots allow, each with its remedy
+    Doctor(DoctorArgs),
+    /// Print the resolved configuration as TOML
+    Config(RunArgs),
+}
+
+/// Settings of `run`. Each wins over the configuration file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Watch this runtime root instead of the built-in ones (repeatable); an unknown RUNTIME gets the default
+    /// profile: `state.json`, one directory per container. One component of PATH may be `*`
+    #[arg(long = "root", value_name = "RUNTIME=PATH")]
+    pub roots: Vec<String>,
+    /// Where events come from [default: auto]
+    #[arg(long, value_enum)]
+    pub source: Option<SourceChoice>,
+    /// Serve metrics, findings and status here [default: 127.0.0.1:9737]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// How findings appear on stdout [default: json]
+    #[arg(long, value_enum)]
+    pub findings: Option<FindingsFormat>,
+    /// How logs appear on stderr [default: text]
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Where the host's file system is mounted [default: /]
+    #[arg(long, value_name = "DIR")]
+    pub host_root: Option<PathBuf>,
+}
+
+/// Settings of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// The same settings as `run`
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which source is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceChoice {
+    /// The best that the kernel allows
+    #[default]
+    Auto,
+    /// fentry/fexit or kprobes on VFS functions
+    Vfs,
+    /// Tracepoints on system calls
+    Syscalls,
+    /// inotify watches
+    Inotify,
+}
+
+/// How findings appear on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FindingsFormat {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// One aligned line for a person
+    Text,
+    /// Not at all
+    None,
+}
+
+/// How logs appear on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a person
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn roots_may_be_repeated() {
+        let cli = Cli::try_parse_from(["x", "run", "--root", "runc=/a", "--root", "youki=/b"]).unwrap();
+        let Command::Run(args) = cli.command else { panic!("not run") };
+        assert_eq!(args.roots, ["runc=/a", "youki=/b"]);
+    }
+}

@@ -1,0 +1,229 @@
+//! The configuration as resolved: what was typed, over what the file says, over the defaults.
+//!
+//! Pure but for reading the file. Everything is decided here, before anything opens.
+
+mod file;
+mod profiles;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cli::{FindingsFormat, LogFormat, RunArgs, SourceChoice};
+use crate::host_root::HostRoot;
+use crate::profile::{Profile, RootEntry};
+
+/// Where the agent serves unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9737);
+
+/// How many entries may be configured; each is a label value.
+const MAX_ENTRIES: usize = 64;
+
+/// The resolved configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Which source is wanted.
+    pub source: SourceChoice,
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// How findings appear on stdout.
+    pub findings: FindingsFormat,
+    /// How logs appear on stderr.
+    pub log_format: LogFormat,
+    /// Where the host's file system is.
+    pub host_root: PathBuf,
+    /// What to watch.
+    pub roots: Vec<RootEntry>,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}{message}")]
+pub struct ConfigError {
+    place: Location,
+    message: String,
+    #[source]
+    cause: Option<std::io::Error>,
+}
+
+/// Where a value was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Location {
+    CommandLine,
+    File(PathBuf),
+    Line(PathBuf, usize),
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => Ok(()),
+            Self::File(path) => write!(f, "{}: ", path.display()),
+            Self::Line(path, line) => write!(f, "{}:{line}: ", path.display()),
+        }
+    }
+}
+
+impl ConfigError {
+    fn new(place: Location, message: impl Into<String>) -> Self {
+        Self { place, message: message.into(), cause: None }
+    }
+}
+
+/// A root as given: runtime, path, and where it was said.
+struct GivenRoot {
+    runtime: String,
+    path: String,
+    place: Location,
+}
+
+impl Config {
+    /// Resolves the arguments; reads the configuration file if one is named.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a value makes no sense.
+    pub fn load(args: &RunArgs) -> Result<Self, ConfigError> {
+        let Some(path) = &args.config else { return Self::resolve(args, None) };
+        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError {
+            place: Location::File(path.clone()),
+            message: "cannot read the configuration file".to_owned(),
+            cause: Some(cause),
+        })?;
+        Self::resolve(args, Some((path, &text)))
+    }
+
+    /// Resolves the arguments over the text of a configuration file.
+    ///
+    /// # Errors
+    /// A value makes no sense.
+    pub fn resolve(args: &RunArgs, file: Option<(&Path, &str)>) -> Result<Self, ConfigError> {
+        let file = file.map(|(path, text)| file::parse(path, text)).transpose()?.unwrap_or_default();
+        let mut given = Vec::new();
+        for root in &args.roots {
+            given.push(typed_root(root)?);
+        }
+        if given.is_empty() {
+            given = file.roots;
+        }
+        let profiles = file.profiles;
+        let host_root = args.host_root.clone().map(|path| (path, Location::CommandLine)).or(file.host_root);
+        Ok(Self {
+            source: args.source.or(file.source).unwrap_or_default(),
+            listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            findings: args.findings.or(file.findings).unwrap_or_default(),
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+            host_root: absolute_host_root(host_root)?,
+            roots: if given.is_empty() { default_roots(&profiles) } else { entries(given, &profiles)? },
+        })
+    }
+
+    /// The host that paths refer to.
+    #[must_use]
+    pub fn host(&self) -> HostRoot {
+        HostRoot::new(&self.host_root)
+    }
+
+    /// The runtimes in force, in the order of their roots: the label values of `runtime`.
+    #[must_use]
+    pub fn runtimes(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for root in &self.roots {
+            if !names.contains(&root.profile.name) {
+                names.push(Arc::clone(&root.profile.name));
+            }
+        }
+        names
+    }
+
+    /// The configuration as a file that resolves to it again.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        file::render(self)
+    }
+
+    /// A short mark by which two configurations can be told apart (FNV-1a of the rendered file).
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let hash = self.to_toml().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+}
+
+fn typed_root(text: &str) -> Result<GivenRoot, ConfigError> {
+    let Some((runtime, path)) = text.split_once('=') else {
+        return Err(ConfigError::new(
+            Location::CommandLine,
+            format!("--root {text:?}: expected RUNTIME=PATH, for example runc=/run/runc"),
+        ));
+    };
+    Ok(GivenRoot { runtime: runtime.to_owned(), path: path.to_owned(), place: Location::CommandLine })
+}
+
+fn absolute_host_root(given: Option<(PathBuf, Location)>) -> Result<PathBuf, ConfigError> {
+    let Some((path, place)) = given else { return Ok(PathBuf::from("/")) };
+    if !path.is_absolute() {
+        let message = format!("host root {:?} is relative, expected an absolute path", path.display());
+        return Err(ConfigError::new(place, message));
+    }
+    Ok(path)
+}
+
+fn default_roots(profiles: &[Arc<Profile>]) -> Vec<RootEntry> {
+    let roots = profiles.iter().flat_map(|profile| {
+        profile.roots.iter().map(|root| RootEntry { pattern: root.clone(), profile: Arc::clone(profile) })
+    });
+    roots.collect()
+}
+
+fn entries(given: Vec<GivenRoot>, profiles: &[Arc<Profile>]) -> Result<Vec<RootEntry>, ConfigError> {
+    let mut entries: Vec<RootEntry> = Vec::new();
+    for root in given {
+        let pattern =
+            root_pattern(&root.path).map_err(|message| ConfigError::new(root.place.clone(), message))?;
+        profiles::check_name(&root.runtime)
+            .map_err(|message| ConfigError::new(root.place.clone(), message))?;
+        if entries.iter().any(|entry| entry.pattern == pattern) {
+            return Err(ConfigError::new(root.place, format!("root {pattern:?} is given twice")));
+        }
+        if entries.len() >= MAX_ENTRIES {
+            return Err(ConfigError::new(root.place, format!("more than {MAX_ENTRIES} roots")));
+        }
+        let known = profiles.iter().find(|profile| *profile.name == *root.runtime);
+        let earlier = entries.iter().map(|e| &e.profile).find(|profile| *profile.name == *root.runtime);
+        let profile = known.or(earlier).map(Arc::clone);
+        let profile = profile.unwrap_or_else(|| Arc::new(Profile::unknown(&root.runtime)));
+        entries.push(RootEntry { pattern, profile });
+    }
+    Ok(entries)
+}
+
+/// Checks a root's path and takes away what does not matter in it.
+fn root_pattern(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!("root {path:?} is relative, expected an absolute path"));
+    }
+    if path.chars().any(char::is_control) {
+        return Err(format!("root {path:?} holds control characters"));
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.is_empty() {
+        return Err(format!("root {path:?} is the whole file system"));
+    }
+    if parts.contains(&"..") {
+        return Err(format!("root {path:?} holds `..`"));
+    }
+    let stars = parts.iter().filter(|part| part.contains('*'));
+    if stars.clone().count() > 1 || stars.clone().any(|part| *part != "*") {
+        return Err(format!("root {path:?}: at most one whole component may be `*`"));
+    }
+    if parts[0] == "*" {
+        return Err(format!("root {path:?}: the first component cannot be `*`"));
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::profiles::{self, RawProfile};
+use super::{Config, ConfigError, GivenRoot, Location};
+use crate::cli::{FindingsFormat, LogFormat, SourceChoice};
+use crate::profile::Profile;
+
+/// What a file says; its profiles are joined with the built-in ones.
+pub(super) struct FileConfig {
+    pub(super) source: Option<SourceChoice>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) findings: Option<FindingsFormat>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) host_root: Option<(PathBuf, Location)>,
+    pub(super) roots: Vec<GivenRoot>,
+    pub(super) profiles: Vec<Arc<Profile>>,
+}
+
+impl Default for FileConfig {
+    fn default() -> Self {
+        Self {
+            source: None,
+            listen: None,
+            findings: None,
+            log_format: None,
+            host_root: None,
+            roots: Vec::new(),
+            profiles: crate::profile::builtin().into_iter().map(Arc::new).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawFile {
+    source: Option<SourceChoice>,
+    listen: Option<Spanned<String>>,
+    findings: Option<FindingsFormat>,
+    log_format: Option<LogFormat>,
+    host_root: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    root: Vec<RawRoot>,
+    #[serde(default)]
+    profile: Vec<Spanned<RawProfile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRoot {
+    runtime: String,
+    path: Spanned<String>,
+}
+
+/// Parses a file's text. Every refusal names file and line.
+pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> {
+    let at = |offset: usize| {
+        let line = text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+        Location::Line(path.to_owned(), line)
+    };
+    let raw: RawFile = toml::from_str(text).map_err(|error| {
+        let place = error.span().map_or_else(|| Location::File(path.to_owned()), |span| at(span.start));
+        ConfigError::new(place, error.message().trim_end().replace('\n', ", "))
+    })?;
+    let mut file = FileConfig {
+        source: raw.source,
+        findings: raw.findings,
+        log_format: raw.log_format,
+        ..FileConfig::default()
+    };
+    if let Some(listen) = raw.listen {
+        let address = listen.get_ref().parse().map_err(|_| {
+            let message =
+                format!("listen = {:?}: expected ADDR:PORT with a port of 0 to 65535", listen.get_ref());
+            ConfigError::new(at(listen.span().start), message)
+        })?;
+        file.listen = Some(address);
+    }
+    if let Some(root) = raw.host_root {
+        let place = at(root.span().start);
+        file.host_root = Some((root.into_inner(), place));
+    }
+    for root in raw.root {
+        let place = at(root.path.span().start);
+        file.roots.push(GivenRoot { runtime: root.runtime, path: root.path.into_inner(), place });
+    }
+    let mut own = Vec::new();
+    for raw in raw.profile {
+        let place = at(raw.span().start);
+        let profile = profiles::resolve(raw.into_inner())
+            .map_err(|message| ConfigError::new(place.clone(), message))?;
+        if own.contains(&profile.name) {
+            return Err(ConfigError::new(place, format!("profile {:?} is given twice", profile.name)));
+        }
+        own.push(Arc::clone(&profile.name));
+        file.profiles.retain(|known| known.name != profile.name);
+        file.profiles.push(Arc::new(profile));
+    }
+    Ok(file)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct View<'a> {
+    source: SourceChoice,
+    listen: String,
+    findings: FindingsFormat,
+    log_format: LogFormat,
+    host_root: &'a Path,
+    root: Vec<RootView<'a>>,
+    profile: Vec<RawProfile>,
+}
+
+#[derive(Serialize)]
+struct RootView<'a> {
+    runtime: &'a str,
+    path: &'a str,
+}
+
+/// The configuration as a file.
+pub(super) fn render(config: &Config) -> String {
+    let mut profiles: Vec<RawProfile> = Vec::new();
+    for root in &config.roots {
+        if profiles.iter().all(|profile| *profile.name != *root.profile.name) {
+            profiles.push(profiles::view(&root.profile));
+        }
+    }
+    let root = config.roots.iter().map(|e| RootView { runtime: &e.profile.name, path: &e.pattern });
+    let view = View {
+        source: config.source,
+        listen: config.listen.to_string(),
+        findings: config.findings,
+        log_format: config.log_format,
+        host_root: &config.host_root,
+        root: root.collect(),
+        profile: profiles,
+    };
+    // A view of plain strings and enums always renders.
+    toml::to_string(&view).unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+use super::*;
+
+fn file(text: &str) -> Result<Config, String> {
+    let path = Path::new("/etc/sw.toml");
+    Config::resolve(&RunArgs::default(), Some((path, text))).map_err(|error| error.to_string())
+}
+
+fn typed(roots: &[&str]) -> Result<Config, String> {
+    let roots = roots.iter().map(|root| (*root).to_owned()).collect();
+    Config::resolve(&RunArgs { roots, ..RunArgs::default() }, None).map_err(|error| error.to_string())
+}
+
+/// The file is refused with exactly this message.
+#[track_caller]
+fn refused(text: &str, message: &str) {
+    assert_eq!(file(text).unwrap_err(), message);
+}
+
+#[test]
+fn nothing_given_means_the_builtin_roots() {
+    let config = file("").unwrap();
+    assert_eq!(config.listen, DEFAULT_LISTEN);
+    assert_eq!(config.source, SourceChoice::Auto);
+    let runtimes: Vec<_> = config.runtimes().iter().map(ToString::to_string).collect();
+    assert_eq!(runtimes, ["runc", "containerd", "docker", "crio", "crun", "youki", "urunc", "kata"]);
+}
+
+#[test]
+fn a_typed_root_replaces_all_others() {
+    let config = typed(&["youki=/tmp//y/"]).unwrap();
+    assert_eq!(config.roots.len(), 1);
+    assert_eq!(config.roots[0].pattern, "/tmp/y");
+    assert_eq!(&*config.roots[0].profile.name, "youki");
+    assert_eq!(config.roots[0].profile.depth, 1);
+}
+
+#[test]
+fn an_unknown_runtime_gets_the_default_profile() {
+    let config = typed(&["mine=/r/*"]).unwrap();
+    assert_eq!(*config.roots[0].profile, Profile::unknown("mine"));
+}
+
+#[test]
+fn what_was_typed_wins_over_the_file() {
+    let args = RunArgs { listen: Some("127.0.0.1:1".parse().unwrap()), ..RunArgs::default() };
+    let text = "listen = \"127.0.0.1:2\"\nsource = \"syscalls\"\n";
+    let config = Config::resolve(&args, Some((Path::new("f"), text))).unwrap();
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.source, SourceChoice::Syscalls);
+}
+
+#[test]
+fn a_rendered_configuration_resolves_to_itself() {
+    let config = file("[[root]]\nruntime = \"runc\"\npath = \"/run/containerd/runc/*\"\n").unwrap();
+    let again = file(&config.to_toml()).unwrap();
+    assert_eq!(config, again);
+    assert_eq!(config.hash(), again.hash());
+    assert_ne!(config.hash(), file("").unwrap().hash());
+}
+
+#[test]
+fn an_unknown_key_is_refused() {
+    refused(
+        "source = \"auto\"\nlisen = \"x\"\n",
+        "/etc/sw.toml:2: unknown field `lisen`, expected one of `source`, `listen`, `findings`, `log-format`, \
+         `host-root`, `root`, `profile`",
+    );
+}
+
+#[test]
+fn an_unknown_source_is_refused() {
+    refused(
+        "source = \"ptrace\"\n",
+        "/etc/sw.toml:1: unknown variant `ptrace`, expected one of `auto`, `vfs`, `syscalls`, `inotify`",
+    );
+}
+
+#[test]
+fn a_nonsense_port_is_refused() {
+    refused(
+        "\nlisten = \"127.0.0.1:99999\"\n",
+        "/etc/sw.toml:2: listen = \"127.0.0.1:99999\": expected ADDR:PORT with a port of 0 to 65535",
+    );
+}
+
+#[test]
+fn a_relative_root_is_refused() {
+    refused(
+        "[[root]]\nruntime = \"runc\"\npath = \"run/runc\"\n",
+        "/etc/sw.toml:3: root \"run/runc\" is relative, expected an absolute path",
+    );
+    assert_eq!(typed(&["runc=x"]).unwrap_err(), "root \"x\" is relative, expected an absolute path");
+}
+
+#[test]
+fn a_root_given_twice_is_refused() {
+    assert_eq!(typed(&["runc=/a", "youki=/a/"]).unwrap_err(), "root \"/a\" is given twice");
+}
+
+#[test]
+fn roots_that_are_no_paths_are_refused() {
+    for (root, why) in [
+        ("runc", "expected RUNTIME=PATH"),
+        ("=/a", "expected 1 to 32 letters"),
+        ("a b=/a", "expected 1 to 32 letters"),
+        ("runc=/", "the whole file system"),
+        ("runc=/a/../b", "holds `..`"),
+        ("runc=/a*", "whole component"),
+        ("runc=/a/*/b/*", "at most one"),
+        ("runc=/*", "first component"),
+        ("runc=/a\nb", "control characters"),
+    ] {
+        let message = typed(&[root]).unwrap_err();
+        assert!(message.contains(why), "{root}: {message}");
+    }
+}
+
+#[test]
+fn a_relative_host_root_is_refused() {
+    refused(
+        "host-root = \"host\"\n",
+        "/etc/sw.toml:1: host root \"host\" is relative, expected an absolute path",
+    );
+}
+
+#[test]
+fn profiles_beyond_the_probes_table_are_refused() {
+    for (text, why) in [
+        ("name = \"x\"\nstate = []\n", "`state` names no file"),
+        ("name = \"x\"\ndepth = 3\nstate = [\"a\"]\n", "depth = 3, expected 0 to 2"),
+        ("name = \"x\"\ncontainer-level = 1\nstate = [\"a\"]\n", "container-level = 1"),
+        ("name = \"x\"\nstate = [\"a*b\"]\n", "one `*` at its beginning or end"),
+        ("name = \"x\"\nstate = [\"*\"]\n", "expected 1 to 32 bytes"),
+        (
+            "name = \"x\"\nstate = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]\n",
+            "9 names, expected at most 8",
+        ),
+    ] {
+        let message = file(&format!("[[profile]]\n{text}")).unwrap_err();
+        assert!(message.starts_with("/etc/sw.toml:") && message.contains(why), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let args = RunArgs { config: Some("/nonexistent/sw.toml".into()), ..RunArgs::default() };
+    let message = Config::load(&args).unwrap_err().to_string();
+    assert_eq!(message, "/nonexistent/sw.toml: cannot read the configuration file");
+}

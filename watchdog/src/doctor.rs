@@ -1,0 +1,198 @@
+//! What this kernel, these capabilities and these roots allow, each with its remedy.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::profile::Roots;
+use crate::source::{Capabilities, Capability, Fact, Plan, plan};
+
+/// The doctor's answer.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    kernel: String,
+    btf: Fact,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lockdown: Option<String>,
+    capabilities: Vec<CapabilityView>,
+    sources: Vec<SourceView>,
+    /// The source that `run` would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes: Option<&'static str>,
+    roots: Vec<RootView>,
+}
+
+#[derive(Debug, Serialize)]
+struct CapabilityView {
+    name: &'static str,
+    held: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceView {
+    source: &'static str,
+    can_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RootView {
+    runtime: String,
+    root: String,
+    present: bool,
+    directories: Vec<String>,
+}
+
+/// Asks the kernel, and looks for the roots.
+#[must_use]
+pub fn examine(config: &Config) -> Report {
+    let host = config.host();
+    let capabilities = Capabilities::probe(&host);
+    let plan = plan(config.source, &capabilities);
+    let mut roots = Roots::new(host, config.roots.clone());
+    roots.refresh();
+    report(&capabilities, &plan, &roots)
+}
+
+fn report(capabilities: &Capabilities, plan: &Plan, roots: &Roots) -> Report {
+    let able = plan.candidates.iter().map(|kind| SourceView {
+        source: kind.as_str(),
+        can_run: true,
+        reason: None,
+        remedy: None,
+    });
+    let unable = plan.refused.iter().map(|(kind, why)| SourceView {
+        source: kind.as_str(),
+        can_run: false,
+        reason: Some(why.reason.clone()),
+        remedy: why.remedy.text().map(str::to_owned),
+    });
+    let root = |(index, entry): (usize, &crate::profile::RootEntry)| {
+        let here = roots.table().iter().filter(|root| root.entry == index && root.present);
+        RootView {
+            runtime: entry.profile.name.to_string(),
+            root: entry.pattern.clone(),
+            present: roots.is_present(index),
+            directories: here.map(|root| root.host_path.display().to_string()).collect(),
+        }
+    };
+    Report {
+        kernel: capabilities.kernel.clone(),
+        btf: capabilities.btf,
+        lockdown: capabilities.lockdown.clone(),
+        capabilities: Capability::ALL
+            .map(|c| CapabilityView { name: c.as_str(), held: capabilities.has(c) })
+            .into(),
+        sources: able.chain(unable).collect(),
+        takes: plan.candidates.first().map(|kind| kind.as_str()),
+        roots: roots.entries().iter().enumerate().map(root).collect(),
+    }
+}
+
+impl Report {
+    /// 0 when a source can run.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.takes.is_some() { Exit::Fine } else { Exit::Unavailable }
+    }
+
+    /// For a program.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).map(|json| json + "\n").unwrap_or_default()
+    }
+
+    /// For a person.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let mark = |good: bool| if good { "ok  " } else { "--  " };
+        writeln!(text, "kernel")?;
+        writeln!(text, "  {}release {}", mark(true), self.kernel)?;
+        writeln!(text, "  {}type information (BTF)", mark(self.btf == Fact::Yes))?;
+        let lockdown = self.lockdown.as_deref().unwrap_or("none");
+        writeln!(text, "  {}lockdown {lockdown}", mark(lockdown != "confidentiality"))?;
+        writeln!(text, "capabilities")?;
+        for CapabilityView { name, held } in &self.capabilities {
+            writeln!(text, "  {}{name}", mark(*held))?;
+        }
+        writeln!(text, "sources")?;
+        for SourceView { source, can_run, reason, remedy } in &self.sources {
+            writeln!(text, "  {}{source}", mark(*can_run))?;
+            if let Some(reason) = reason {
+                writeln!(text, "        {reason}")?;
+            }
+            if let Some(remedy) = remedy {
+                writeln!(text, "        remedy: {remedy}")?;
+            }
+        }
+        writeln!(text, "roots")?;
+        for RootView { runtime, root, present, directories } in &self.roots {
+            writeln!(text, "  {}{runtime:<12}{root}", mark(*present))?;
+            for directory in directories.iter().filter(|directory| *directory != root) {
+                writeln!(text, "        {directory}")?;
+            }
+        }
+        match self.takes {
+            Some(source) => writeln!(text, "run takes the source {source}"),
+            None => writeln!(text, "no source can run"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{RunArgs, SourceChoice};
+
+    fn config(host: &std::path::Path, source: SourceChoice) -> Config {
+        let args = RunArgs {
+            roots: vec!["runc=/run/runc".to_owned(), "youki=/run/youki".to_owned()],
+            source: Some(source),
+            host_root: Some(host.to_owned()),
+            ..RunArgs::default()
+        };
+        Config::resolve(&args, None).unwrap()
+    }
+
+    #[test]
+    fn a_source_that_cannot_run_is_a_no_with_its_reason() {
+        let host = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(host.path().join("run/youki")).unwrap();
+        let report = examine(&config(host.path(), SourceChoice::Inotify));
+        assert_eq!(report.exit(), Exit::Unavailable);
+        let text = report.to_text();
+        assert!(text.contains("not built into this version") && text.contains("no source can run"), "{text}");
+        assert!(text.contains("--  runc        /run/runc") && text.contains("ok  youki"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(json["sources"][0]["can_run"], false);
+        assert_eq!(json["roots"][1]["present"], true);
+    }
+
+    #[cfg(feature = "ebpf")]
+    #[test]
+    fn a_source_that_can_run_is_a_yes() {
+        let capabilities = Capabilities {
+            kernel: "6.1.0".to_owned(),
+            version: Some((6, 1)),
+            btf: Fact::Yes,
+            lockdown: None,
+            effective: u64::MAX,
+        };
+        let roots = Roots::new(crate::host_root::HostRoot::default(), Vec::new());
+        let report = report(&capabilities, &plan(SourceChoice::Auto, &capabilities), &roots);
+        assert_eq!(report.exit(), Exit::Fine);
+        assert!(report.to_text().contains("run takes the source syscalls"));
+    }
+}

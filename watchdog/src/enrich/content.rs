@@ -1,0 +1,215 @@
+//! What a state file holds: the verdict on its bytes.
+
+use std::fs::{self, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// More than this of a state file is never read.
+const MAX_FILE: u64 = 16 << 20;
+/// Files up to this size are read in the agent's loop; larger ones beside it.
+pub const SMALL_FILE: u64 = 64 << 10;
+
+/// The verdict on a state file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// One complete JSON value.
+    Valid,
+    /// Anything else.
+    Damaged(Damage),
+}
+
+/// How a state file is damaged; also the label values of `damaged_state_files_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// No byte.
+    Empty,
+    /// JSON that ends too early.
+    Truncated,
+    /// No JSON, JSON and something behind it, nested too deeply, or too large.
+    Invalid,
+}
+
+impl Damage {
+    /// All kinds, in label order.
+    pub const ALL: [Self; 3] = [Self::Empty, Self::Truncated, Self::Invalid];
+
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Truncated => "truncated",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+impl Content {
+    /// As a finding says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Damaged(damage) => damage.as_str(),
+        }
+    }
+}
+
+/// One reading of a state file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The verdict.
+    pub content: Content,
+    /// The size that was read.
+    pub size: u64,
+}
+
+/// Reads and judges a state file; `None` when no regular file can be read there.
+///
+/// A FIFO or a device is never opened, and nothing here waits.
+#[must_use]
+pub fn read_state_file(path: &Path) -> Option<Reading> {
+    if !fs::symlink_metadata(path).ok()?.file_type().is_file() {
+        return None;
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.file_type().is_file() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).ok()?;
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let content = if size > MAX_FILE { Content::Damaged(Damage::Invalid) } else { judge(&bytes) };
+    Some(Reading { content, size })
+}
+
+/// Judges bytes.
+#[must_use]
+pub fn judge(bytes: &[u8]) -> Content {
+    if bytes.is_empty() {
+        return Content::Damaged(Damage::Empty);
+    }
+    match serde_json::from_slice::<Skim>(bytes) {
+        Ok(Skim) => Content::Valid,
+        Err(error) if error.is_eof() => Content::Damaged(Damage::Truncated),
+        Err(_) => Content::Damaged(Damage::Invalid),
+    }
+}
+
+/// Any JSON value, checked and thrown away. Unlike `IgnoredAny` it keeps to the parser's limit of nesting, as
+/// the runtimes' own decoders do.
+struct Skim;
+
+impl<'de> Deserialize<'de> for Skim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skim {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_get_a_verdict() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let damaged = Content::Damaged;
+        for (bytes, expected) in [
+            (
+                &b"{\"id\":\"abc\",\"pid\":-1,\"x\":[1.5,null,true,18446744073709551615]}\n"[..],
+                Content::Valid,
+            ),
+            (b"\"text\"", Content::Valid),
+            (b"", damaged(Damage::Empty)),
+            (b"  \n", damaged(Damage::Truncated)),
+            (b"{\"id\":\"ab", damaged(Damage::Truncated)),
+            (b"{\"id\":", damaged(Damage::Truncated)),
+            (b"{\"id\":\"\xc3", damaged(Damage::Truncated)),
+            (b"{} {}", damaged(Damage::Invalid)),
+            (b"{}}", damaged(Damage::Invalid)),
+            (b"{\"id\":\"\xff\"}", damaged(Damage::Invalid)),
+            (b"\0\0\0\0", damaged(Damage::Invalid)),
+            (b"{id}", damaged(Damage::Invalid)),
+            (deep.as_bytes(), damaged(Damage::Invalid)),
+        ] {
+            let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]);
+            assert_eq!(judge(bytes), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_whole_and_never_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        assert_eq!(read_state_file(&path), None);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(read_state_file(&path), Some(Reading { content: Content::Valid, size: 2 }));
+        fs::File::create(&path).unwrap().set_len(MAX_FILE + 10).unwrap();
+        let reading = read_state_file(&path).unwrap();
+        assert_eq!(reading, Reading { content: Content::Damaged(Damage::Invalid), size: MAX_FILE + 1 });
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        fs::write(&target, "{}").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert_eq!(read_state_file(&link), None);
+        assert_eq!(read_state_file(Path::new("/dev/zero")), None);
+        assert_eq!(read_state_file(folder.path()), None);
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        // Opened for reading, a FIFO without a writer would block here for ever.
+        assert_eq!(read_state_file(&fifo), None);
+    }
+}

@@ -1,0 +1,11 @@
+//! What is known beyond the event: who the process is, what the state file holds afterwards.
+
+mod cache;
+mod content;
+mod pod;
+mod process;
+
+pub use cache::Processes;
+pub use content::{Content, Damage, Reading, SMALL_FILE, judge, read_state_file};
+pub use pod::{Pod, pod_of_cgroup};
+pub use process::{Ancestor, Attribution, Process, capture};

@@ -1,0 +1,272 @@
+//! One process, as the kernel and /proc describe it.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use crate::host_root::HostRoot;
+use crate::model::{BootNanos, Pid, ProcessFacts};
+
+/// At most so much of a file in /proc is read.
+const MAX_PROC_BYTES: u64 = 16 << 10;
+/// At most so many bytes of arguments are kept of a process.
+const MAX_ARGS_BYTES: usize = 2 << 10;
+/// At most so many ancestors are followed.
+const MAX_ANCESTORS: usize = 16;
+/// /proc counts start times in ticks of 10 ms (USER_HZ is 100 on every architecture that we build for).
+pub(super) const TICK: u64 = 10_000_000;
+
+/// How much is known of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attribution {
+    /// The event's pid and name alone.
+    None,
+    /// What the kernel side saw.
+    Process,
+    /// /proc was read while it lived.
+    Full,
+}
+
+/// A process. Texts are foreign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its pid.
+    pub pid: Pid,
+    /// When it started.
+    pub started: BootNanos,
+    /// Its name.
+    pub comm: String,
+    /// The program.
+    pub exe: Option<String>,
+    /// Its arguments, cut at a fixed number of bytes.
+    pub args: Vec<String>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Its cgroup's path.
+    pub cgroup: Option<String>,
+    /// Parent first, up to init.
+    pub ancestors: Vec<Ancestor>,
+    /// How this is known.
+    pub attribution: Attribution,
+}
+
+/// One of a process's ancestors.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Ancestor {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+}
+
+impl Process {
+    /// What the kernel side saw.
+    #[must_use]
+    pub fn from_facts(facts: &ProcessFacts) -> Self {
+        let ancestor =
+            |(pid, comm): &(Pid, crate::model::Comm)| Ancestor { pid: pid.0, comm: comm.to_string() };
+        Self {
+            pid: facts.pid,
+            started: facts.started,
+            comm: facts.comm.to_string(),
+            exe: None,
+            args: split_args(&facts.args),
+            uid: Some(facts.uid),
+            cgroup: None,
+            ancestors: facts.ancestors.iter().map(ancestor).collect(),
+            attribution: Attribution::Process,
+        }
+    }
+
+    /// Adds what only the other description knows.
+    pub(super) fn fill_from(&mut self, other: Self) {
+        let Self { pid: _, started: _, comm: _, exe, args, uid, cgroup, ancestors, attribution: _ } = other;
+        self.exe = self.exe.take().or(exe);
+        self.uid = self.uid.or(uid);
+        self.cgroup = self.cgroup.take().or(cgroup);
+        if self.args.is_empty() {
+            self.args = args;
+        }
+        if self.ancestors.len() < ancestors.len() {
+            self.ancestors = ancestors;
+        }
+    }
+}
+
+/// Reads a living process from /proc; `None` when it is gone or never was.
+#[must_use]
+pub fn capture(host: &HostRoot, pid: Pid) -> Option<Process> {
+    let stat = Stat::read(host, pid)?;
+    let text = |name: &str| read_limited(proc_path(host, pid, name));
+    let exe = fs::read_link(proc_path(host, pid, "exe")).ok();
+    let status = text("status").unwrap_or_default();
+    Some(Process {
+        pid,
+        started: BootNanos(stat.start_ticks.saturating_mul(TICK)),
+        comm: stat.comm.clone(),
+        args: split_args(&text("cmdline").unwrap_or_default()),
+        uid: uid(&String::from_utf8_lossy(&status)),
+        cgroup: text("cgroup").and_then(|bytes| cgroup(&String::from_utf8_lossy(&bytes))),
+        ancestors: ancestors(host, stat.parent),
+        // A zombie still has a stat, but no program any more.
+        attribution: if exe.is_some() { Attribution::Full } else { Attribution::Process },
+        exe: exe.map(|path| path.to_string_lossy().into_owned()),
+    })
+}
+
+/// What /proc/PID/stat says.
+struct Stat {
+    comm: String,
+    parent: Pid,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn read(host: &HostRoot, pid: Pid) -> Option<Self> {
+        Self::parse(&String::from_utf8_lossy(&read_limited(proc_path(host, pid, "stat"))?))
+    }
+
+    /// The name may hold spaces and parentheses; it ends at the last one.
+    fn parse(text: &str) -> Option<Self> {
+        let (before, rest) = text.rsplit_once(')')?;
+        let (_, comm) = before.split_once('(')?;
+        let mut fields = rest.split_whitespace();
+        let parent = Pid(fields.nth(1)?.parse().ok()?);
+        let start_ticks = fields.nth(17)?.parse().ok()?;
+        Some(Self { comm: comm.to_owned(), parent, start_ticks })
+    }
+}
+
+fn ancestors(host: &HostRoot, mut pid: Pid) -> Vec<Ancestor> {
+    let mut ancestors = Vec::new();
+    while pid != Pid(0) && ancestors.len() < MAX_ANCESTORS {
+        let Some(stat) = Stat::read(host, pid) else { break };
+        ancestors.push(Ancestor { pid: pid.0, comm: stat.comm });
+        pid = stat.parent;
+    }
+    ancestors
+}
+
+fn proc_path(host: &HostRoot, pid: Pid, name: &str) -> PathBuf {
+    host.path(format!("/proc/{pid}/{name}"))
+}
+
+fn read_limited(path: PathBuf) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_PROC_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn split_args(bytes: &[u8]) -> Vec<String> {
+    let bytes = &bytes[..bytes.len().min(MAX_ARGS_BYTES)];
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect()
+}
+
+fn uid(status: &str) -> Option<u32> {
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
+}
+
+/// The path in the unified hierarchy, or, on version 1, the longest of them all: some controllers stay at `/`.
+fn cgroup(text: &str) -> Option<String> {
+    let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.filter(|path| path.starts_with('/')).max_by_key(|path| path.len()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process in a fake /proc.
+    fn process(host: &std::path::Path, pid: u32, parent: u32, comm: &str, files: &[(&str, &str)]) {
+        let folder = host.join(format!("proc/{pid}"));
+        fs::create_dir_all(&folder).unwrap();
+        let stat = format!("{pid} ({comm}) S {parent} 1 1 0 -1 4 0 0 0 0 1 1 0 0 20 0 1 0 4200 0 0");
+        fs::write(folder.join("stat"), stat).unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_living_process_is_read_with_its_ancestors() {
+        let host = tempfile::tempdir().unwrap();
+        process(host.path(), 1, 0, "systemd", &[]);
+        process(host.path(), 20, 1, "shim) odd (name", &[]);
+        process(
+            host.path(),
+            812,
+            20,
+            "runc",
+            &[
+                ("cmdline", "runc\0exec\0abc\0"),
+                ("status", "Name:\trunc\nUid:\t1000\t0\t0\t0\n"),
+                ("cgroup", "4:pids:/\n0::/kubepods/pod1/abc\n"),
+            ],
+        );
+        std::os::unix::fs::symlink("/usr/bin/runc", host.path().join("proc/812/exe")).unwrap();
+        let found = capture(&HostRoot::new(host.path()), Pid(812)).unwrap();
+        let expected = Process {
+            pid: Pid(812),
+            started: BootNanos(42_000_000_000),
+            comm: "runc".to_owned(),
+            exe: Some("/usr/bin/runc".to_owned()),
+            args: ["runc", "exec", "abc"].map(str::to_owned).to_vec(),
+            uid: Some(1000),
+            cgroup: Some("/kubepods/pod1/abc".to_owned()),
+            ancestors: vec![
+                Ancestor { pid: 20, comm: "shim) odd (name".to_owned() },
+                Ancestor { pid: 1, comm: "systemd".to_owned() },
+            ],
+            attribution: Attribution::Full,
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_zombie_is_known_by_less() {
+        let host = tempfile::tempdir().unwrap();
+        process(host.path(), 5, 1, "dead", &[("cmdline", "")]);
+        let found = capture(&HostRoot::new(host.path()), Pid(5)).unwrap();
+        assert_eq!(found.attribution, Attribution::Process);
+        assert!(found.args.is_empty());
+    }
+
+    #[test]
+    fn a_loop_of_parents_ends() {
+        let host = tempfile::tempdir().unwrap();
+        process(host.path(), 5, 6, "a", &[]);
+        process(host.path(), 6, 5, "b", &[]);
+        let found = capture(&HostRoot::new(host.path()), Pid(5)).unwrap();
+        assert_eq!(found.ancestors.len(), MAX_ANCESTORS);
+    }
+
+    #[test]
+    fn nonsense_in_proc_is_no_process() {
+        for text in ["", "1 (x", "1 (x) S", "1 (x) S y", "1 x) S 1"] {
+            assert!(Stat::parse(text).is_none(), "{text}");
+        }
+        let host = tempfile::tempdir().unwrap();
+        assert!(capture(&HostRoot::new(host.path()), Pid(1)).is_none());
+    }
+
+    #[test]
+    fn we_find_ourselves() {
+        let me = capture(&HostRoot::default(), Pid(std::process::id())).unwrap();
+        assert_eq!(me.attribution, Attribution::Full);
+        assert!(!me.ancestors.is_empty());
+    }
+
+    #[test]
+    fn arguments_are_cut() {
+        assert!(split_args(b"").is_empty());
+        assert!(split_args(b"\0").is_empty());
+        assert_eq!(split_args(b"a\0\0b"), ["a", "", "b"]);
+        let long = vec![b'x'; 1 << 20];
+        assert_eq!(split_args(&long)[0].len(), MAX_ARGS_BYTES);
+    }
+}

@@ -1,0 +1,259 @@
+//! Makes findings out of what the engine concluded and what is known beyond.
+
+use std::collections::VecDeque;
+
+use super::finding::{ExitView, Finding, Kind, OperationView, ProcessView, ReadView, WindowView};
+use super::{clean, message};
+use crate::clock::WallClock;
+use crate::enrich::{Attribution, Content, Damage, Pod, Process, Processes, pod_of_cgroup};
+use crate::model::{
+    Actor, BootNanos, ExitStatus, OpenId, OperationRecord, ReadReport, ReaderExit, SessionReport, Span,
+    Verdict,
+};
+use crate::source::SourceKind;
+
+/// Which file a finding is about, in the host's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// The runtime.
+    pub runtime: String,
+    /// The runtime root.
+    pub root: String,
+    /// The state file.
+    pub path: String,
+    /// The file's own name.
+    pub name: String,
+    /// The container.
+    pub container: String,
+}
+
+impl FileFacts {
+    /// `container abc's state.json`.
+    fn words(&self) -> String {
+        clean(&format!("container {}'s {}", self.container, self.name))
+    }
+}
+
+/// Numbers and words the findings of one run.
+#[derive(Debug)]
+pub struct Reporter {
+    run: String,
+    next: u64,
+    source: SourceKind,
+    wall: WallClock,
+    /// Ids of the last torn reads' findings, for the exits that follow.
+    torn: VecDeque<(OpenId, String)>,
+}
+
+impl Reporter {
+    /// How many torn reads may wait for their reader's exit.
+    const MAX_TORN: usize = 1_024;
+
+    /// A reporter for a run that started at `started`; two runs on one machine never start at the same nanosecond.
+    #[must_use]
+    pub fn new(source: SourceKind, wall: WallClock, started: BootNanos) -> Self {
+        let run = format!("{:x}", wall.unix_nanos(started));
+        Self { run, next: 0, source, wall, torn: VecDeque::new() }
+    }
+
+    /// Takes over the wall clock as it is now.
+    pub fn set_wall(&mut self, wall: WallClock) {
+        self.wall = wall;
+    }
+
+    /// A non-atomic write session.
+    pub fn session(
+        &mut self,
+        file: &FileFacts,
+        report: &SessionReport,
+        aftermath: Option<Content>,
+        processes: &Processes,
+    ) -> Finding {
+        let writer = view(&report.writer, report.window.start, processes);
+        let mut window = self.window(report.window, &report.operations);
+        window.operation_count = Some(report.operation_count);
+        Finding {
+            outcome: Some(report.outcome.as_str()),
+            window: Some(window),
+            aftermath: aftermath.map(Content::as_str),
+            writer_died: Some(report.writer_died),
+            message: message::session(&name(&writer), &file.words(), report),
+            ..self.finding(Kind::NonatomicWrite, report.window.end, file, Some(writer), None)
+        }
+    }
+
+    /// A read; `None` for verdicts that are counted only.
+    pub fn read(&mut self, file: &FileFacts, report: &ReadReport, processes: &Processes) -> Option<Finding> {
+        let kind = match report.verdict {
+            Verdict::Torn => Kind::TornRead,
+            Verdict::Overlapping => Kind::OverlappingRead,
+            Verdict::Exposed => Kind::ExposedReader,
+            Verdict::Guarded | Verdict::Unknown => return None,
+        };
+        let read_at = report.read.map_or(report.judged, |call| call.span.end);
+        let writer = view(&report.writer, report.window.start, processes);
+        let reader = view(&report.reader, read_at, processes);
+        let read = ReadView {
+            time: report.read.map(|call| self.wall.rfc3339(call.span.end)),
+            offset: report.read.and_then(|call| call.offset),
+            length: report.read.map(|call| call.requested),
+            returned: report.read.map(|call| call.returned),
+            size_at_read: report.read.and_then(|call| call.size_at_read),
+            size_before: report.size_before,
+            final_size: report.final_size,
+            calls: report.read_calls,
+            bytes: report.bytes,
+        };
+        let finding = Finding {
+            verdict: Some(report.verdict.as_str()),
+            window: Some(self.window(report.window, &report.operations)),
+            read: Some(read),
+            message: message::read(&name(&reader), &name(&writer), &file.words(), report),
+            ..self.finding(kind, report.judged, file, Some(writer), Some(reader))
+        };
+        if kind == Kind::TornRead {
+            if self.torn.len() >= Self::MAX_TORN {
+                self.torn.pop_front();
+            }
+            self.torn.push_back((report.open, finding.id.clone()));
+        }
+        Some(finding)
+    }
+
+    /// The end of a torn reader's process.
+    pub fn reader_exit(&mut self, file: &FileFacts, exit: &ReaderExit, processes: &Processes) -> Finding {
+        let reader = view(&exit.reader, exit.at, processes);
+        let torn = self.torn.iter().position(|(open, _)| *open == exit.open);
+        let torn_read = torn.and_then(|index| self.torn.remove(index)).map(|(_, id)| id);
+        let (code, signal) = match exit.status {
+            Some(ExitStatus::Code(code)) => (Some(code), None),
+            Some(ExitStatus::Signal(signal)) => (None, Some(signal)),
+            None => (None, None),
+        };
+        Finding {
+            exit: Some(ExitView { result: exit.result.as_str(), code, signal, torn_read }),
+            message: message::reader_exit(&name(&reader), &file.words(), exit),
+            ..self.finding(Kind::ReaderExit, exit.at, file, None, Some(reader))
+        }
+    }
+
+    /// A damaged file; with the session that left it so, when that was seen.
+    pub fn damage(
+        &mut self,
+        file: &FileFacts,
+        damage: Damage,
+        session: Option<&SessionReport>,
+        at: BootNanos,
+        processes: &Processes,
+    ) -> Finding {
+        let writer = session.map(|report| view(&report.writer, report.window.start, processes));
+        let writer_name = writer.as_ref().map(name);
+        let died = session.is_some_and(|report| report.writer_died);
+        Finding {
+            window: session.map(|report| self.window(report.window, &report.operations)),
+            outcome: session.map(|report| report.outcome.as_str()),
+            aftermath: Some(damage.as_str()),
+            writer_died: session.map(|report| report.writer_died),
+            message: message::damage(&file.words(), damage, writer_name.as_deref(), died),
+            ..self.finding(Kind::DamagedStateFile, at, file, writer, None)
+        }
+    }
+
+    /// What all kinds have; the rest is empty.
+    fn finding(
+        &mut self,
+        kind: Kind,
+        at: BootNanos,
+        file: &FileFacts,
+        writer: Option<ProcessView>,
+        reader: Option<ProcessView>,
+    ) -> Finding {
+        self.next += 1;
+        let known = [&writer, &reader].into_iter().flatten().map(|process| process.attribution).min();
+        Finding {
+            id: format!("{}-{}", self.run, self.next),
+            time: self.wall.rfc3339(at),
+            kind,
+            verdict: None,
+            outcome: None,
+            runtime: clean(&file.runtime),
+            root: clean(&file.root),
+            path: clean(&file.path),
+            container_id: clean(&file.container),
+            pod: pod(&file.container, [&writer, &reader]),
+            writer,
+            reader,
+            window: None,
+            read: None,
+            exit: None,
+            aftermath: None,
+            writer_died: None,
+            attribution: known.unwrap_or(Attribution::None),
+            source: self.source.as_str(),
+            message: String::new(),
+        }
+    }
+
+    fn window(&self, window: Span, operations: &[OperationRecord]) -> WindowView {
+        let operation = |record: &OperationRecord| OperationView {
+            operation: record.operation.as_str(),
+            after_ns: record.span.start.since(window.start),
+            duration_ns: record.span.end.since(record.span.start),
+            pid: record.actor.pid.0,
+            offset: record.offset,
+            length: record.length,
+            size: record.size,
+        };
+        WindowView {
+            start: self.wall.rfc3339(window.start),
+            end: self.wall.rfc3339(window.end),
+            duration_ns: window.end.since(window.start),
+            operations: operations.iter().map(operation).collect(),
+            operation_count: None,
+        }
+    }
+}
+
+fn pod(container: &str, processes: [&Option<ProcessView>; 2]) -> Option<Pod> {
+    let cgroups = processes.into_iter().flatten().filter_map(|process| process.cgroup.as_deref());
+    cgroups.into_iter().find_map(|cgroup| pod_of_cgroup(cgroup, container))
+}
+
+/// What is known of an actor at that time.
+fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> ProcessView {
+    let (pid, tid) = (actor.pid.0, actor.tid);
+    let Some(process) = processes.find(actor.pid, at) else {
+        return ProcessView {
+            pid,
+            tid,
+            comm: actor.comm.to_string(),
+            exe: None,
+            args: Vec::new(),
+            uid: None,
+            cgroup: None,
+            ancestors: Vec::new(),
+            attribution: Attribution::None,
+        };
+    };
+    let Process { pid: _, started: _, comm, exe, args, uid, cgroup, ancestors, attribution } = process;
+    let mut ancestors = ancestors.clone();
+    for ancestor in &mut ancestors {
+        ancestor.comm = clean(&ancestor.comm);
+    }
+    ProcessView {
+        pid,
+        tid,
+        comm: clean(comm),
+        exe: exe.as_deref().map(clean),
+        args: args.iter().map(|arg| clean(arg)).collect(),
+        uid: *uid,
+        cgroup: cgroup.as_deref().map(clean),
+        ancestors,
+        attribution: *attribution,
+    }
+}
+
+/// `runc (pid 812)`.
+fn name(process: &ProcessView) -> String {
+    format!("{} (pid {})", process.comm, process.pid)
+}

@@ -1,0 +1,66 @@
+//! A source for tests: it says what it is told, when it is told.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{Item, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind};
+use crate::model::OpenId;
+
+/// What the agent asked of a scripted source.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) watched: Vec<RootSpec>,
+    pub(crate) polled: Vec<OpenId>,
+}
+
+/// The source's half; the test keeps the sender.
+pub(crate) struct Scripted {
+    script: UnboundedReceiver<Vec<Item>>,
+    asked: Arc<Mutex<Asked>>,
+}
+
+/// A source, what feeds it, and what it was asked.
+pub(crate) fn scripted() -> (Scripted, UnboundedSender<Vec<Item>>, Arc<Mutex<Asked>>) {
+    let (sender, script) = unbounded_channel();
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    (Scripted { script, asked: Arc::clone(&asked) }, sender, asked)
+}
+
+impl Source for Scripted {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Syscalls
+    }
+
+    /// When the test drops its sender, the stream breaks.
+    async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
+        match self.script.recv().await {
+            Some(items) => {
+                out.extend(items);
+                Ok(())
+            }
+            None => Err(SourceError::Read {
+                source_kind: self.kind(),
+                cause: std::io::ErrorKind::UnexpectedEof.into(),
+            }),
+        }
+    }
+
+    fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
+        self.asked.lock().unwrap().watched.push(root.clone());
+        Ok(())
+    }
+
+    fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
+        self.asked.lock().unwrap().polled.extend_from_slice(opens);
+        Ok(())
+    }
+
+    fn losses(&self) -> Losses {
+        Losses([3, 0, 0, 0, 0])
+    }
+
+    fn probes(&self) -> Vec<ProbeStatus> {
+        vec![ProbeStatus { probe: "script", mechanism: "test", attached: true, reason: None }]
+    }
+}
