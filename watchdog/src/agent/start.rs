@@ -13,6 +13,8 @@ use crate::exit::Exit;
 use crate::http::{Shared, Status, bind, routes, serve};
 use crate::metrics::Metrics;
 use crate::report::Outlet;
+#[cfg(feature = "ebpf")]
+use crate::source::ebpf::{Options, SyscallsSource};
 use crate::source::{Capabilities, Plan, Source, SourceError, SourceKind, plan};
 use crate::telemetry;
 
@@ -71,18 +73,37 @@ async fn attach(
 ) -> Exit {
     for kind in &plan.candidates {
         match kind {
-            SourceKind::Syscalls | SourceKind::Vfs | SourceKind::Inotify | SourceKind::Replay => {
-                tracing::warn!(source = kind.as_str(), "this source is not built into this version");
-            }
+            #[cfg(feature = "ebpf")]
+            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
+                Ok(source) => return with_source(config, source, listener, shared, stop).await,
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    tracing::warn!(source = kind.as_str(), error, "this source cannot run");
+                    shared.status().refused_sources.insert(kind.as_str(), error);
+                }
+            },
+            _ => tracing::warn!(source = kind.as_str(), "this source is not built into this version"),
         }
     }
-    let _ = (config, listener, shared, stop);
     tracing::error!("no source can run; `state-watchdog doctor` says more");
     Exit::Unavailable
 }
 
+/// What the probes must know of the roots before they are loaded.
+#[cfg(feature = "ebpf")]
+fn options(config: &Config) -> Options {
+    /// Room for some thousand events while the agent is held up; the kernel maps it twice.
+    const RING_BYTES: u32 = 2 << 20;
+    let profiles = || config.roots.iter().map(|root| &root.profile);
+    Options {
+        names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
+        depths: profiles().fold(0, |depths, profile| depths | 1 << profile.depth),
+        ring_bytes: RING_BYTES,
+    }
+}
+
 /// Runs the agent with a source that is attached.
-#[expect(dead_code, reason = "the first source to be built in calls it")]
+#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "only eBPF sources are built in"))]
 async fn with_source<S: Source>(
     config: &Config,
     source: S,
