@@ -55,37 +55,39 @@ calls! {
     Fdatasync = 15,
     /// `close(fd)`
     Close = 16,
+    /// `dup2(old, new)`, `dup3(old, new, flags)`, which close what `new` was
+    Dup2 = 17,
     /// `flock(fd, operation)`
-    Flock = 17,
+    Flock = 18,
     /// `fcntl(fd, cmd, arg)`
-    Fcntl = 18,
+    Fcntl = 19,
     /// `fsync(fd)`; also the agent's way to talk to the probes, see [`crate::Command`]. Calls up to this one
     /// have no work while no description is tracked, but for the agent's own.
-    Fsync = 19,
+    Fsync = 20,
     /// `open(path, flags, mode)`
-    Open = 20,
+    Open = 21,
     /// `openat(dir, path, flags, mode)`, and `open_by_handle_at(mount, handle, flags)` whose flags stand at the same place
-    Openat = 21,
+    Openat = 22,
     /// `openat2(dir, path, how, size)`
-    Openat2 = 22,
+    Openat2 = 23,
     /// `creat(path, mode)`
-    Creat = 23,
+    Creat = 24,
     /// `truncate(path, size)`
-    Truncate = 24,
+    Truncate = 25,
     /// `rename(old, new)`
-    Rename = 25,
+    Rename = 26,
     /// `renameat(dir, old, dir, new)`
-    Renameat = 26,
+    Renameat = 27,
     /// `renameat2(dir, old, dir, new, flags)`
-    Renameat2 = 27,
+    Renameat2 = 28,
     /// `link(old, new)`
-    Link = 28,
+    Link = 29,
     /// `linkat(dir, old, dir, new, flags)`
-    Linkat = 29,
+    Linkat = 30,
     /// `unlink(path)`
-    Unlink = 30,
+    Unlink = 31,
     /// `unlinkat(dir, path, flags)`
-    Unlinkat = 31,
+    Unlinkat = 32,
 }
 
 impl Call {

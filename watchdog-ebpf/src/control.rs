@@ -20,7 +20,8 @@ pub(crate) fn run(registers: Registers) -> bool {
         Some(Command::Hello) => settings::set_agent((kernel::thread() >> 32) as u32),
         Some(Command::Identify) => identify(registers.argument(0)),
         Some(Command::Poll) => {
-            files::release_if_dead(File(registers.argument(3)), registers.argument(4), 0, kernel::now());
+            let _ =
+                files::release_if_dead(File(registers.argument(3)), registers.argument(4), 0, kernel::now());
         }
         None => {}
     }

@@ -5,27 +5,74 @@ use watchdog_common::{IoKind, LossCounter, UNKNOWN};
 
 use crate::{
     emit::{self, Io, Span},
-    kernel::{File, Inode},
-    maps::{End, FILES, IN_FLIGHT, InFlight, Tracked},
+    kernel::{Dentry, File, Inode},
+    maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
     settings,
 };
 
 /// Begins to track a description, and says that an earlier one at the same address is gone. False when the table
 /// is full; that loss is counted.
 #[inline(always)]
-pub(crate) fn track(file: File, opened: u64, inode: u64, dentry: u64) -> bool {
+pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, writes: bool) -> bool {
     // SAFETY: only the description's own thread group races here, and only with an update of `last`.
     if let Some(old) = unsafe { FILES.get(&file.0) } {
         let old = *old;
         forget(file, &old, opened);
     }
-    let tracked = Tracked { opened, last: opened, inode, dentry };
+    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0 };
     if FILES.insert(&file.0, &tracked, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
         return false;
     }
     settings::gate_up();
+    if writes {
+        remember_writer(inode, file);
+    }
     true
+}
+
+#[inline(always)]
+fn remember_writer(inode: Inode, file: File) {
+    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else {
+        let _ = WRITERS.insert(&inode.0, &Writers([file.0, 0, 0, 0]), u64::from(BPF_ANY));
+        return;
+    };
+    // SAFETY: the pointer came from the map and stays valid in this program. Two writers that take the same slot at
+    // the same moment leave one to the agent's questions.
+    let slots = unsafe { &mut (*writers).0 };
+    for slot in slots {
+        if *slot == 0 || *slot == file.0 {
+            *slot = file.0;
+            return;
+        }
+    }
+}
+
+/// Tells the ends of the file's writers that nobody saw end; true when there was one.
+#[inline(always)]
+pub(crate) fn release_dead_writers(inode: Inode, now: u64) -> bool {
+    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return false };
+    // SAFETY: as in `remember_writer`.
+    let slots = unsafe { &mut (*writers).0 };
+    let mut any = false;
+    for slot in slots {
+        let file = File(*slot);
+        if file.0 == 0 {
+            continue;
+        }
+        // SAFETY: the value is copied at once.
+        let tracked = unsafe { FILES.get(&file.0) }.copied();
+        match tracked {
+            Some(tracked) if tracked.inode == inode.0 => {
+                if release_if_dead(file, tracked.opened, 0, now) {
+                    *slot = 0;
+                    any = true;
+                }
+            }
+            _ => *slot = 0,
+        }
+    }
+    any
 }
 
 /// The running thread's operation on what stands behind `fd`, as one end of an operation in flight; an empty
@@ -67,23 +114,25 @@ pub(crate) fn take_in_flight(thread: u64) -> Option<InFlight> {
 }
 
 /// If the description's last reference is gone: stops tracking it and says so. `start` is when it was last known to
-/// be alive; 0 for when it was last used.
+/// be alive; 0 for when it was last used. True when it is gone.
 #[inline(always)]
-pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) {
+pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) -> bool {
     // SAFETY: the value is copied at once; a race with `track` is settled by `opened`.
-    let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
+    let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return false };
     let tracked = *tracked;
     if tracked.opened != opened {
-        return;
+        return false;
     }
     let is_reused = file.inode().0 != tracked.inode || file.dentry().0 != tracked.dentry;
-    if file.is_dead() || is_reused {
-        let from = if start == 0 { tracked.last } else { start };
-        if FILES.remove(&file.0).is_ok() {
-            settings::gate_down();
-            released(file, &tracked, Span { start: from, end });
-        }
+    if !file.is_dead() && !is_reused {
+        return false;
     }
+    let from = if start == 0 { tracked.last } else { start };
+    if FILES.remove(&file.0).is_ok() {
+        settings::gate_down();
+        released(file, &tracked, Span { start: from, end });
+    }
+    true
 }
 
 /// Drops a stale entry whose address was reused by an open that returned at `now`.

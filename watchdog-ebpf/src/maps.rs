@@ -22,6 +22,11 @@ pub(crate) static ROOTS: HashMap<RootKey, RootValue> = HashMap::with_max_entries
 #[map]
 pub(crate) static FILES: HashMap<u64, Tracked> = HashMap::with_max_entries(16384, 0);
 
+/// The descriptions through which a file may be written, by the address of its inode. Not every way in which a
+/// description ends has a hook here, so whoever comes to read asks first whether the writers are still there.
+#[map]
+pub(crate) static WRITERS: LruHashMap<u64, Writers> = LruHashMap::with_max_entries(8192, 0);
+
 /// Operations on tracked descriptions in flight, by thread.
 #[map]
 pub(crate) static IN_FLIGHT: HashMap<u64, InFlight> = HashMap::with_max_entries(16384, 0);
@@ -62,6 +67,11 @@ pub(crate) struct Tracked {
     /// Address of its dentry, for the same reason.
     pub(crate) dentry: u64,
 }
+
+/// Addresses of `struct file`s, 0 for none. Writers beyond these are found gone by the agent's questions.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Writers(pub(crate) [u64; 4]);
 
 /// An operation between entry and return. `second` is 0 but for copies between two tracked descriptions.
 #[derive(Clone, Copy)]

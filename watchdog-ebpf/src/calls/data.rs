@@ -19,6 +19,21 @@ const MAX_ERRNO: i64 = 4095;
 /// How many buffers of a vectored call are added up.
 const MAX_VECTORS: u64 = 16;
 
+/// The calls that read through their first end.
+#[inline(always)]
+fn reads(call: Call) -> bool {
+    matches!(
+        call,
+        Call::Read
+            | Call::Pread
+            | Call::Readv
+            | Call::Preadv
+            | Call::Sendfile
+            | Call::Splice
+            | Call::CopyFileRange
+    )
+}
+
 /// The two ends of a call: what is read through the first, what is written through the second.
 #[inline(always)]
 fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
@@ -26,6 +41,7 @@ fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
         Call::Sendfile => (Some(registers.argument(1)), Some(registers.argument(0))),
         Call::Splice | Call::CopyFileRange => (Some(registers.argument(0)), Some(registers.argument(2))),
         Call::Mmap => (Some(registers.argument(4)), None),
+        Call::Dup2 => (Some(registers.argument(1)), None),
         _ => (Some(registers.argument(0)), None),
     }
 }
@@ -50,6 +66,9 @@ pub(super) fn enter(call: Call, registers: Registers) {
     if operation.first.file == 0 && operation.second.file == 0 {
         return;
     }
+    if reads(call) && files::release_dead_writers(Inode(operation.first.inode), start) {
+        operation.start = kernel::now();
+    }
     // A position in user memory moves with the call, so it is read before.
     if operation.first.file != 0
         && let Some(pointer) = first_position(call, registers)
@@ -69,9 +88,9 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
     let span = Span { start: operation.start, end: kernel::now() };
     let first = operation.first;
-    if matches!(call, Call::Close) {
-        // Linux gives the descriptor back whatever close returns.
-        files::release_if_dead(File(first.file), first.opened, span.start, span.end);
+    if matches!(call, Call::Close | Call::Dup2) {
+        // Linux gives the descriptor back whatever close returns; for a failed dup the description lives.
+        let _ = files::release_if_dead(File(first.file), first.opened, span.start, span.end);
         return;
     }
     if result < 0 && result >= -MAX_ERRNO {

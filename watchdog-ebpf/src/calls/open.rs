@@ -39,7 +39,10 @@ pub(super) fn enter(call: Call, registers: Registers) {
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(hit) = hit(result) else { return };
-    let now = kernel::now();
+    let mut now = kernel::now();
+    if files::release_dead_writers(hit.file.inode(), now) {
+        now = kernel::now();
+    }
     let flags = flags(call, registers);
     let start = if !may_change(flags) {
         now
@@ -106,7 +109,8 @@ fn hit(result: i64) -> Option<Hit> {
 #[inline(always)]
 fn report(hit: Hit, flags: u64, span: Span) {
     process::introduce(span.end);
-    if !files::track(hit.file, span.end, hit.file.inode().0, hit.dentry.0) {
+    let writes = hit.mode & FMODE_WRITE != 0;
+    if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, writes) {
         return;
     }
     let short = SHORT_NAME as u32;

@@ -23,6 +23,7 @@ pub(super) fn table() -> [u8; CALL_TABLE_LEN] {
         (libc::SYS_mmap, Call::Mmap),
         (libc::SYS_fdatasync, Call::Fdatasync),
         (libc::SYS_close, Call::Close),
+        (libc::SYS_dup3, Call::Dup2),
         (libc::SYS_flock, Call::Flock),
         (libc::SYS_fcntl, Call::Fcntl),
         (libc::SYS_fsync, Call::Fsync),
@@ -38,6 +39,7 @@ pub(super) fn table() -> [u8; CALL_TABLE_LEN] {
     #[cfg(target_arch = "x86_64")]
     let old = [
         (libc::SYS_open, Call::Open),
+        (libc::SYS_dup2, Call::Dup2),
         (libc::SYS_creat, Call::Creat),
         (libc::SYS_rename, Call::Rename),
         (libc::SYS_link, Call::Link),
@@ -77,7 +79,7 @@ mod tests {
     fn every_call_of_interest_has_a_number_in_the_table() {
         let table = table();
         let decoders = table.iter().filter(|&&call| call != 0).count();
-        let expected = if cfg!(target_arch = "x86_64") { 34 } else { 29 };
+        let expected = if cfg!(target_arch = "x86_64") { 36 } else { 30 };
         assert_eq!(decoders, expected);
         assert!(table.iter().all(|&call| call == 0 || Call::from_u8(call).is_some()));
     }
