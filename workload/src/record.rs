@@ -77,6 +77,18 @@ pub enum Style {
     Whole,
 }
 
+impl Style {
+    /// The name as typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Blocks => "blocks",
+            Self::Whole => "whole",
+        }
+    }
+}
+
 /// One save.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteRecord {
