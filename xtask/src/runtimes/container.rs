@@ -53,6 +53,7 @@ impl Container {
             .args(before)
             .arg(&self.id)
             .args(after)
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(said.try_clone()?)

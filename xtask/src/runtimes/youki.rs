@@ -19,6 +19,8 @@ use crate::{
 
 const RUNTIME: &str = "youki";
 const LIMIT: Duration = Duration::from_secs(120);
+/// How many unexplained readers are printed.
+const SHOWN: usize = 8;
 const SETTLE: Duration = Duration::from_secs(15);
 
 /// How many failed readers are waited for: memory tears rarely.
@@ -96,6 +98,11 @@ fn met_torn_json(call: &Call) -> bool {
         && call.said.contains(" column ")
 }
 
+/// The line of youki's chain of causes that names the parser's error.
+fn complaint(call: &Call) -> &str {
+    call.said.lines().find(|line| line.contains(" column ")).unwrap_or(&call.said).trim()
+}
+
 fn explain(failed: &[Call], findings: &[Finding]) -> Result<String> {
     let mut unexplained = Vec::new();
     for call in failed {
@@ -104,7 +111,7 @@ fn explain(failed: &[Call], findings: &[Finding]) -> Result<String> {
         let torn = |finding: &&&Finding| finding.kind == "torn_read" && finding.writer_comm() == RUNTIME;
         if !told.iter().any(|finding| torn(&finding)) {
             let lines: Vec<&str> = told.iter().map(|finding| finding.line.as_str()).collect();
-            unexplained.push(format!("pid {}: {}\n{}", call.pid, call.said.trim(), lines.join("\n")));
+            unexplained.push(format!("pid {}: {}\n{}", call.pid, complaint(call), lines.join("\n")));
         }
     }
     ensure!(
@@ -112,7 +119,7 @@ fn explain(failed: &[Call], findings: &[Finding]) -> Result<String> {
         "{} of {} are unexplained:\n{}",
         unexplained.len(),
         failed.len(),
-        unexplained.join("\n")
+        unexplained[..unexplained.len().min(SHOWN)].join("\n")
     );
     let mut kinds = BTreeMap::new();
     for finding in findings {
