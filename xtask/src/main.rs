@@ -1,11 +1,22 @@
 //! What cargo cannot say: the toolchain, the demonstration, the checks that need a kernel.
 
+mod agent;
+mod check;
+mod deadline;
+mod demo;
+mod finding;
+mod metrics;
 mod privilege;
+mod repository;
+mod runtimes;
+mod scratch;
 mod tools;
+mod truth;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use check::{Installed, Part};
 use tools::{Cache, Origin};
 
 #[derive(Parser)]
@@ -23,10 +34,24 @@ enum Task {
         #[arg(long, value_enum)]
         toolchain: Option<Origin>,
     },
+    /// Run the agent beside an unsafe and a safe writer, and compare its counts with theirs.
+    Demo(demo::Options),
+    /// Run all checks.
+    Test {
+        /// Run this part alone; may be given again.
+        #[arg(long, value_enum)]
+        only: Vec<Part>,
+    },
+    /// Run a part of the checks as root, with programs that are there already.
+    #[command(hide = true)]
+    Installed(Installed),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Setup { toolchain } => tools::set_up_bpf(&Cache::open()?, toolchain),
+        Task::Demo(options) => demo::run(options),
+        Task::Test { only } => check::run(&only),
+        Task::Installed(installed) => check::run_installed(installed),
     }
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Cache;
 
@@ -31,16 +31,21 @@ pub(super) fn installed(cache: &Cache, packages: &[&str]) -> Result<()> {
         .with_context(|| remedy.clone())
 }
 
-/// The folder of a package's files, unpacked beside the system: no service starts, and no root is needed.
-pub(crate) fn unpacked(cache: &Cache, package: &str) -> Result<PathBuf> {
+/// A file of a package that is unpacked beside the system: no service starts, and no root is needed.
+pub(crate) fn unpacked(cache: &Cache, package: &str, file: &str) -> Result<PathBuf> {
     let folder = cache.folder().join("debian").join(package);
-    if folder.is_dir() {
-        return Ok(folder);
+    if !folder.is_dir() {
+        unpack(cache, package, &folder)?;
     }
+    let found = folder.join(file);
+    ensure!(found.is_file(), "the package {package} has no {file}");
+    Ok(found)
+}
+
+fn unpack(cache: &Cache, package: &str, folder: &Path) -> Result<()> {
     let download = cache.folder().join("debian").join(format!("{package}.part"));
     let _ = fs::remove_dir_all(&download);
     fs::create_dir_all(&download)?;
-    // An unprivileged apt user could not write here, and apt only warns; the file is checked all the same.
     let fetch = |cache: &Cache| {
         cache.run(
             &format!("download {package}"),
@@ -57,9 +62,9 @@ pub(crate) fn unpacked(cache: &Cache, package: &str) -> Result<PathBuf> {
         .with_context(|| format!("apt-get download {package} left no package"))?;
     let files = download.join("files");
     cache.run(&format!("unpack {package}"), Command::new("dpkg").arg("-x").arg(&archive).arg(&files))?;
-    fs::rename(&files, &folder)?;
+    fs::rename(&files, folder)?;
     let _ = fs::remove_dir_all(&download);
-    Ok(folder)
+    Ok(())
 }
 
 /// A command run as root: directly, or through sudo.
@@ -86,7 +91,7 @@ fn is_installed(package: &str) -> bool {
 }
 
 /// True when `program` is on the path.
-pub(super) fn has_program(program: &str) -> bool {
+pub(crate) fn has_program(program: &str) -> bool {
     find_program(program).is_some()
 }
 

@@ -1,0 +1,128 @@
+//! What writers and readers write down: one JSON object a line.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::Content;
+
+/// How a writer saves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// As old runc: open with O_TRUNC, one write, close.
+    Truncate,
+    /// Open with O_TRUNC, several writes.
+    Chunks,
+    /// Open, ftruncate to nothing, write.
+    Ftruncate,
+    /// Write over the old bytes, then cut or leave what is longer.
+    Overwrite,
+    /// Add behind the old bytes.
+    Append,
+    /// Unlink, then create and fill under the final name.
+    Recreate,
+    /// Open with O_TRUNC and die; the next save writes the file whole.
+    Die,
+    /// Temporary file, rename.
+    Rename,
+    /// Temporary file, fsync, rename.
+    RenameSync,
+}
+
+impl How {
+    /// True when a reader never sees anything but one complete version.
+    #[must_use]
+    pub fn is_atomic(self) -> bool {
+        matches!(self, Self::Rename | Self::RenameSync)
+    }
+
+    /// The outcome that the agent should give to each save.
+    #[must_use]
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Truncate | Self::Chunks | Self::Ftruncate | Self::Overwrite | Self::Append | Self::Die => {
+                "in_place"
+            }
+            Self::Recreate => "recreated",
+            Self::Rename | Self::RenameSync => "atomic_replace",
+        }
+    }
+
+    /// The name as typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Truncate => "truncate",
+            Self::Chunks => "chunks",
+            Self::Ftruncate => "ftruncate",
+            Self::Overwrite => "overwrite",
+            Self::Append => "append",
+            Self::Recreate => "recreate",
+            Self::Die => "die",
+            Self::Rename => "rename",
+            Self::RenameSync => "rename-sync",
+        }
+    }
+}
+
+/// How a reader reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Style {
+    /// As Go's JSON decoder: 512, 1024, 2048 … bytes, until the value closes or the file ends.
+    Go,
+    /// 8192 bytes at a time until a read returns nothing.
+    Blocks,
+    /// As much as the file's size says, then until a read returns nothing.
+    Whole,
+}
+
+impl Style {
+    /// The name as typed.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Blocks => "blocks",
+            Self::Whole => "whole",
+        }
+    }
+}
+
+/// One save.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteRecord {
+    /// The writer's process.
+    pub pid: u32,
+    /// What was saved.
+    pub generation: u64,
+    /// How.
+    pub how: How,
+    /// Just before the first system call, nanoseconds since boot.
+    pub begin: u64,
+    /// Just after the last one.
+    pub end: u64,
+}
+
+/// One read by a process that did nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadRecord {
+    /// The reader's process.
+    pub pid: u32,
+    /// How it read.
+    pub style: Style,
+    /// What it got.
+    pub content: Content,
+    /// Of which generation, when the bytes say so.
+    pub generation: Option<u64>,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many read calls.
+    pub calls: u64,
+    /// The JSON parser was content; decides the exit status.
+    pub parsed: bool,
+    /// Just before the open, nanoseconds since boot.
+    pub begin: u64,
+    /// Just after the close.
+    pub end: u64,
+}

@@ -1,0 +1,185 @@
+//! A running agent: started, waited for, listened to, stopped.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{deadline::until, finding::Finding, metrics::Metrics};
+
+const READY: Duration = Duration::from_secs(15);
+const STOP: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(15);
+const LOG_LINES: usize = 20;
+
+/// Called with each line of findings as it comes.
+pub(crate) type Listener = Box<dyn FnMut(&Finding) + Send>;
+
+/// An agent process. Dropping it kills it; [`Agent::stop`] ends it well.
+pub(crate) struct Agent {
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+    heard: Arc<Mutex<Heard>>,
+    reader: Option<JoinHandle<()>>,
+    http: ureq::Agent,
+}
+
+/// What came over the agent's standard output.
+#[derive(Debug, Default)]
+struct Heard {
+    findings: Vec<Finding>,
+    malformed: Vec<String>,
+}
+
+impl Agent {
+    /// Starts `program` on `roots`, with its log in `log`, and waits until it is ready.
+    pub(crate) fn start(
+        program: &Path,
+        roots: &[(&str, &Path)],
+        log: &Path,
+        listener: Option<Listener>,
+    ) -> Result<Self> {
+        let address = free_address()?;
+        let mut command = Command::new(program);
+        command.args(["run", "--findings", "json", "--listen", &address.to_string()]);
+        for (runtime, root) in roots {
+            command.arg("--root").arg(format!("{runtime}={}", root.display()));
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(log).with_context(|| format!("cannot write {}", log.display()))?)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let output = child.stdout.take().context("the agent has no standard output")?;
+        let reader = std::thread::spawn({
+            let heard = Arc::clone(&heard);
+            move || listen(output, &heard, listener)
+        });
+        let http = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(5)))
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        let mut agent = Self { child, address, log: log.to_owned(), heard, reader: Some(reader), http };
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The body of a page that answers with 200.
+    pub(crate) fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://{}{path}", self.address);
+        let mut response = self.http.get(&url).call().with_context(|| format!("no answer from {url}"))?;
+        let body = response.body_mut().read_to_string()?;
+        ensure!(response.status() == 200, "{url} answers {}: {body}", response.status());
+        Ok(body)
+    }
+
+    /// A scrape.
+    pub(crate) fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(&self.get("/metrics")?))
+    }
+
+    /// Scrapes until `reached`; the last scrape either way, because the caller compares and reports it.
+    pub(crate) fn settled(&self, reached: impl Fn(&Metrics) -> bool) -> Result<Metrics> {
+        let mut last = self.metrics()?;
+        until(SETTLE, || {
+            last = self.metrics()?;
+            Ok(reached(&last).then_some(()))
+        })?;
+        Ok(last)
+    }
+
+    /// How many findings have come so far for which `matches` holds.
+    pub(crate) fn count(&self, matches: impl Fn(&Finding) -> bool) -> usize {
+        lock(&self.heard).findings.iter().filter(|finding| matches(finding)).count()
+    }
+
+    /// Asks it to stop, waits for it, and gives all findings; the last ones are flushed on the way out.
+    pub(crate) fn stop(mut self) -> Result<Vec<Finding>> {
+        let pid =
+            i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process id")?;
+        kill_process(pid, Signal::TERM).context("cannot ask the agent to stop")?;
+        let status = until(STOP, || Ok(self.child.try_wait()?))?;
+        let status = status.with_context(|| format!("the agent did not stop within {} s", STOP.as_secs()))?;
+        ensure!(status.success(), "the agent ended with {status}; its log ends:\n{}", self.log_end());
+        if let Some(reader) = self.reader.take() {
+            reader.join().ok().context("reading the findings failed")?;
+        }
+        let heard = std::mem::take(&mut *lock(&self.heard));
+        if let Some(line) = heard.malformed.first() {
+            bail!("{} lines are no findings, the first: {line}", heard.malformed.len());
+        }
+        Ok(heard.findings)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let ended: Option<ExitStatus> = until(READY, || {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(Some(status)));
+            }
+            Ok(self.get("/readyz").is_ok().then_some(None))
+        })?
+        .with_context(|| {
+            format!("the agent was not ready within {} s; its log ends:\n{}", READY.as_secs(), self.log_end())
+        })?;
+        match ended {
+            Some(status) => bail!("the agent ended with {status}; its log ends:\n{}", self.log_end()),
+            None => Ok(()),
+        }
+    }
+
+    fn log_end(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // After a good stop both do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(output: ChildStdout, heard: &Mutex<Heard>, mut listener: Option<Listener>) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        match Finding::parse(&line) {
+            Ok(finding) => {
+                if let Some(listener) = &mut listener {
+                    listener(&finding);
+                }
+                lock(heard).findings.push(finding);
+            }
+            Err(error) => lock(heard).malformed.push(format!("{error}: {line}")),
+        }
+    }
+}
+
+fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
+    Ok(listener.local_addr()?)
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask test`: everything that must hold, in order, with one line at the end.
+
+mod privileged;
+mod programs;
+mod tally;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    repository::Repository,
+    tools::{self, Cache},
+};
+
+pub(crate) use privileged::{Installed, run_installed};
+pub(crate) use programs::{Programs, build};
+pub(crate) use tally::Tally;
+
+/// A part that can be run alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// rustfmt.
+    Format,
+    /// clippy, warnings denied.
+    Lint,
+    /// The agent without eBPF builds.
+    Minimal,
+    /// Unit and integration tests.
+    Unit,
+    /// The ground truth, on this kernel.
+    Kernel,
+    /// Real runtimes.
+    Runtimes,
+}
+
+impl Part {
+    const ALL: [Self; 6] =
+        [Self::Format, Self::Lint, Self::Minimal, Self::Unit, Self::Kernel, Self::Runtimes];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Lint => "lints",
+            Self::Minimal => "the agent without eBPF",
+            Self::Unit => "unit and integration tests",
+            Self::Kernel => "ground truth on this kernel",
+            Self::Runtimes => "real runtimes",
+        }
+    }
+
+    /// The name as typed.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Lint => "lint",
+            Self::Minimal => "minimal",
+            Self::Unit => "unit",
+            Self::Kernel => "kernel",
+            Self::Runtimes => "runtimes",
+        }
+    }
+}
+
+/// Runs the parts, all when none is named.
+pub(crate) fn run(only: &[Part]) -> Result<()> {
+    let start = Instant::now();
+    let repository = Repository::find()?;
+    let cache = Cache::open()?;
+    println!("== set-up");
+    tools::set_up_bpf(&cache, None)?;
+    let mut tally = Tally::default();
+    for part in Part::ALL.into_iter().filter(|part| only.is_empty() || only.contains(part)) {
+        println!("\n== {}", part.title());
+        let begun = Instant::now();
+        match part {
+            Part::Format => cargo(&repository, &mut tally, &["fmt", "--all", "--check"]),
+            Part::Lint => lint(&repository, &mut tally),
+            Part::Minimal => cargo(
+                &repository,
+                &mut tally,
+                &["build", "--package", "watchdog", "--no-default-features", "--all-targets"],
+            ),
+            Part::Unit => unit(&repository, &mut tally),
+            Part::Kernel | Part::Runtimes => privileged::run(part, &repository, &cache, &mut tally),
+        }
+        println!("== {}: {:.0} s", part.title(), begun.elapsed().as_secs_f64());
+    }
+    println!("\nin {:.0} s:", start.elapsed().as_secs_f64());
+    tally.finish()
+}
+
+fn lint(repository: &Repository, tally: &mut Tally) {
+    cargo(repository, tally, &["clippy", "--all-targets", "--", "--deny", "warnings"]);
+}
+
+fn unit(repository: &Repository, tally: &mut Tally) {
+    let mut output = String::new();
+    let result = tests(repository, &mut output);
+    let mut counted = Tally::default();
+    counted.add_cargo_test(&output);
+    // A test that failed is counted already; anything else that went wrong must count too.
+    let broken = result.is_err() && counted.is_good();
+    tally.add(counted);
+    if broken {
+        tally.check("cargo test", || result.map(|()| String::new()));
+    }
+}
+
+fn tests(repository: &Repository, output: &mut String) -> Result<()> {
+    let mut child = repository
+        .cargo()
+        .args(["test", "--no-fail-fast"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let lines = BufReader::new(child.stdout.take().context("cargo has no standard output")?).lines();
+    for line in lines.map_while(Result::ok) {
+        println!("{line}");
+        output.push_str(&line);
+        output.push('\n');
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "cargo test ended with {status}");
+    Ok(())
+}
+
+fn cargo(repository: &Repository, tally: &mut Tally, arguments: &[&str]) {
+    tally.check(&format!("cargo {}", arguments.join(" ")), || {
+        let mut command: Command = repository.cargo();
+        let status = command.args(arguments).status().context("cannot start cargo")?;
+        ensure!(status.success(), "ended with {status}");
+        Ok(String::new())
+    });
+}

@@ -1,0 +1,57 @@
+//! Findings as the agent prints them: what the checks need of each, and the line itself as evidence.
+
+use serde::Deserialize;
+
+/// One line of `--findings json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Finding {
+    /// Which kind.
+    pub(crate) kind: String,
+    /// For writes.
+    #[serde(default)]
+    pub(crate) outcome: Option<String>,
+    /// The container.
+    #[serde(default)]
+    pub(crate) container_id: Option<String>,
+    /// Who wrote.
+    #[serde(default)]
+    pub(crate) writer: Option<Process>,
+    /// Who read.
+    #[serde(default)]
+    pub(crate) reader: Option<Process>,
+    /// One sentence for a person.
+    #[serde(default)]
+    pub(crate) message: String,
+    /// The whole line.
+    #[serde(skip)]
+    pub(crate) line: String,
+}
+
+/// A process of a finding.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Process {
+    /// Process id.
+    #[serde(default)]
+    pub(crate) pid: u32,
+    /// Name.
+    #[serde(default)]
+    pub(crate) comm: String,
+}
+
+impl Finding {
+    /// Reads one line.
+    pub(crate) fn parse(line: &str) -> serde_json::Result<Self> {
+        let finding: Self = serde_json::from_str(line)?;
+        Ok(Self { line: line.to_owned(), ..finding })
+    }
+
+    /// The reader's process id, 0 when there is none.
+    pub(crate) fn reader_pid(&self) -> u32 {
+        self.reader.as_ref().map_or(0, |reader| reader.pid)
+    }
+
+    /// The writer's name, empty when there is none.
+    pub(crate) fn writer_comm(&self) -> &str {
+        self.writer.as_ref().map_or("", |writer| &writer.comm)
+    }
+}

@@ -1,0 +1,108 @@
+//! One container of a real runtime, gone when it is dropped.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+const CONFIG: &str = include_str!("config.json");
+
+/// A container that sleeps.
+#[derive(Debug)]
+pub(super) struct Container {
+    runtime: PathBuf,
+    root: PathBuf,
+    id: String,
+}
+
+/// How one call of the runtime ended.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// The runtime's process.
+    pub(super) pid: u32,
+    /// It exited with 0.
+    pub(super) success: bool,
+    /// What it wrote to standard error.
+    pub(super) said: String,
+}
+
+impl Container {
+    /// Creates and starts one under `root`, with its files in `bundle`.
+    pub(super) fn start(runtime: &Path, root: &Path, bundle: &Path, busybox: &Path) -> Result<Self> {
+        let id = format!("watched-{}", std::process::id());
+        make_bundle(bundle, busybox, &id)?;
+        let container = Self { runtime: runtime.to_owned(), root: root.to_owned(), id };
+        for arguments in [&["create", "--bundle", &bundle.display().to_string()][..], &["start"]] {
+            let call = container.call(arguments, &[])?;
+            ensure!(call.success, "{} {}: {}", runtime.display(), arguments[0], call.said.trim());
+        }
+        Ok(container)
+    }
+
+    /// Calls the runtime: `before`, the container's id, `after`.
+    pub(super) fn call(&self, before: &[&str], after: &[&str]) -> Result<Call> {
+        let said = tempfile(&self.root)?;
+        // A container keeps what its creator had open: a pipe would never end.
+        let mut child = Command::new(&self.runtime)
+            .arg("--root")
+            .arg(&self.root)
+            .args(before)
+            .arg(&self.id)
+            .args(after)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said.try_clone()?)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.runtime.display()))?;
+        let (pid, status) = (child.id(), child.wait()?);
+        Ok(Call { pid, success: status.success(), said: contents(said)? })
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        match self.call(&["delete", "--force"], &[]) {
+            Ok(call) if call.success => {}
+            Ok(call) => eprintln!("container {} is left behind: {}", self.id, call.said.trim()),
+            Err(error) => eprintln!("container {} is left behind: {error:#}", self.id),
+        }
+    }
+}
+
+fn make_bundle(bundle: &Path, busybox: &Path, id: &str) -> Result<()> {
+    let programs = bundle.join("rootfs/bin");
+    for folder in ["bin", "proc", "dev"] {
+        fs::create_dir_all(bundle.join("rootfs").join(folder))?;
+    }
+    fs::copy(busybox, programs.join("busybox"))
+        .with_context(|| format!("cannot copy {}", busybox.display()))?;
+    for name in ["sleep", "true"] {
+        symlink("busybox", programs.join(name))?;
+    }
+    let mut config: serde_json::Value = serde_json::from_str(CONFIG)?;
+    config["linux"]["cgroupsPath"] = format!("/state-watchdog-{id}").into();
+    fs::write(bundle.join("config.json"), config.to_string())?;
+    Ok(())
+}
+
+/// A file without a name, beside the runtime's root.
+fn tempfile(root: &Path) -> Result<fs::File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let folder = root.parent().unwrap_or(root);
+    let file = openat(CWD, folder, OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)
+        .with_context(|| format!("no nameless file in {}", folder.display()))?;
+    Ok(file.into())
+}
+
+fn contents(mut file: fs::File) -> Result<String> {
+    use std::io::{Read as _, Seek as _};
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

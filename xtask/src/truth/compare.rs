@@ -1,0 +1,221 @@
+//! Holds what the readers really got against what the agent said of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use workload::{Content, How, ReadRecord, WriteRecord};
+
+use crate::finding::Finding;
+
+/// How much evidence one comparison prints at most.
+const SHOWN: usize = 8;
+
+/// The agent's strongest word on a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Told {
+    /// `torn_read`.
+    Torn,
+    /// `overlapping_read`.
+    Overlapping,
+    /// `exposed_reader`.
+    Exposed,
+    /// No finding.
+    Nothing,
+}
+
+/// What the agent owes to the readers of one kind of save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demand {
+    /// Exactly the torn reads are told as torn.
+    Exact,
+    /// As above, but a mixed read may be told as overlapping: while bytes are written over, a read call that
+    /// overlaps the write call returns nothing that proves what it saw.
+    Noticed,
+    /// No complete read is told as torn. An empty file that a dead writer left is a complete new version by its
+    /// size, so an empty read of it need not be told.
+    NeverFalse,
+}
+
+fn demand(how: How) -> Demand {
+    match how {
+        How::Truncate | How::Chunks | How::Ftruncate | How::Recreate | How::Rename | How::RenameSync => {
+            Demand::Exact
+        }
+        How::Overwrite | How::Append => Demand::Noticed,
+        How::Die => Demand::NeverFalse,
+    }
+}
+
+/// What one container's workload recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct Truth {
+    /// The container.
+    pub(crate) container: String,
+    /// How it was saved.
+    pub(crate) how: How,
+    /// Each save.
+    pub(crate) writes: Vec<WriteRecord>,
+    /// Each read.
+    pub(crate) reads: Vec<ReadRecord>,
+}
+
+impl Truth {
+    /// How many reads got what no atomic writer shows.
+    pub(crate) fn torn(&self) -> u64 {
+        self.reads.iter().filter(|read| read.content.is_torn()).count() as u64
+    }
+}
+
+/// The confusion table, and each disagreement with its evidence.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Comparison {
+    /// Readers by what they got and what was said of them.
+    pub(crate) table: BTreeMap<(Content, Told), u64>,
+    /// One entry for each disagreement.
+    pub(crate) disagreements: Vec<String>,
+}
+
+/// Compares one container's truth with all findings of the agent.
+pub(crate) fn compare(truth: &Truth, findings: &[Finding]) -> Comparison {
+    let mut comparison = Comparison::default();
+    let own: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.container_id.as_deref() == Some(truth.container.as_str()))
+        .collect();
+    comparison.compare_reads(truth, &own);
+    comparison.compare_writes(truth, &own);
+    comparison
+}
+
+impl Comparison {
+    fn compare_reads(&mut self, truth: &Truth, findings: &[&Finding]) {
+        let mut told: BTreeMap<u32, Vec<&Finding>> = BTreeMap::new();
+        for &finding in findings.iter().filter(|finding| read_verdict(finding).is_some()) {
+            told.entry(finding.reader_pid()).or_default().push(finding);
+        }
+        // A process id may come twice in a long run, so each is compared as a group.
+        let mut readers: BTreeMap<u32, Vec<&ReadRecord>> = BTreeMap::new();
+        for read in &truth.reads {
+            readers.entry(read.pid).or_default().push(read);
+        }
+        for (pid, reads) in readers {
+            let findings = told.remove(&pid).unwrap_or_default();
+            self.compare_reader(truth, pid, &reads, &findings);
+        }
+        for (pid, findings) in told {
+            for finding in findings.iter().filter(|finding| finding.kind == "torn_read") {
+                self.disagreements.push(format!("no reader {pid} is known, yet: {}", finding.line));
+            }
+        }
+    }
+
+    fn compare_reader(&mut self, truth: &Truth, pid: u32, reads: &[&ReadRecord], findings: &[&Finding]) {
+        let mut told: Vec<Told> = findings.iter().filter_map(|finding| read_verdict(finding)).collect();
+        told.sort_unstable();
+        let mut reads = reads.to_vec();
+        reads.sort_unstable_by_key(|read| !read.content.is_torn());
+        for (index, read) in reads.iter().enumerate() {
+            let word = told.get(index).copied().unwrap_or(Told::Nothing);
+            *self.table.entry((read.content, word)).or_default() += 1;
+            let torn = read.content.is_torn();
+            let agreed = match (torn, word, demand(truth.how)) {
+                (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
+                (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
+                (true, _, _) => false,
+                (false, _, _) => word != Told::Torn,
+            };
+            if !agreed {
+                self.disagreements.push(evidence(truth, read, word, findings));
+            }
+        }
+        let said = told.iter().filter(|word| **word == Told::Torn).count();
+        if said > reads.len() {
+            let lines: Vec<&str> = findings.iter().map(|finding| finding.line.as_str()).collect();
+            self.disagreements
+                .push(format!("reader {pid} is told as torn {said} times:\n{}", lines.join("\n")));
+        }
+    }
+
+    fn compare_writes(&mut self, truth: &Truth, findings: &[&Finding]) {
+        if truth.how.is_atomic() {
+            let unexpected =
+                findings.iter().map(|finding| format!("an atomic writer, yet: {}", finding.line));
+            self.disagreements.extend(unexpected);
+            return;
+        }
+        let sessions: Vec<&&Finding> =
+            findings.iter().filter(|finding| finding.kind == "nonatomic_write").collect();
+        if sessions.len() != truth.writes.len() {
+            let (saved, told) = (truth.writes.len(), sessions.len());
+            self.disagreements.push(format!("{saved} saves, {told} findings of non-atomic writes"));
+        }
+        let writers: BTreeSet<u32> = truth.writes.iter().map(|write| write.pid).collect();
+        for session in sessions {
+            let outcome = session.outcome.as_deref().unwrap_or_default();
+            if outcome != truth.how.outcome() {
+                let expected = truth.how.outcome();
+                self.disagreements.push(format!("outcome {outcome}, not {expected}: {}", session.line));
+            }
+            if !session.writer.as_ref().is_some_and(|writer| writers.contains(&writer.pid)) {
+                self.disagreements.push(format!("none of the writers {writers:?}: {}", session.line));
+            }
+        }
+    }
+
+    /// An error's text with all that is needed to understand the first disagreements; `None` when there are none.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let count = self.disagreements.len();
+        let shown: Vec<&str> = self.disagreements.iter().take(SHOWN).map(String::as_str).collect();
+        (count > 0).then(|| format!("{count} disagreements\n{self}\n{}", shown.join("\n")))
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "        {:>10} {:>12} {:>12} {:>8} {:>8}",
+            "got", "torn", "overlapping", "exposed", "nothing"
+        )?;
+        let contents: BTreeSet<Content> = self.table.keys().map(|(content, _)| *content).collect();
+        for content in contents {
+            let count = |told| self.table.get(&(content, told)).copied().unwrap_or(0);
+            let name = format!("{content:?}").to_lowercase();
+            let (torn, overlapping) = (count(Told::Torn), count(Told::Overlapping));
+            let (exposed, nothing) = (count(Told::Exposed), count(Told::Nothing));
+            write!(f, "\n        {name:>10} {torn:>12} {overlapping:>12} {exposed:>8} {nothing:>8}")?;
+        }
+        Ok(())
+    }
+}
+
+fn read_verdict(finding: &Finding) -> Option<Told> {
+    match finding.kind.as_str() {
+        "torn_read" => Some(Told::Torn),
+        "overlapping_read" => Some(Told::Overlapping),
+        "exposed_reader" => Some(Told::Exposed),
+        _ => None,
+    }
+}
+
+fn evidence(truth: &Truth, read: &ReadRecord, word: Told, findings: &[&Finding]) -> String {
+    let mut text = format!(
+        "{}: got {:?}, told {word:?}\n          read  {}",
+        truth.container,
+        read.content,
+        serde_json::to_string(read).unwrap_or_default(),
+    );
+    for write in truth.writes.iter().filter(|write| write.begin <= read.end && read.begin <= write.end) {
+        text += &format!("\n          write {}", serde_json::to_string(write).unwrap_or_default());
+    }
+    for finding in findings {
+        text += &format!("\n          told  {}", finding.line);
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;

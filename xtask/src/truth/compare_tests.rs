@@ -1,0 +1,120 @@
+use workload::Style;
+
+use super::*;
+use crate::finding::Process;
+
+const WRITER: u32 = 7;
+
+fn read(pid: u32, content: Content) -> ReadRecord {
+    let (begin, end) = (10, 20);
+    let style = Style::Go;
+    let parsed = !content.is_torn();
+    ReadRecord { pid, style, content, generation: Some(1), bytes: 100, calls: 1, parsed, begin, end }
+}
+
+fn truth(how: How, reads: &[(u32, Content)]) -> Truth {
+    let write = WriteRecord { pid: WRITER, generation: 1, how, begin: 5, end: 15 };
+    let reads = reads.iter().map(|&(pid, content)| read(pid, content)).collect();
+    Truth { container: "c".into(), how, writes: vec![write], reads }
+}
+
+fn finding(kind: &str, pid: u32) -> Finding {
+    let process = Some(Process { pid, comm: String::new() });
+    let write = kind == "nonatomic_write";
+    let (writer, reader) = if write { (process, None) } else { (None, process) };
+    let outcome = write.then(|| "in_place".to_owned());
+    let container_id = Some("c".to_owned());
+    Finding { kind: kind.into(), outcome, container_id, writer, reader, ..Finding::default() }
+}
+
+/// The disagreements when these readers got this and the agent told that, beside the one save.
+fn disagreements(how: How, reads: &[(u32, Content)], told: &[(&str, u32)]) -> Vec<String> {
+    let mut findings: Vec<Finding> = told.iter().map(|&(kind, pid)| finding(kind, pid)).collect();
+    if !how.is_atomic() {
+        findings.push(finding("nonatomic_write", WRITER));
+    }
+    compare(&truth(how, reads), &findings).disagreements
+}
+
+#[test]
+fn exact_agreement_is_silent() {
+    let reads = [(1, Content::Empty), (2, Content::Short), (3, Content::Mixed), (4, Content::Complete)];
+    let told = [("torn_read", 1), ("torn_read", 2), ("torn_read", 3), ("overlapping_read", 4)];
+    assert!(disagreements(How::Truncate, &reads, &told).is_empty());
+}
+
+#[test]
+fn a_missed_torn_read_is_found() {
+    for content in [Content::Empty, Content::Short, Content::Mixed] {
+        for told in [&[][..], &[("overlapping_read", 1)], &[("exposed_reader", 1)], &[("reader_exit", 1)]] {
+            let found = disagreements(How::Truncate, &[(1, content)], told);
+            assert_eq!(found.len(), 1, "{content:?} {told:?}");
+            assert!(found[0].contains("\"pid\":1") && found[0].contains("write {"), "{}", found[0]);
+        }
+    }
+}
+
+#[test]
+fn a_false_torn_read_is_found() {
+    for content in [Content::Complete, Content::Missing] {
+        assert_eq!(
+            disagreements(How::Truncate, &[(1, content)], &[("torn_read", 1)]).len(),
+            1,
+            "{content:?}"
+        );
+    }
+}
+
+#[test]
+fn a_torn_read_told_twice_is_found() {
+    let told = [("torn_read", 1), ("torn_read", 1)];
+    assert_eq!(disagreements(How::Truncate, &[(1, Content::Empty)], &told).len(), 1);
+}
+
+#[test]
+fn a_torn_read_of_nobody_is_found() {
+    assert_eq!(disagreements(How::Truncate, &[(1, Content::Complete)], &[("torn_read", 9)]).len(), 1);
+}
+
+#[test]
+fn a_reader_of_another_container_proves_nothing() {
+    let mut other = finding("torn_read", 1);
+    other.container_id = Some("other".into());
+    let comparison =
+        compare(&truth(How::Truncate, &[(1, Content::Empty)]), &[other, finding("nonatomic_write", WRITER)]);
+    assert_eq!(comparison.disagreements.len(), 1);
+}
+
+#[test]
+fn a_process_id_that_came_twice_needs_as_many_findings_as_it_got_torn_reads() {
+    let reads = [(1, Content::Complete), (1, Content::Empty)];
+    assert!(disagreements(How::Truncate, &reads, &[("torn_read", 1)]).is_empty());
+    assert_eq!(disagreements(How::Truncate, &reads, &[]).len(), 1);
+    assert_eq!(disagreements(How::Truncate, &reads, &[("torn_read", 1), ("torn_read", 1)]).len(), 1);
+}
+
+#[test]
+fn an_overwrite_may_lack_proof_but_not_notice() {
+    let mixed = [(1, Content::Mixed)];
+    assert!(disagreements(How::Overwrite, &mixed, &[("overlapping_read", 1)]).is_empty());
+    assert_eq!(disagreements(How::Overwrite, &mixed, &[]).len(), 1);
+    assert_eq!(disagreements(How::Truncate, &mixed, &[("overlapping_read", 1)]).len(), 1);
+}
+
+#[test]
+fn any_finding_against_an_atomic_writer_is_found() {
+    assert!(disagreements(How::Rename, &[(1, Content::Complete)], &[]).is_empty());
+    for kind in ["torn_read", "overlapping_read", "exposed_reader", "damaged_state_file"] {
+        assert!(!disagreements(How::Rename, &[(1, Content::Complete)], &[(kind, 1)]).is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn a_missing_save_a_wrong_outcome_and_a_wrong_writer_are_found() {
+    let truth = truth(How::Truncate, &[]);
+    assert_eq!(compare(&truth, &[]).disagreements.len(), 1);
+    let mut wrong = finding("nonatomic_write", WRITER);
+    wrong.outcome = Some("recreated".into());
+    assert_eq!(compare(&truth, &[wrong]).disagreements.len(), 1);
+    assert_eq!(compare(&truth, &[finding("nonatomic_write", 99)]).disagreements.len(), 1);
+}

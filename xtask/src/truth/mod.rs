@@ -1,0 +1,151 @@
+//! The ground truth: every read of a workload that records what it got, against what the agent says of it.
+
+mod compare;
+mod workload;
+
+use std::{path::Path, process::Command};
+
+use ::workload::{How, Style};
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{
+    agent::Agent,
+    check::{Programs, Tally},
+    finding::Finding,
+    metrics::Metrics,
+    scratch::{Medium, Scratch},
+};
+
+pub(crate) use compare::{Truth, compare};
+pub(crate) use workload::Plan;
+
+/// What is run on each medium: at least 2,000 in-place saves and 10,000 reads of them, each way of saving, and
+/// writers that must stay without any finding.
+const PLANS: [Plan; 10] = [
+    Plan { how: How::Truncate, style: Style::Go, writes: 1000, reads: 5000 },
+    Plan { how: How::Truncate, style: Style::Blocks, writes: 400, reads: 2000 },
+    Plan { how: How::Chunks, style: Style::Go, writes: 300, reads: 1500 },
+    Plan { how: How::Ftruncate, style: Style::Whole, writes: 300, reads: 1500 },
+    Plan { how: How::Recreate, style: Style::Blocks, writes: 200, reads: 1000 },
+    Plan { how: How::Overwrite, style: Style::Blocks, writes: 200, reads: 1000 },
+    Plan { how: How::Append, style: Style::Go, writes: 100, reads: 500 },
+    Plan { how: How::Die, style: Style::Go, writes: 100, reads: 500 },
+    Plan { how: How::Rename, style: Style::Go, writes: 500, reads: 2500 },
+    Plan { how: How::RenameSync, style: Style::Whole, writes: 100, reads: 500 },
+];
+
+/// Runs all plans on one medium and counts each as a check.
+pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
+    let name = |what: &str| format!("ground truth on {}: {what}", medium.as_str());
+    let mut watched = None;
+    tally.check(&name("the workload runs beside the agent"), || {
+        let result = watch(programs, medium)?;
+        let (saves, reads) =
+            (result.saves(), result.truths.iter().map(|truth| truth.reads.len()).sum::<usize>());
+        let median = result.metrics.median("state_watchdog_detection_latency_seconds");
+        let latency = median.map_or("unknown".to_owned(), |bound| format!("at most {:.1} ms", bound * 1e3));
+        let resident = result.metrics.sum("process_resident_memory_bytes", &[]) / f64::from(1 << 20);
+        watched = Some(result);
+        Ok(format!("{saves} saves, {reads} reads, median detection {latency}, {resident:.1} MiB resident"))
+    });
+    let Some(watched) = watched else { return };
+    for truth in &watched.truths {
+        tally.check(&name(&truth.container), || {
+            let comparison = compare(truth, &watched.findings);
+            match comparison.complaint() {
+                Some(complaint) => bail!(complaint),
+                None => Ok(format!(
+                    "{} of {} reads were torn, and the agent says the same\n{comparison}",
+                    truth.torn(),
+                    truth.reads.len()
+                )),
+            }
+        });
+    }
+    tally.check(&name("nothing was lost"), || watched.nothing_lost());
+    tally.check(&name("the metrics count what happened"), || watched.metrics_agree(medium));
+    tally.check(&name("the metrics are well-formed"), || promtool(&programs.promtool, &watched.scrape));
+}
+
+struct Watched {
+    truths: Vec<Truth>,
+    findings: Vec<Finding>,
+    metrics: Metrics,
+    scrape: String,
+}
+
+fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
+    let scratch = Scratch::new(medium)?;
+    let root = scratch.folder("root")?;
+    let counters = scratch.folder("counters")?;
+    for plan in PLANS {
+        plan.prepare(&programs.workload, &root)?;
+    }
+    let log = scratch.path().join("agent.log");
+    let agent = Agent::start(&programs.agent, &[(medium.as_str(), &root)], &log, None)?;
+    let mut truths = Vec::new();
+    for plan in PLANS {
+        let running = plan.start(&programs.workload, &root, &counters)?;
+        truths.push(running.finish().with_context(|| plan.container())?);
+    }
+    let saves: usize = truths.iter().map(|truth| truth.writes.len()).sum();
+    let sessions = |metrics: &Metrics| {
+        metrics.count("state_watchdog_write_sessions_total", &[("runtime", medium.as_str())])
+    };
+    agent.settled(|metrics| sessions(metrics) >= saves as u64)?;
+    let scrape = agent.get("/metrics")?;
+    let findings = agent.stop()?;
+    Ok(Watched { truths, findings, metrics: Metrics::parse(&scrape), scrape })
+}
+
+impl Watched {
+    fn saves(&self) -> usize {
+        self.truths.iter().map(|truth| truth.writes.len()).sum()
+    }
+
+    fn nothing_lost(&self) -> Result<String> {
+        let lost = self.metrics.by("state_watchdog_events_lost_total", "reason", &[]);
+        ensure!(!lost.is_empty(), "the agent has no count of lost events");
+        ensure!(lost.values().all(|count| *count == 0), "{lost:?}");
+        let events = self.metrics.count("state_watchdog_events_total", &[]);
+        ensure!(events > 0, "the agent counted no event");
+        let mut anomalies = self.metrics.by("state_watchdog_anomalies_total", "kind", &[]);
+        anomalies.retain(|_, count| *count > 0);
+        Ok(format!("{events} events, anomalies: {anomalies:?}"))
+    }
+
+    fn metrics_agree(&self, medium: Medium) -> Result<String> {
+        let runtime = [("runtime", medium.as_str())];
+        let mut expected = std::collections::BTreeMap::new();
+        for truth in &self.truths {
+            *expected.entry(truth.how.outcome().to_owned()).or_insert(0) += truth.writes.len() as u64;
+        }
+        let mut counted = self.metrics.by("state_watchdog_write_sessions_total", "outcome", &runtime);
+        counted.retain(|_, count| *count > 0);
+        ensure!(counted == expected, "write sessions: {counted:?}, saved: {expected:?}");
+        let torn = self.metrics.count(
+            "state_watchdog_overlapping_reads_total",
+            &[("runtime", medium.as_str()), ("verdict", "torn")],
+        );
+        let told = self.findings.iter().filter(|finding| finding.kind == "torn_read").count() as u64;
+        ensure!(torn == told, "{torn} torn reads counted, {told} findings");
+        Ok(format!("{counted:?}, {torn} torn reads"))
+    }
+}
+
+/// Holds a scrape against Prometheus's own rules.
+fn promtool(program: &Path, scrape: &str) -> Result<String> {
+    use std::io::Write as _;
+    let mut child = Command::new(program)
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    child.stdin.take().context("promtool has no input")?.write_all(scrape.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "promtool: {}", said.trim());
+    Ok(String::new())
+}
