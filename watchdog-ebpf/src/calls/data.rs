@@ -86,8 +86,10 @@ pub(super) fn enter(call: Call, registers: Registers) {
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
-    let span = Span { start: operation.start, end: kernel::now() };
-    let first = operation.first;
+    let InFlight { start, first, second } = operation;
+    // Sizes are read before the clock: each must be one that the file had within the call.
+    let (first_size, second_size) = (Inode(first.inode).size(), Inode(second.inode).size());
+    let span = Span { start, end: kernel::now() };
     if matches!(call, Call::Close | Call::Dup2) {
         // Linux gives the descriptor back whatever close returns; for a failed dup the description lives.
         let _ = files::release_if_dead(File(first.file), first.opened, span.start, span.end);
@@ -103,7 +105,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         requested: UNKNOWN,
         result: result as u64,
         size_before: first.size,
-        size: Inode(first.inode).size(),
+        size: first_size,
         extra: 0,
     };
     let kind = match call {
@@ -118,7 +120,9 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
             IoKind::Write
         }
         Call::Sendfile | Call::Splice | Call::CopyFileRange => {
-            copy(call, registers, operation, result, span);
+            let given = (first_position(call, registers), second_position(call, registers));
+            let ends = [(first, given.0, first_size), (second, given.1, second_size)];
+            copy(ends, copied(call, registers), result, span);
             return;
         }
         Call::Ftruncate => {
@@ -154,42 +158,34 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     emit::io(kind, span, io);
 }
 
-/// sendfile, splice, copy_file_range: a read at one end, a write at the other, either of which may be tracked.
+/// How much sendfile, splice and copy_file_range were asked for.
 #[inline(always)]
-fn copy(call: Call, registers: Registers, operation: InFlight, result: i64, span: Span) {
-    let InFlight { first, second, .. } = operation;
-    let requested = match call {
-        Call::Sendfile => registers.argument(3),
-        _ => registers.argument(4),
+fn copied(call: Call, registers: Registers) -> u64 {
+    registers.argument(if matches!(call, Call::Sendfile) { 3 } else { 4 })
+}
+
+/// A read at one end, a write at the other, either of which may be tracked. Each end comes with whether its position
+/// was given, and with its size.
+#[inline(always)]
+fn copy(ends: [(End, Option<u64>, u64); 2], requested: u64, result: i64, span: Span) {
+    let io = |end: End, offset, size| Io {
+        file: end.file,
+        opened: end.opened,
+        offset,
+        requested,
+        result: result as u64,
+        size_before: end.size,
+        size,
+        extra: 0,
     };
+    let [(first, given, size), (second, given_second, size_second)] = ends;
     if first.file != 0 {
-        let given = first_position(call, registers).map(|_| first.position);
-        let io = Io {
-            file: first.file,
-            opened: first.opened,
-            offset: offset_of_read(first, given, result),
-            requested,
-            result: result as u64,
-            size_before: first.size,
-            size: Inode(first.inode).size(),
-            extra: 0,
-        };
-        emit::io(IoKind::Read, span, io);
+        let offset = offset_of_read(first, given.map(|_| first.position), result);
+        emit::io(IoKind::Read, span, io(first, offset, size));
     }
     if second.file != 0 {
-        let given = second_position(call, registers).map(|_| second.position);
-        let size = Inode(second.inode).size();
-        let io = Io {
-            file: second.file,
-            opened: second.opened,
-            offset: offset_of_write(second, given, result, size),
-            requested,
-            result: result as u64,
-            size_before: second.size,
-            size,
-            extra: 0,
-        };
-        emit::io(IoKind::Write, span, io);
+        let offset = offset_of_write(second, given_second.map(|_| second.position), result, size_second);
+        emit::io(IoKind::Write, span, io(second, offset, size_second));
     }
 }
 

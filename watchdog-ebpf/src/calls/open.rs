@@ -25,6 +25,8 @@ struct Hit {
     dentry: Dentry,
     role: u8,
     mode: u32,
+    /// Read before the clock: it must be a size that the file had within the call.
+    size: u64,
     found: Found,
 }
 
@@ -103,7 +105,7 @@ fn hit(result: i64) -> Option<Hit> {
     {
         return None;
     }
-    Some(Hit { file, dentry, role, mode, found })
+    Some(Hit { file, dentry, role, mode, size: file.inode().size(), found })
 }
 
 #[inline(always)]
@@ -134,8 +136,7 @@ struct OpenWith<const N: usize, const M: usize> {
 fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
     let Some(mut entry) = emit::reserve::<OpenWith<N, M>>() else { return };
     let record = entry.as_mut_ptr();
-    let inode = hit.file.inode();
-    let key = inode.key();
+    let key = hit.file.inode().key();
     // SAFETY: the reservation is a whole record; names are written up to their NUL, where the agent stops reading.
     unsafe {
         (*record).open = OpenRecord {
@@ -145,7 +146,7 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
             ino: key.ino,
             dev: key.dev,
             generation: key.generation,
-            size: inode.size(),
+            size: hit.size,
             mode: hit.mode,
             flags: flags as u32,
             root: hit.found.root.root,

@@ -144,6 +144,7 @@ impl<S: Source> Agent<S> {
     }
 
     fn observe(&mut self, event: &FileEvent) {
+        tracing::trace!(?event);
         self.lost = self.lost.max(event.lost);
         if self.own.is_ours(event) {
             return;
