@@ -144,7 +144,9 @@ impl Engine {
         }
         let waits = description.is_reader()
             && description.file.and_then(|slot| self.files.get(slot)).is_some_and(|file| {
+                let life = description.life(self.now);
                 file.current.as_ref().is_some_and(|session| description.touches(session, self.now))
+                    || file.sizes.in_doubt(life.start, life.end)
             });
         if waits {
             self.retired.push_back((self.now.plus(horizon), id));

@@ -176,19 +176,20 @@ impl Engine {
         if now <= self.now {
             return;
         }
-        // What is due goes off at its own time, so that how often time is told changes nothing.
-        while let Some((at, timer)) = self.timers.due(now) {
+        // What is due goes off at its own time and in its order, so that how often time is told changes nothing.
+        while let Some(at) = self.next_deadline().filter(|due| *due <= now) {
             self.now = self.now.max(at);
-            match timer {
-                Timer::File(inode) => self.look_at_file(inode, at, out),
-                Timer::Name(place) => self.look_at_name(&place, at, out),
+            if let Some(answer) = self.exits.give_up(at) {
+                out.push(Output::ReaderExit(answer));
+            } else if let Some(timer) = self.timers.due(at) {
+                match timer {
+                    Timer::File(inode) => self.look_at_file(inode, at, out),
+                    Timer::Name(place) => self.look_at_name(&place, at, out),
+                }
             }
         }
         self.now = now;
-        let oldest = BootNanos(now.0.saturating_sub(nanos(self.limits.exit_wait)));
-        while let Some(answer) = self.exits.give_up(now, oldest) {
-            out.push(Output::ReaderExit(answer));
-        }
+        self.exits.forget(BootNanos(now.0.saturating_sub(nanos(self.limits.exit_wait))));
         if !self.locks.is_empty() {
             self.locks.forget(BootNanos(now.0.saturating_sub(nanos(self.limits.horizon))));
         }

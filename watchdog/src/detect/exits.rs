@@ -70,11 +70,15 @@ impl Exits {
         Some(oldest.answer(None, oldest.until))
     }
 
-    /// Gives up one reader that has waited until `now`, and forgets ends before `oldest`.
-    pub(super) fn give_up(&mut self, now: BootNanos, oldest: BootNanos) -> Option<ReaderExit> {
+    /// Forgets ends before `oldest`.
+    pub(super) fn forget(&mut self, oldest: BootNanos) {
         while self.order.front().is_some_and(|&(at, _)| at < oldest) {
             self.drop_oldest();
         }
+    }
+
+    /// Gives up one reader that has waited until `now`.
+    pub(super) fn give_up(&mut self, now: BootNanos) -> Option<ReaderExit> {
         let waiting = self.waiting.pop_front_if(|waiting| waiting.until <= now)?;
         Some(waiting.answer(None, waiting.until))
     }

@@ -10,7 +10,7 @@ use super::limits::nanos;
 use super::reads::{Call, Pass};
 use super::session::Session;
 use super::table::Slot;
-use super::timeline::Timeline;
+use super::timeline::{Part, Timeline};
 use crate::model::{Actor, BootNanos, Output, ReadReport, Verdict};
 
 /// Why a verdict is asked for now.
@@ -148,7 +148,22 @@ fn judge<'a>(
     if !certain || sessions.iter().any(|session| session.obscure) {
         return Judgement { verdict: Verdict::Unknown, session, call: in_window };
     }
-    let timeline = Timeline::new(&around, touched);
+    let life = description.life(now);
+    let parts: Vec<(&Session, Part)> = around
+        .iter()
+        .map(|session| {
+            let window = session.window(now);
+            let part = if window.is_before(life) {
+                Part::Before
+            } else if life.is_before(window) {
+                Part::After
+            } else {
+                Part::Touched
+            };
+            (*session, part)
+        })
+        .collect();
+    let timeline = Timeline::new(&parts);
     if let Some(pass) = description.passes.iter().find(|pass| !timeline.admits(pass)) {
         let call = timeline.witness(pass).and_then(|index| pass.calls.get(index));
         let call = call.or_else(|| pass.calls.iter().rfind(|call| meeting(call).is_some()));

@@ -73,6 +73,7 @@ impl Engine {
                 range: (!created).then_some((0, u64::MAX)),
                 size_before: if *created { None } else { before },
                 size_after: *size,
+                truncates: (!created).then_some(0),
                 origin: created.then_some(origin),
                 ..Modification::new(operation, span, actor)
             };

@@ -62,6 +62,8 @@ pub(super) struct Change {
     pub(super) length: Option<u64>,
     pub(super) size_before: Option<u64>,
     pub(super) size_after: Option<u64>,
+    /// The size that it set, when it is a truncation.
+    pub(super) truncates: Option<u64>,
     /// Through which of the session's writers.
     pub(super) writer: usize,
 }
@@ -74,6 +76,12 @@ pub(super) struct Writer {
     pub(super) pids: Vec<Pid>,
     /// From the start of its first modifying operation to the end of its last.
     pub(super) busy: Span,
+    /// When its first operation had returned.
+    pub(super) begun: BootNanos,
+    /// When its last operation was entered.
+    pub(super) unfinished: BootNanos,
+    /// The size that its first operation set, when that was a truncation.
+    pub(super) truncates: Option<u64>,
     pub(super) size_before: Option<u64>,
     pub(super) size_after: Option<u64>,
     /// It created the file.
@@ -136,6 +144,7 @@ impl Session {
         writer.released = true;
         if writer.mapped {
             writer.busy.end = writer.busy.end.max(at);
+            writer.unfinished = writer.busy.end;
             writer.size_after = size;
         }
         true
@@ -218,7 +227,10 @@ impl Session {
             if span.start < writer.busy.start {
                 writer.busy.start = span.start;
                 writer.size_before = change.size_before;
+                writer.truncates = change.truncates;
             }
+            writer.begun = writer.begun.min(span.end);
+            writer.unfinished = writer.unfinished.max(span.start);
             if span.end >= writer.busy.end {
                 writer.busy.end = span.end;
                 writer.size_after = change.size_after;
@@ -237,6 +249,9 @@ impl Session {
             description,
             pids: vec![change.actor.pid],
             busy: span,
+            begun: span.end,
+            unfinished: span.start,
+            truncates: change.truncates,
             size_before: change.size_before,
             size_after: change.size_after,
             creates,

@@ -35,9 +35,10 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// True when a modification in `span` can have made the change.
+    /// True when a modification in `span` can have made the change. One that had returned by the first look had made
+    /// its change by then.
     pub(super) fn explained_by(self, span: Span) -> bool {
-        span.start < self.to && span.end >= self.from
+        span.start < self.to && span.end > self.from
     }
 }
 
@@ -60,7 +61,8 @@ impl Sizes {
     /// Takes a look at the size. Answers with a doubt when it is not the size known so far.
     pub(super) fn look(&mut self, at: BootNanos, value: u64) -> Option<Doubt> {
         let doubt = match self.samples.back() {
-            Some(last) if at < last.last => return None,
+            // The same moment has no order, and of an earlier one nothing new is to be learned.
+            Some(last) if at <= last.last && last.value.is_some() => return None,
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
                 Some(Doubt { from: *last, to: at })
             }

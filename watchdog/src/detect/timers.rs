@@ -47,11 +47,11 @@ impl Timers {
     }
 
     /// Takes one that is due.
-    pub(super) fn due(&mut self, now: BootNanos) -> Option<(BootNanos, Timer)> {
+    pub(super) fn due(&mut self, now: BootNanos) -> Option<Timer> {
         if self.next()? > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.timer))
+        self.heap.pop().map(|Reverse(entry)| entry.timer)
     }
 
     pub(super) fn len(&self) -> usize {

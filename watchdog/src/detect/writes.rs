@@ -23,6 +23,8 @@ pub(super) struct Modification {
     pub(super) length: Option<u64>,
     pub(super) size_before: Option<u64>,
     pub(super) size_after: Option<u64>,
+    /// The size that it set, when it is a truncation.
+    pub(super) truncates: Option<u64>,
     /// What stood at the name before, when this created the file.
     pub(super) origin: Option<Origin>,
     /// It came through a description that cannot have done it, or that was not known.
@@ -40,6 +42,7 @@ impl Modification {
             length: None,
             size_before: None,
             size_after: None,
+            truncates: None,
             origin: None,
             strange: false,
         }
@@ -103,6 +106,7 @@ impl Engine {
                     range: Some((before.map_or(*to, |before| before.min(*to)), u64::MAX)),
                     size_before: before,
                     size_after: alone.then_some(*to),
+                    truncates: Some(*to),
                     strange,
                     ..Modification::new(Operation::Truncate, span, actor)
                 };
@@ -364,6 +368,7 @@ impl Modification {
             length: self.length,
             size_before: self.size_before,
             size_after: self.size_after,
+            truncates: self.truncates,
             writer: 0,
         }
     }

@@ -1,0 +1,108 @@
+//! From what the engine said to words.
+
+use watchdog::model::{
+    Actor, Anomaly, BootNanos, ExitStatus, OperationRecord, Output, Place, ReadCall, ReadReport, ReaderExit,
+    SessionReport, Span,
+};
+
+pub(super) fn output(output: &Output) -> String {
+    match output {
+        Output::Session(report) => session(report),
+        Output::Read(report) => read(report),
+        Output::ReaderExit(exit) => reader_exit(exit),
+        Output::Anomaly(Anomaly { kind, at, place }) => {
+            let place = place.as_ref().map_or(String::new(), |place| format!(", {}", path(place)));
+            format!("anomaly {}{place}, at {}", kind.as_str(), time(*at))
+        }
+    }
+}
+
+fn session(report: &SessionReport) -> String {
+    let mut text = format!("session {} {}", path(&report.place), report.outcome.as_str());
+    if let Some(operation) = report.operation {
+        text.push_str(&format!(" {}", operation.as_str()));
+    }
+    match report.durable {
+        Some(true) => text.push_str(" durable"),
+        Some(false) => text.push_str(" not-durable"),
+        None => {}
+    }
+    text.push_str(&format!(" by {} {}", actor(&report.writer), span(report.window)));
+    text.push_str(&format!(", size {} to {}", maybe(report.size_before), maybe(report.size_after)));
+    text.push_str(&operations(&report.operations, report.operation_count));
+    if report.writer_died {
+        text.push_str(", writer died");
+    }
+    text
+}
+
+fn read(report: &ReadReport) -> String {
+    let mut text = format!("read {} {}", path(&report.place), report.verdict.as_str());
+    text.push_str(&format!(
+        " by {}, writer {} {}, size {} to {}",
+        actor(&report.reader),
+        actor(&report.writer),
+        span(report.window),
+        maybe(report.size_before),
+        maybe(report.final_size),
+    ));
+    if let Some(ReadCall { span: when, offset, requested, returned, size_at_read }) = &report.read {
+        text.push_str(&format!(
+            ", read {} at {} wanted {requested} got {returned} of {}",
+            span(*when),
+            maybe(*offset),
+            maybe(*size_at_read),
+        ));
+    }
+    text.push_str(&format!(", {} calls {} bytes", report.read_calls, report.bytes));
+    text
+}
+
+fn reader_exit(exit: &ReaderExit) -> String {
+    let status = match exit.status {
+        Some(ExitStatus::Code(code)) => format!("code {code}"),
+        Some(ExitStatus::Signal(signal)) => format!("signal {signal}"),
+        None => "no status".to_owned(),
+    };
+    let (place, reader, result) = (path(&exit.place), actor(&exit.reader), exit.result.as_str());
+    format!("exit {place} {result} of {reader}, {status}, at {}", time(exit.at))
+}
+
+fn operations(records: &[OperationRecord], count: u64) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let mut text = String::from(", operations:");
+    for record in records {
+        text.push_str(&format!(" {} {}", record.operation.as_str(), span(record.span)));
+        if let (Some(offset), Some(length)) = (record.offset, record.length) {
+            text.push_str(&format!(" {offset}+{length}"));
+        }
+        text.push(';');
+    }
+    text.pop();
+    if count > records.len() as u64 {
+        text.push_str(&format!("; {count} in all"));
+    }
+    text
+}
+
+fn actor(actor: &Actor) -> String {
+    if actor.pid.0 == 0 { "someone".to_owned() } else { actor.comm.to_string() }
+}
+
+fn path(place: &Place) -> String {
+    format!("{}/{}", place.container, place.name)
+}
+
+fn span(span: Span) -> String {
+    format!("{}-{}", time(span.start), time(span.end))
+}
+
+fn time(at: BootNanos) -> String {
+    if at.0.is_multiple_of(1000) { format!("{}", at.0 / 1000) } else { format!("{}ns", at.0) }
+}
+
+fn maybe(value: Option<u64>) -> String {
+    value.map_or("?".to_owned(), |value| value.to_string())
+}
