@@ -13,7 +13,8 @@ mod scratch;
 mod tools;
 mod truth;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use check::{Installed, Part};
@@ -47,11 +48,18 @@ enum Task {
     Installed(Installed),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
-        Task::Setup { toolchain } => tools::set_up_bpf(&Cache::open()?, toolchain),
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Setup { toolchain } => Cache::open().and_then(|cache| tools::set_up_bpf(&cache, toolchain)),
         Task::Demo(options) => demo::run(options),
         Task::Test { only } => check::run(&only),
         Task::Installed(installed) => check::run_installed(installed),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
