@@ -89,7 +89,7 @@ fn read(file: &Path, style: Style, number: u64, progress: &Progress) -> io::Resu
     let mut size = match style {
         Style::Go => 512,
         Style::Blocks => 8192,
-        Style::Whole => usize::try_from(source.metadata()?.len()).unwrap_or(0).clamp(1, LONGEST) + 1,
+        Style::Whole => usize::try_from(source.metadata()?.len()).unwrap_or(0).clamp(511, LONGEST) + 1,
     };
     let mut got = Got::default();
     while got.bytes.len() < LONGEST {

@@ -100,9 +100,11 @@ impl Comparison {
         for read in &truth.reads {
             readers.entry(read.pid).or_default().push(read);
         }
+        let sessions: Vec<&Finding> =
+            findings.iter().copied().filter(|finding| finding.kind == "nonatomic_write").collect();
         for (pid, reads) in readers {
             let findings = told.remove(&pid).unwrap_or_default();
-            self.compare_reader(truth, pid, &reads, &findings);
+            self.compare_reader(truth, pid, &reads, &findings, &sessions);
         }
         for (pid, findings) in told {
             for finding in findings.iter().filter(|finding| finding.kind == "torn_read") {
@@ -111,7 +113,14 @@ impl Comparison {
         }
     }
 
-    fn compare_reader(&mut self, truth: &Truth, pid: u32, reads: &[&ReadRecord], findings: &[&Finding]) {
+    fn compare_reader(
+        &mut self,
+        truth: &Truth,
+        pid: u32,
+        reads: &[&ReadRecord],
+        findings: &[&Finding],
+        sessions: &[&Finding],
+    ) {
         let mut told: Vec<Told> = findings.iter().filter_map(|finding| read_verdict(finding)).collect();
         told.sort_unstable();
         let mut reads = reads.to_vec();
@@ -127,7 +136,7 @@ impl Comparison {
                 (false, _, _) => word != Told::Torn,
             };
             if !agreed {
-                self.disagreements.push(evidence(truth, read, word, findings));
+                self.disagreements.push(evidence(truth, read, word, findings, sessions));
             }
         }
         let said = told.iter().filter(|word| **word == Told::Torn).count();
@@ -200,15 +209,26 @@ fn read_verdict(finding: &Finding) -> Option<Told> {
     }
 }
 
-fn evidence(truth: &Truth, read: &ReadRecord, word: Told, findings: &[&Finding]) -> String {
+fn evidence(
+    truth: &Truth,
+    read: &ReadRecord,
+    word: Told,
+    findings: &[&Finding],
+    sessions: &[&Finding],
+) -> String {
     let mut text = format!(
         "{}: got {:?}, told {word:?}\n          read  {}",
         truth.container,
         read.content,
         serde_json::to_string(read).unwrap_or_default(),
     );
-    for write in truth.writes.iter().filter(|write| write.begin <= read.end && read.begin <= write.end) {
-        text += &format!("\n          write {}", serde_json::to_string(write).unwrap_or_default());
+    // One writer saves in turn, so the sessions come in the order of the saves.
+    for (index, write) in truth.writes.iter().enumerate() {
+        if write.begin <= read.end && read.begin <= write.end {
+            let session = sessions.get(index).map_or("no finding", |session| session.line.as_str());
+            let write = serde_json::to_string(write).unwrap_or_default();
+            text += &format!("\n          write {write}\n          told  {session}");
+        }
     }
     for finding in findings {
         text += &format!("\n          told  {}", finding.line);

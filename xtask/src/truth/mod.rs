@@ -55,7 +55,7 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
             match comparison.complaint() {
                 Some(complaint) => bail!(complaint),
                 None => Ok(format!(
-                    "{} of {} reads were torn, and the agent says the same\n{comparison}",
+                    "{} of {} reads were torn, and the agent does not disagree\n{comparison}",
                     truth.torn(),
                     truth.reads.len()
                 )),
