@@ -1,5 +1,6 @@
 //! `run`: from a configuration to a running agent, and to an exit code.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -15,8 +16,12 @@ use crate::metrics::Metrics;
 use crate::report::Outlet;
 #[cfg(feature = "ebpf")]
 use crate::source::ebpf::{Options, SyscallsSource};
-use crate::source::{Capabilities, Plan, Source, SourceError, SourceKind, plan};
+use crate::source::{Capabilities, Plan, Source, SourceKind, plan};
 use crate::telemetry;
+
+/// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
+#[cfg(feature = "ebpf")]
+const RING_BYTES: u32 = 2 << 20;
 
 /// Runs the agent until SIGTERM or SIGINT.
 #[must_use]
@@ -71,39 +76,43 @@ async fn attach(
     shared: Arc<Shared>,
     stop: Stop,
 ) -> Exit {
+    let mut exit = Exit::Unavailable;
     for kind in &plan.candidates {
-        match kind {
+        let refused: Box<dyn Error + Send + Sync> = match kind {
             #[cfg(feature = "ebpf")]
-            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
+            SourceKind::Syscalls => match SyscallsSource::attach(&syscalls_options(config)) {
                 Ok(source) => return with_source(config, source, listener, shared, stop).await,
-                Err(error) => {
-                    let error = format!("{:#}", anyhow::Error::from(error));
-                    tracing::warn!(source = kind.as_str(), error, "this source cannot run");
-                    shared.status().refused_sources.insert(kind.as_str(), error);
-                }
+                Err(error) => error.into(),
             },
-            _ => tracing::warn!(source = kind.as_str(), "this source is not built into this version"),
+            // The plan offers none of these.
+            SourceKind::Vfs | SourceKind::Inotify | SourceKind::Replay => continue,
+            #[cfg(not(feature = "ebpf"))]
+            SourceKind::Syscalls => continue,
+        };
+        if is_permission(refused.as_ref()) {
+            exit = Exit::Permission;
         }
+        let error = chain(refused);
+        tracing::warn!(source = kind.as_str(), error, "this source cannot run");
+        shared.status().refused_sources.insert(kind.as_str(), error);
     }
     tracing::error!("no source can run; `state-watchdog doctor` says more");
-    Exit::Unavailable
+    exit
 }
 
-/// What the probes must know of the roots before they are loaded.
+/// The probes must know all names and depths from the start.
 #[cfg(feature = "ebpf")]
-fn options(config: &Config) -> Options {
-    /// Room for some thousand events while the agent is held up; the kernel maps it twice.
-    const RING_BYTES: u32 = 2 << 20;
+fn syscalls_options(config: &Config) -> Options {
     let profiles = || config.roots.iter().map(|root| &root.profile);
     Options {
         names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
-        depths: profiles().fold(0, |depths, profile| depths | 1 << profile.depth),
+        depths: profiles().fold(0, |bits, profile| bits | 1 << profile.depth),
         ring_bytes: RING_BYTES,
     }
 }
 
 /// Runs the agent with a source that is attached.
-#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "only eBPF sources are built in"))]
+#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "there is no source to run with"))]
 async fn with_source<S: Source>(
     config: &Config,
     source: S,
@@ -134,7 +143,7 @@ async fn with_source<S: Source>(
             Exit::Fine
         }
         Err(error) => {
-            tracing::error!(error = chain(error), "the source broke");
+            tracing::error!(error = chain(error.into()), "the source broke");
             Exit::Internal
         }
     }
@@ -155,8 +164,28 @@ fn refuse(plan: &Plan) -> Exit {
     if plan.lacks_permission() { Exit::Permission } else { Exit::Unavailable }
 }
 
-fn chain(error: SourceError) -> String {
-    format!("{:#}", anyhow::Error::from(error))
+/// An error with its causes, in one line.
+fn chain(error: Box<dyn Error + Send + Sync>) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// True when the kernel said EPERM or EACCES somewhere down the chain.
+fn is_permission(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The signals that end the agent, caught from before anything is attached.
