@@ -2,6 +2,8 @@
 //!
 //! source -> engine -> enrich -> metrics, line on stdout, recent store. No step calls back.
 
+#[cfg(feature = "ebpf")]
+mod attach;
 mod conclude;
 mod descriptions;
 mod own;
