@@ -107,6 +107,9 @@ impl Config {
             given = file.roots;
         }
         let profiles = file.profiles;
+        let roots = if given.is_empty() { default_roots(&profiles) } else { entries(given, &profiles)? };
+        profiles::check_distinct_names(&roots)
+            .map_err(|message| ConfigError::new(file.place.unwrap_or(Location::CommandLine), message))?;
         let host_root = args.host_root.clone().map(|path| (path, Location::CommandLine)).or(file.host_root);
         Ok(Self {
             source: args.source.or(file.source).unwrap_or_default(),
@@ -114,7 +117,7 @@ impl Config {
             findings: args.findings.or(file.findings).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             host_root: absolute_host_root(host_root)?,
-            roots: if given.is_empty() { default_roots(&profiles) } else { entries(given, &profiles)? },
+            roots,
         })
     }
 

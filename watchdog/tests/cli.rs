@@ -1,6 +1,7 @@
 //! The program as a script sees it: exit codes, stdout, stderr.
 #![expect(clippy::unwrap_used, reason = "a test may fail this way")]
 
+#[cfg(feature = "ebpf")]
 use std::net::TcpListener;
 use std::process::{Command, Output};
 

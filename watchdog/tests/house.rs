@@ -18,7 +18,7 @@ const DOORS: [Line; 5] = [
     Line { words: &["inotify::", "inotify_init", "IN_MODIFY"], home: &["source/inotify"] },
     Line { words: &["prometheus::"], home: &["metrics.rs"] },
     Line { words: &["axum::", "hyper::"], home: &["http/"] },
-    Line { words: &["TcpListener", "UnixListener"], home: &["http/", "agent/start.rs"] },
+    Line { words: &["TcpListener", "UnixListener"], home: &["http/", "agent/start.rs", "agent/attach.rs"] },
 ];
 
 /// What the pure modules must not touch.

@@ -97,6 +97,7 @@ impl<S: Source> Agent<S> {
             Job::Aftermath(report) => self.judge_aftermath(&report, reading),
             Job::Settled(sighting) => {
                 let Some(reading) = reading else { return };
+                self.pods.learn(&sighting.place, &reading.identity);
                 let new = self.survey.note(&sighting.place, reading.content);
                 if let Content::Damaged(damage) = reading.content
                     && new
@@ -112,10 +113,13 @@ impl<S: Source> Agent<S> {
     }
 
     fn judge_aftermath(&mut self, report: &SessionReport, reading: Option<Reading>) {
-        let Some(file) = self.file_facts(&report.place) else { return };
         // Another size than the session left: somebody has been at it since, and this is not its aftermath.
         let own = reading.filter(|reading| report.size_after.is_none_or(|size| size == reading.size));
+        if let Some(reading) = &own {
+            self.pods.learn(&report.place, &reading.identity);
+        }
         let content = own.map(|reading| reading.content);
+        let Some(file) = self.file_facts(&report.place) else { return };
         let finding = self.reporter.session(&file, report, content, &self.processes);
         self.publish(&finding);
         let Some(content) = content else { return };
@@ -161,6 +165,7 @@ impl<S: Source> Agent<S> {
             path: path.display().to_string(),
             name: place.name.to_string(),
             container: root.profile.container_id(&place.container).to_owned(),
+            pod: self.pods.get(place).cloned(),
         })
     }
 

@@ -2,9 +2,12 @@
 //!
 //! source -> engine -> enrich -> metrics, line on stdout, recent store. No step calls back.
 
+#[cfg(feature = "ebpf")]
+mod attach;
 mod conclude;
 mod descriptions;
 mod own;
+mod pods;
 mod start;
 mod survey;
 #[cfg(test)]
@@ -30,6 +33,7 @@ use crate::source::{Item, LossReason, Source, SourceError};
 use conclude::Job;
 use descriptions::Descriptions;
 use own::Own;
+use pods::Pods;
 use survey::Survey;
 
 pub use start::start;
@@ -41,6 +45,7 @@ pub struct Agent<S> {
     descriptions: Descriptions,
     own: Own,
     processes: Processes,
+    pods: Pods,
     roots: Roots,
     survey: Survey,
     reporter: Reporter,
@@ -65,6 +70,7 @@ impl<S: Source> Agent<S> {
             descriptions: Descriptions::default(),
             own: Own::find(&host),
             processes: Processes::new(host.clone()),
+            pods: Pods::new(host.clone()),
             roots: Roots::new(host, config.roots.clone()),
             survey: Survey::default(),
             reporter: Reporter::new(source.kind(), WallClock::read(), boot_now()),

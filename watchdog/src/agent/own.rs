@@ -7,9 +7,9 @@ use crate::host_root::HostRoot;
 use crate::model::{EventOperation, FileEvent, OpenId, Pid, Target};
 
 /// Knows which events are ours.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Own {
-    pid: Option<Pid>,
+    pid: Pid,
     opens: HashSet<OpenId>,
 }
 
@@ -17,15 +17,16 @@ impl Own {
     /// Looks up our pid as the host numbers it: in the host's /proc, not in that of our pid namespace.
     pub(super) fn find(host: &HostRoot) -> Self {
         let link = fs::read_link(host.path("/proc/self")).ok();
-        let pid = link.and_then(|path| path.to_str()?.parse().ok()).map(Pid);
-        Self { pid, opens: HashSet::new() }
+        let pid = link.and_then(|path| path.to_str()?.parse().ok());
+        // Without the host's /proc there is one pid namespace as far as we can tell.
+        Self { pid: Pid(pid.unwrap_or_else(std::process::id)), opens: HashSet::new() }
     }
 
     /// True for an event that we caused.
     pub(super) fn is_ours(&mut self, event: &FileEvent) -> bool {
         match &event.operation {
             EventOperation::Open { id, .. } => {
-                let ours = self.pid == Some(event.actor.pid);
+                let ours = self.pid == event.actor.pid;
                 if ours {
                     self.opens.insert(*id);
                 } else {

@@ -3,19 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Agent;
-use crate::cli::FindingsFormat;
+#[cfg(feature = "ebpf")]
+use super::attach::attach;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::http::{Shared, Status, bind, routes, serve};
+use crate::http::{Shared, Status, bind};
 use crate::metrics::Metrics;
-use crate::report::Outlet;
-#[cfg(feature = "ebpf")]
-use crate::source::ebpf::{Options, SyscallsSource};
-use crate::source::{Capabilities, Plan, Source, SourceError, SourceKind, plan};
+use crate::source::{Capabilities, Plan, plan};
 use crate::telemetry;
 
 /// Runs the agent until SIGTERM or SIGINT.
@@ -63,81 +59,10 @@ async fn run(config: &Config) -> Exit {
     attach(config, &plan, listener, shared, stop).await
 }
 
-/// Tries the candidates, best first.
-async fn attach(
-    config: &Config,
-    plan: &Plan,
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    stop: Stop,
-) -> Exit {
-    for kind in &plan.candidates {
-        match kind {
-            #[cfg(feature = "ebpf")]
-            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
-                Ok(source) => return with_source(config, source, listener, shared, stop).await,
-                Err(error) => {
-                    let error = format!("{:#}", anyhow::Error::from(error));
-                    tracing::warn!(source = kind.as_str(), error, "this source cannot run");
-                    shared.status().refused_sources.insert(kind.as_str(), error);
-                }
-            },
-            _ => tracing::warn!(source = kind.as_str(), "this source is not built into this version"),
-        }
-    }
-    tracing::error!("no source can run; `state-watchdog doctor` says more");
-    Exit::Unavailable
-}
-
-/// What the probes must know of the roots before they are loaded.
-#[cfg(feature = "ebpf")]
-fn options(config: &Config) -> Options {
-    /// Room for some thousand events while the agent is held up; the kernel maps it twice.
-    const RING_BYTES: u32 = 2 << 20;
-    let profiles = || config.roots.iter().map(|root| &root.profile);
-    Options {
-        names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
-        depths: profiles().fold(0, |depths, profile| depths | 1 << profile.depth),
-        ring_bytes: RING_BYTES,
-    }
-}
-
-/// Runs the agent with a source that is attached.
-#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "only eBPF sources are built in"))]
-async fn with_source<S: Source>(
-    config: &Config,
-    source: S,
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    stop: Stop,
-) -> Exit {
-    let outlet = match config.findings {
-        FindingsFormat::None => Ok(Outlet::closed()),
-        FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout()),
-    };
-    let outlet = match outlet {
-        Ok(outlet) => outlet,
-        Err(error) => {
-            tracing::error!(%error, "cannot write findings");
-            return Exit::Internal;
-        }
-    };
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(source = source.kind().as_str(), address = %address, "running");
-    }
-    let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
-    let result = Agent::new(config, source, shared, outlet).run(stop.wait()).await;
-    pages.abort();
-    match result {
-        Ok(()) => {
-            tracing::info!("stopped");
-            Exit::Fine
-        }
-        Err(error) => {
-            tracing::error!(error = chain(error), "the source broke");
-            Exit::Internal
-        }
-    }
+/// Without eBPF there is nothing to try: the plan has no candidates.
+#[cfg(not(feature = "ebpf"))]
+async fn attach(_: &Config, plan: &Plan, _: tokio::net::TcpListener, _: Arc<Shared>, _: Stop) -> Exit {
+    refuse(plan)
 }
 
 fn status(config: &Config, plan: &Plan) -> Status {
@@ -155,12 +80,8 @@ fn refuse(plan: &Plan) -> Exit {
     if plan.lacks_permission() { Exit::Permission } else { Exit::Unavailable }
 }
 
-fn chain(error: SourceError) -> String {
-    format!("{:#}", anyhow::Error::from(error))
-}
-
 /// The signals that end the agent, caught from before anything is attached.
-struct Stop {
+pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -170,7 +91,11 @@ impl Stop {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn wait(mut self) {
+    #[cfg_attr(
+        not(feature = "ebpf"),
+        expect(dead_code, reason = "without a source there is nothing to stop")
+    )]
+    pub(super) async fn wait(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

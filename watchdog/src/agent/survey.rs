@@ -10,7 +10,7 @@ use super::{Agent, conclude::Job, millis};
 use crate::clock::boot_now;
 use crate::enrich::Content;
 use crate::http::RootView;
-use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, Place, Span};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, Place};
 use crate::profile::{Census, Sighting};
 use crate::source::Source;
 
@@ -78,10 +78,11 @@ impl<S: Source> Agent<S> {
         }
         let changes = self.survey.census.scan(&self.roots);
         for sighting in &changes.new {
-            self.seed(sighting, started);
+            self.seed(sighting);
         }
         for place in &changes.gone {
             self.survey.damaged.remove(place);
+            self.pods.forget(place);
         }
         for sighting in changes.settled {
             let path = sighting.path.clone();
@@ -106,9 +107,9 @@ impl<S: Source> Agent<S> {
         self.roots.entries().iter().enumerate().map(view).collect()
     }
 
-    fn seed(&mut self, sighting: &Sighting, started: BootNanos) {
+    fn seed(&mut self, sighting: &Sighting) {
         let event = FileEvent {
-            span: Span::new(started, boot_now()),
+            span: sighting.seen,
             actor: Actor::default(),
             lost: self.lost,
             operation: EventOperation::Present {

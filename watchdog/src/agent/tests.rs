@@ -15,9 +15,9 @@ use crate::health::Readiness;
 use crate::http::Status;
 use crate::metrics::Metrics;
 use crate::model::{
-    Access, Actor, BootNanos, Comm, ExitStatus, InodeId, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span,
+    Access, Actor, BootNanos, Comm, ExitStatus, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span,
 };
-use crate::source::scripted::{Asked, Scripted, scripted};
+use crate::source::scripted::{Asked, INODE, Scripted, scripted};
 
 /// An agent over a folder with one root `/r` of runtime `youki` that holds container `abc`, and no process to be
 /// found in /proc.
@@ -59,8 +59,7 @@ impl House {
             // A test that drops the sender stops the agent as well.
             let _ = stopped.await;
         }));
-        let clock = boot_now().0;
-        (Self { host, script, asked, shared, stop, agent, stdout, clock }, set)
+        (Self { host, script, asked, shared, stop, agent, stdout, clock: 0 }, set)
     }
 
     fn place(&self) -> Arc<Place> {
@@ -85,7 +84,7 @@ impl House {
             actor,
             EventOperation::Open {
                 id,
-                inode: InodeId { dev: 1, ino: 2, generation: 0 },
+                inode: INODE,
                 place,
                 access: Access { read: !write, write },
                 created: false,
@@ -164,7 +163,15 @@ fn with_agent<F: Future<Output = ()>>(story: impl FnOnce(House) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (house, set) = House::start(tokio::task::LocalSet::new()).await;
-        set.run_until(story(house)).await;
+        set.run_until(async {
+            let mut house = house;
+            let shared = Arc::clone(&house.shared);
+            eventually("the first look", || shared.status().readiness == Readiness::Ready).await;
+            // Stories happen after it; events from before it would tell of another file.
+            house.clock = boot_now().0;
+            story(house).await;
+        })
+        .await;
     });
 }
 

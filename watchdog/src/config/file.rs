@@ -14,6 +14,8 @@ use crate::profile::Profile;
 
 /// What a file says; its profiles are joined with the built-in ones.
 pub(super) struct FileConfig {
+    /// The file itself; `None` when there is none.
+    pub(super) place: Option<Location>,
     pub(super) source: Option<SourceChoice>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) findings: Option<FindingsFormat>,
@@ -26,6 +28,7 @@ pub(super) struct FileConfig {
 impl Default for FileConfig {
     fn default() -> Self {
         Self {
+            place: None,
             source: None,
             listen: None,
             findings: None,
@@ -69,6 +72,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> 
         ConfigError::new(place, error.message().trim_end().replace('\n', ", "))
     })?;
     let mut file = FileConfig {
+        place: Some(Location::File(path.to_owned())),
         source: raw.source,
         findings: raw.findings,
         log_format: raw.log_format,

@@ -1,9 +1,11 @@
 //! Profiles as a configuration file gives them.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::Role;
-use crate::profile::Profile;
+use crate::profile::{Profile, RootEntry};
 use crate::source::{NamePattern, Shape};
 
 /// `[[profile]]` in the file.
@@ -70,6 +72,17 @@ pub(super) fn view(profile: &Profile) -> RawProfile {
         temporary: of(Role::Temporary),
         lock: of(Role::Lock),
     }
+}
+
+/// The probes compare the names of all state and lock files, of whatever runtime, in one table.
+pub(super) fn check_distinct_names(roots: &[RootEntry]) -> Result<(), String> {
+    let names = roots.iter().flat_map(|root| &root.profile.names);
+    let distinct: HashSet<_> = names.filter(|name| name.role != Role::Temporary).collect();
+    if distinct.len() > Profile::MAX_NAMES {
+        let (given, limit) = (distinct.len(), Profile::MAX_NAMES);
+        return Err(format!("{given} different names of state and lock files, expected at most {limit}"));
+    }
+    Ok(())
 }
 
 /// A runtime's name is a label value and stands in messages.

@@ -142,6 +142,19 @@ fn profiles_beyond_the_probes_table_are_refused() {
 }
 
 #[test]
+fn more_names_than_the_probes_compare_are_refused() {
+    let profile = |i| {
+        let names: Vec<_> = (0..5).map(|n| format!("\"{i}-{n}\"")).collect();
+        let names = names.join(",");
+        format!("[[profile]]\nname = \"p{i}\"\nroots = [\"/p{i}\"]\nstate = [{names}]\n")
+    };
+    refused(
+        &(profile(1) + &profile(2)),
+        "/etc/sw.toml: 12 different names of state and lock files, expected at most 8",
+    );
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let args = RunArgs { config: Some("/nonexistent/sw.toml".into()), ..RunArgs::default() };
     let message = Config::load(&args).unwrap_err().to_string();

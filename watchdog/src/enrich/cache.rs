@@ -36,7 +36,9 @@ impl Processes {
     /// Reads the actor's process from /proc unless that was done before. To be called while it lives: at its open.
     pub fn witness(&mut self, actor: &Actor, now: BootNanos) {
         let known = self.find(actor.pid, now).is_some_and(|process| {
-            process.attribution == Attribution::Full && process.comm == actor.comm.to_string()
+            // A main thread under another name has executed another program; other threads have names of their own.
+            let same_program = actor.tid != actor.pid.0 || process.comm == actor.comm.to_string();
+            process.attribution == Attribution::Full && same_program
         });
         if known || !self.reads.take(now) {
             return;

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::{Identity, identity};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// More than this of a state file is never read.
@@ -65,6 +66,8 @@ pub struct Reading {
     pub content: Content,
     /// The size that was read.
     pub size: u64,
+    /// Whom the container belongs to, as a valid file says.
+    pub identity: Identity,
 }
 
 /// Reads and judges a state file; `None` when no regular file can be read there.
@@ -85,7 +88,8 @@ pub fn read_state_file(path: &Path) -> Option<Reading> {
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).ok()?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let content = if size > MAX_FILE { Content::Damaged(Damage::Invalid) } else { judge(&bytes) };
-    Some(Reading { content, size })
+    let identity = if content == Content::Valid { identity(&bytes) } else { Identity::default() };
+    Some(Reading { content, size, identity })
 }
 
 /// Judges bytes.
@@ -184,16 +188,20 @@ mod tests {
         }
     }
 
+    fn reading(content: Content, size: u64) -> Reading {
+        Reading { content, size, identity: Identity::default() }
+    }
+
     #[test]
     fn files_are_read_whole_and_never_too_much() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         assert_eq!(read_state_file(&path), None);
         fs::write(&path, "{}").unwrap();
-        assert_eq!(read_state_file(&path), Some(Reading { content: Content::Valid, size: 2 }));
+        assert_eq!(read_state_file(&path), Some(reading(Content::Valid, 2)));
         fs::File::create(&path).unwrap().set_len(MAX_FILE + 10).unwrap();
-        let reading = read_state_file(&path).unwrap();
-        assert_eq!(reading, Reading { content: Content::Damaged(Damage::Invalid), size: MAX_FILE + 1 });
+        let expected = reading(Content::Damaged(Damage::Invalid), MAX_FILE + 1);
+        assert_eq!(read_state_file(&path), Some(expected));
     }
 
     #[test]

@@ -107,12 +107,18 @@ pub fn capture(host: &HostRoot, pid: Pid) -> Option<Process> {
         comm: stat.comm.clone(),
         args: split_args(&text("cmdline").unwrap_or_default()),
         uid: uid(&String::from_utf8_lossy(&status)),
-        cgroup: text("cgroup").and_then(|bytes| cgroup(&String::from_utf8_lossy(&bytes))),
+        cgroup: cgroup_of(host, pid),
         ancestors: ancestors(host, stat.parent),
         // A zombie still has a stat, but no program any more.
         attribution: if exe.is_some() { Attribution::Full } else { Attribution::Process },
         exe: exe.map(|path| path.to_string_lossy().into_owned()),
     })
+}
+
+/// The cgroup of a living process.
+#[must_use]
+pub fn cgroup_of(host: &HostRoot, pid: Pid) -> Option<String> {
+    cgroup(&String::from_utf8_lossy(&read_limited(proc_path(host, pid, "cgroup"))?))
 }
 
 /// What /proc/PID/stat says.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Root, Roots};
-use crate::model::{Place, Role, RootId};
+use crate::clock::boot_now;
+use crate::model::{Place, Role, RootId, Span};
 use crate::source::Shape;
 
 /// At most so many state files are remembered.
@@ -24,6 +25,8 @@ pub struct Sighting {
     pub path: PathBuf,
     /// Its size.
     pub size: u64,
+    /// When it was looked at.
+    pub seen: Span,
 }
 
 /// What a scan says changed since the last one.
@@ -111,7 +114,9 @@ impl Census {
     }
 
     fn sight(&mut self, root: &Root, path: PathBuf, changes: &mut Changes) {
+        let started = boot_now();
         let Ok(metadata) = fs::symlink_metadata(&path) else { return };
+        let seen = Span::new(started, boot_now());
         if !metadata.file_type().is_file() {
             return;
         }
@@ -125,7 +130,7 @@ impl Census {
                 let room = changes.settled.len() < MAX_SETTLED;
                 if room && !std::mem::replace(&mut known.judged, true) {
                     let place = Arc::clone(&known.place);
-                    changes.settled.push(Sighting { place, path, size: stamp.size });
+                    changes.settled.push(Sighting { place, path, size: stamp.size, seen });
                 }
             } else {
                 known.stamp = stamp;
@@ -133,7 +138,7 @@ impl Census {
             }
         } else if !full {
             let place = place_of(root.id, &key.1);
-            changes.new.push(Sighting { place: Arc::clone(&place), path, size: stamp.size });
+            changes.new.push(Sighting { place: Arc::clone(&place), path, size: stamp.size, seen });
             self.files.insert(key, Known { place, stamp, judged: false, round: self.round });
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::WallClock;
-use crate::enrich::{Content, Damage, Processes};
+use crate::enrich::{Content, Damage, Pod, Processes};
 use crate::host_root::HostRoot;
 use crate::model::{
     Actor, BootNanos, Comm, ExitStatus, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid, Place,
@@ -23,6 +23,7 @@ fn file() -> FileFacts {
         path: "/run/youki/abc/state.json".to_owned(),
         name: "state.json".to_owned(),
         container: "abc".to_owned(),
+        pod: None,
     }
 }
 
@@ -227,6 +228,8 @@ fn hostile_names_are_escaped_everywhere() {
         path: "/run/youki/a\nb\u{1b}[2J/state.json".to_owned(),
         ..file()
     };
+    let pod = Pod { name: Some("p\u{1b}".to_owned()), ..Pod::default() };
+    let hostile = FileFacts { pod: Some(pod), ..hostile };
     let reader = Actor { comm: Comm(*b"x\n\xff\x1b\0\0\0\0\0\0\0\0\0\0\0\0"), ..RUNC };
     let report = ReadReport { reader, ..read(Verdict::Torn) };
     let finding = reporter().read(&hostile, &report, &processes()).unwrap();

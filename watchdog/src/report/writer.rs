@@ -25,6 +25,8 @@ pub struct FileFacts {
     pub name: String,
     /// The container.
     pub container: String,
+    /// Its pod, as far as it is known.
+    pub pod: Option<Pod>,
 }
 
 impl FileFacts {
@@ -180,7 +182,7 @@ impl Reporter {
             root: clean(&file.root),
             path: clean(&file.path),
             container_id: clean(&file.container),
-            pod: pod(&file.container, [&writer, &reader]),
+            pod: file.pod.as_ref().map(clean_pod).or_else(|| pod(&file.container, [&writer, &reader])),
             writer,
             reader,
             window: None,
@@ -212,6 +214,12 @@ impl Reporter {
             operation_count: None,
         }
     }
+}
+
+fn clean_pod(pod: &Pod) -> Pod {
+    let Pod { name, namespace, container, uid } = pod;
+    let clean = |text: &Option<String>| text.as_deref().map(clean);
+    Pod { name: clean(name), namespace: clean(namespace), container: clean(container), uid: clean(uid) }
 }
 
 fn pod(container: &str, processes: [&Option<ProcessView>; 2]) -> Option<Pod> {
