@@ -4,7 +4,9 @@
 //! told from every other by any few bytes of it, so a reader knows what it got without asking anyone.
 
 mod content;
+mod cost;
 mod record;
 
 pub use content::{APPENDED, Content, classify, render};
+pub use cost::Cost;
 pub use record::{How, ReadRecord, Style, WriteRecord};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use workload::{How, Style};
+use workload::{Cost, How, Style};
 
 use progress::Progress;
 
@@ -33,6 +33,11 @@ enum Task {
         how: How,
         #[command(flatten)]
         both: Both,
+    },
+    /// Measure what unrelated system calls cost, and print it as JSON.
+    Cost {
+        /// Where to put a file, best on a tmpfs.
+        folder: PathBuf,
     },
     /// Read again and again, each time in a new process.
     Read {
@@ -63,6 +68,10 @@ struct Both {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Prepare { file } => write::prepare(&file),
+        Task::Cost { folder } => {
+            println!("{}", serde_json::to_string(&Cost::measure(&folder)?)?);
+            Ok(())
+        }
         Task::Write { how, both } => {
             write::run(&both.file, how, Progress::open(&both.progress)?, both.writes.max(1), both.reads)
         }

@@ -1,6 +1,7 @@
 //! What cargo cannot say: the toolchain, the demonstration, the checks that need a kernel.
 
 mod agent;
+mod bench;
 mod check;
 mod deadline;
 mod demo;
@@ -37,6 +38,8 @@ enum Task {
     },
     /// Run the agent beside an unsafe and a safe writer, and compare its counts with theirs.
     Demo(demo::Options),
+    /// Measure what the agent costs everybody else, and how much memory it takes.
+    Bench(bench::Options),
     /// Run all checks.
     Test {
         /// Run this part alone; may be given again.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup { toolchain } => Cache::open().and_then(|cache| tools::set_up_bpf(&cache, toolchain)),
         Task::Demo(options) => demo::run(options),
+        Task::Bench(options) => bench::run(&options),
         Task::Test { only } => check::run(&only),
         Task::Installed(installed) => check::run_installed(installed),
     };
