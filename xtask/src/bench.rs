@@ -2,10 +2,7 @@
 //!
 //! Figures of shared machines are noisy, so every comparison alternates within one run and says medians and ratios.
 
-use std::{
-    path::Path,
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use workload::{Cost, How, Style};
@@ -39,9 +36,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let repository = Repository::find()?;
     let (agent, workload) = build(&repository)?;
     println!("== kinds of attachment");
-    let status = Command::new("cargo")
+    let status = repository
+        .cargo()
         .args(["bench", "--quiet", "--package", "watchdog", "--bench", "attach_kinds"])
-        .current_dir(repository.root())
         .status()?;
     ensure!(status.success(), "the benchmark of attach kinds ended with {status}");
     cost(options.rounds.max(1), &agent, &workload)?;
@@ -96,7 +93,8 @@ fn memory(saves: u64, agent: &Path, workload: &Path) -> Result<()> {
     let running = Agent::start(agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
     println!("start to ready           {:>8.0} ms", begin.elapsed().as_secs_f64() * 1e3);
     println!("resident after start     {:>8.1} MiB", resident(&running)?);
-    let work: Vec<_> = plans.iter().map(|plan| plan.start(workload, &root, &counters)).collect::<Result<_>>()?;
+    let work: Vec<_> =
+        plans.iter().map(|plan| plan.start(workload, &root, &counters)).collect::<Result<_>>()?;
     for work in work {
         work.finish()?;
     }

@@ -36,6 +36,9 @@ pub(crate) struct Process {
     /// Name.
     #[serde(default)]
     pub(crate) comm: String,
+    /// Command line.
+    #[serde(default)]
+    pub(crate) args: Vec<String>,
 }
 
 impl Finding {
@@ -50,8 +53,25 @@ impl Finding {
         self.reader.as_ref().map_or(0, |reader| reader.pid)
     }
 
-    /// The writer's name, empty when there is none.
-    pub(crate) fn writer_comm(&self) -> &str {
-        self.writer.as_ref().map_or("", |writer| &writer.comm)
+    /// The program that the writer was started as, empty when there is no writer. A program that runs from a sealed
+    /// copy of itself, as youki does, has a file descriptor's number for a process name.
+    pub(crate) fn writer_program(&self) -> &str {
+        let Some(writer) = &self.writer else { return "" };
+        let started = writer.args.first().unwrap_or(&writer.comm);
+        started.rsplit('/').next().unwrap_or(started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_named_by_what_was_started() {
+        let line = r#"{"kind":"torn_read","writer":{"pid":4,"comm":"4","args":["/opt/bin/youki","resume"]}}"#;
+        assert_eq!(Finding::parse(line).unwrap().writer_program(), "youki");
+        let line = r#"{"kind":"torn_read","writer":{"pid":4,"comm":"runc"}}"#;
+        assert_eq!(Finding::parse(line).unwrap().writer_program(), "runc");
+        assert_eq!(Finding::parse(r#"{"kind":"torn_read"}"#).unwrap().writer_program(), "");
     }
 }

@@ -108,7 +108,7 @@ fn explain(failed: &[Call], findings: &[Finding]) -> Result<String> {
     for call in failed {
         let told: Vec<&Finding> =
             findings.iter().filter(|finding| finding.reader_pid() == call.pid).collect();
-        let torn = |finding: &&&Finding| finding.kind == "torn_read" && finding.writer_comm() == RUNTIME;
+        let torn = |finding: &&&Finding| finding.kind == "torn_read" && finding.writer_program() == RUNTIME;
         if !told.iter().any(|finding| torn(&finding)) {
             let lines: Vec<&str> = told.iter().map(|finding| finding.line.as_str()).collect();
             unexplained.push(format!("pid {}: {}\n{}", call.pid, complaint(call), lines.join("\n")));
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_failed_reader_without_its_finding_is_unexplained() {
-        let process = |pid, comm: &str| Some(Process { pid, comm: comm.to_owned() });
+        let process = |pid, comm: &str| Some(Process { pid, comm: comm.to_owned(), args: Vec::new() });
         let finding = |kind: &str, writer: &str| Finding {
             kind: kind.to_owned(),
             reader: process(5, "youki"),

@@ -19,7 +19,7 @@ fn truth(how: How, reads: &[(u32, Content)]) -> Truth {
 }
 
 fn finding(kind: &str, pid: u32) -> Finding {
-    let process = Some(Process { pid, comm: String::new() });
+    let process = Some(Process { pid, ..Process::default() });
     let write = kind == "nonatomic_write";
     let (writer, reader) = if write { (process, None) } else { (None, process) };
     let outcome = write.then(|| "in_place".to_owned());
