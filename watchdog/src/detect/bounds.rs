@@ -250,10 +250,11 @@ impl Engine {
         if self.names.len() < most {
             return;
         }
+        let now = self.now;
         for place in self.names.oldest(most / BATCH + 1) {
             if let Some(file) = self.names.inode(&place).and_then(|inode| self.files.find(&inode)) {
                 if let Some(file) = self.files.get_mut(file) {
-                    file.drop_name(&place);
+                    file.drop_name(&place, now);
                 }
                 self.drop_if_spent(file);
             }

@@ -56,6 +56,13 @@ impl Description {
         !life.is_before(window) && !window.is_before(life) && !session.is_writer(self.id)
     }
 
+    /// What it read so far is one attempt at the content, and that attempt is over.
+    pub(super) fn end_pass(&mut self) {
+        if let Some(pass) = self.passes.last_mut() {
+            pass.over = true;
+        }
+    }
+
     /// True when its reads are judged at all.
     pub(super) fn is_reader(&self) -> bool {
         self.access.read && self.file.is_some()

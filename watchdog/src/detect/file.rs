@@ -14,6 +14,8 @@ pub(super) struct File {
     pub(super) inode: InodeId,
     /// The names at which it stands.
     pub(super) names: Vec<Arc<Place>>,
+    /// The last state file's name that it left, and when.
+    left: Option<(BootNanos, Arc<Place>)>,
     /// When it was first seen.
     pub(super) seen: BootNanos,
     /// The event that last touched it.
@@ -67,6 +69,7 @@ impl File {
         Self {
             inode,
             names: Vec::new(),
+            left: None,
             seen,
             touched: event,
             sizes_known: event,
@@ -92,13 +95,32 @@ impl File {
         }
     }
 
-    pub(super) fn drop_name(&mut self, place: &Place) {
-        self.names.retain(|name| **name != *place);
+    /// The file no longer stands at a name, by a change that had returned at `at`.
+    pub(super) fn drop_name(&mut self, place: &Place, at: BootNanos) {
+        if let Some(index) = self.names.iter().position(|name| **name == *place) {
+            let name = self.names.remove(index);
+            if name.role == Role::State {
+                self.left = Some((at, name));
+            }
+        }
+    }
+
+    /// The state file that it was when an operation that began at `at` did.
+    pub(super) fn state_since(&self, at: BootNanos) -> Option<&Arc<Place>> {
+        let left = self.left.as_ref().filter(|(left, _)| at <= *left).map(|(_, place)| place);
+        self.state().or(left)
     }
 
     /// All remembered sessions, in order.
     pub(super) fn sessions(&self) -> impl DoubleEndedIterator<Item = &Session> {
         self.past.iter().chain(&self.current)
+    }
+
+    /// True when no known modification was under way within `span`.
+    pub(super) fn nobody_else_at_work(&self, span: Span) -> bool {
+        self.sessions()
+            .flat_map(|session| &session.changes)
+            .all(|change| change.span.is_before(span) || span.is_before(change.span))
     }
 
     /// True when a known modification can have made the change in size.

@@ -6,6 +6,9 @@ use rustc_hash::FxHashMap;
 
 use crate::model::{BootNanos, InodeId, Place, Span};
 
+/// How many standings that may be true beside the likeliest one are remembered.
+const RIVALS: usize = 4;
+
 /// The names that matter.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -20,6 +23,8 @@ pub(super) struct Name {
     pub(super) changed: Span,
     /// What stood there before that.
     pub(super) before: Standing,
+    /// What else may stand there, because the changes had no order.
+    rivals: Vec<Standing>,
     /// When `standing` was last known to be true.
     pub(super) confirmed: BootNanos,
     /// Set while nothing explains how `standing` came to be.
@@ -49,6 +54,16 @@ pub(super) struct Doubt {
     pub(super) created: bool,
 }
 
+impl Standing {
+    /// The file, when it is known.
+    pub(super) fn inode(self) -> Option<InodeId> {
+        match self {
+            Self::File(inode) => inode,
+            Self::Unknown | Self::Removed => None,
+        }
+    }
+}
+
 /// What an open or a scan taught about a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lesson {
@@ -56,6 +71,9 @@ pub(super) enum Lesson {
     Known,
     /// A file at a name that was not known, or not known well.
     Learned,
+    /// Another file than was thought: the changes that made it so had no order. The old one, when known, no longer
+    /// stands there.
+    Explained(Option<InodeId>),
     /// Another file than was known, without explanation so far. The old one, when known, no longer stands there.
     Unexplained(Option<InodeId>),
     /// The look is older than what is known.
@@ -77,10 +95,7 @@ impl Names {
 
     /// The file at a name, when it is known.
     pub(super) fn inode(&self, place: &Place) -> Option<InodeId> {
-        match self.names.get(place)?.standing {
-            Standing::File(inode) => inode,
-            Standing::Unknown | Standing::Removed => None,
-        }
+        self.names.get(place)?.standing.inode()
     }
 
     /// The `count` names that were confirmed the longest time ago.
@@ -135,7 +150,13 @@ impl Names {
                 name.change(found, span);
                 Lesson::Learned
             }
+            // An open that creates found nothing there, so it was before the change that put something there.
+            Standing::File(_) if created && name.was_vacant_within(span) => Lesson::Stale,
             _ if !created && span.start <= name.changed.end => Lesson::Stale,
+            old if name.rivals.contains(&if created { Standing::Removed } else { found }) => {
+                name.change(found, span);
+                Lesson::Explained(old.inode())
+            }
             old => {
                 let between = Span::new(name.confirmed.min(span.end), span.end);
                 match &mut name.doubt {
@@ -143,10 +164,7 @@ impl Names {
                     None => name.doubt = Some(Doubt { between, created }),
                 }
                 name.change(found, span);
-                Lesson::Unexplained(match old {
-                    Standing::File(inode) => inode,
-                    Standing::Unknown | Standing::Removed => None,
-                })
+                Lesson::Unexplained(old.inode())
             }
         }
     }
@@ -171,10 +189,16 @@ impl Name {
             standing,
             changed: span,
             before: Standing::Unknown,
+            rivals: Vec::new(),
             confirmed: span.end,
             doubt: None,
             timer: None,
         }
+    }
+
+    /// True when nothing stood there before a change that an operation in `span` may have come before.
+    pub(super) fn was_vacant_within(&self, span: Span) -> bool {
+        span.start <= self.changed.end && matches!(self.before, Standing::Removed | Standing::Unknown)
     }
 
     /// Forgets the doubt when an operation in `span` explains it. True when it did.
@@ -189,6 +213,11 @@ impl Name {
 
     fn change(&mut self, standing: Standing, span: Span) {
         if self.standing != standing {
+            if span.is_before(self.changed) || self.changed.is_before(span) {
+                self.rivals.clear();
+            } else if self.rivals.len() < RIVALS {
+                self.rivals.push(self.standing);
+            }
             self.before = self.standing;
             self.standing = standing;
         }

@@ -66,7 +66,7 @@ impl Engine {
         let Some(known) = self.file_mut(file) else { return };
         known.live.push(slot);
         let before = known.sizes.before(span.start);
-        let emptied = *truncated && (before != Some(0) || known.current.is_some());
+        let emptied = *truncated && (!known.sizes.stood_at(0, span.start) || known.current.is_some());
         if *created || emptied {
             let operation = if *created { Operation::Create } else { Operation::OpenTruncate };
             let modification = Modification {
@@ -187,6 +187,7 @@ impl Engine {
     pub(super) fn release_description(&mut self, slot: Slot, span: Span, out: &mut Vec<Output>) {
         let Some(description) = self.descriptions.get_mut(slot) else { return };
         let (id, file) = (description.id, description.file);
+        description.end_pass();
         description.released = Some(span);
         description.last_event = description.last_event.max(span.end);
         if self.addresses.get(&id.file) == Some(&id) {
@@ -218,7 +219,8 @@ impl Engine {
     fn origin(&self, place: &Place, inode: InodeId, span: Span) -> Origin {
         let name = self.names.get(place);
         let before = match name {
-            // A reader that opened the new file returned before its creator did.
+            // A reader that opened the new file, or one that replaced it, returned before its creator did.
+            Some(name) if name.was_vacant_within(span) => name.before,
             Some(name) if name.standing == Standing::File(Some(inode)) && span.start <= name.changed.end => {
                 name.before
             }
@@ -256,13 +258,15 @@ impl Engine {
     pub(super) fn learn(&mut self, place: &Arc<Place>, file: Slot, span: Span, created: bool) {
         let Some(inode) = self.files.get(file).map(|file| file.inode) else { return };
         let lesson = self.names.found(place, Some(inode), span, created);
-        if let Lesson::Unexplained(old) = lesson {
+        if let Lesson::Unexplained(old) | Lesson::Explained(old) = lesson {
             if let Some(old) = old.and_then(|old| self.files.find(&old)) {
                 if let Some(old) = self.files.get_mut(old) {
-                    old.drop_name(place);
+                    old.drop_name(place, span.end);
                 }
                 self.drop_if_spent(old);
             }
+        }
+        if matches!(lesson, Lesson::Unexplained(_)) {
             self.wake_name(place, span.end.plus(nanos(self.limits.horizon)));
         }
         if lesson != Lesson::Stale
@@ -333,6 +337,9 @@ impl Engine {
         if left && description.due.is_some() {
             let over = self.files.get(file).and_then(|file| file.past.back()?.end);
             if over.is_none_or(|over| over < call.span.start) {
+                if let Some(description) = self.descriptions.get_mut(slot) {
+                    description.end_pass();
+                }
                 self.settle(slot, Occasion::PassEnded, out);
             }
         }
@@ -344,6 +351,7 @@ impl Engine {
         description.bytes = description.bytes.saturating_add(call.returned);
         let mut forgotten = None;
         if left || description.passes.is_empty() {
+            description.end_pass();
             if description.passes.len() >= most {
                 let oldest = description.passes.remove(0);
                 description.passes_dropped = true;

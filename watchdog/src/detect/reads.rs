@@ -6,6 +6,8 @@ use crate::model::{Actor, ReadCall, Span};
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     pub(super) calls: Vec<Call>,
+    /// Nothing follows: a short read at its end was the end of what the reader got.
+    pub(super) over: bool,
 }
 
 /// One read call, or several merged into one that proves less.
@@ -132,8 +134,11 @@ impl Pass {
         }
     }
 
-    /// A reader that went on behind a short read, and got more, did not take it for the end.
+    /// A reader that goes on behind a short read, and gets more, does not take it for the end.
     fn goes_on(&self, index: usize, end: u64) -> bool {
+        if !self.over && index + 1 == self.calls.len() {
+            return true;
+        }
         let later = self.calls.get(index + 1..).unwrap_or_default();
         later.iter().any(|call| call.range().is_some_and(|(from, _)| from >= end))
     }

@@ -77,7 +77,7 @@ impl Engine {
             && old != moved
         {
             if let Some(file) = self.files.get_mut(slot) {
-                file.drop_name(to);
+                file.drop_name(to, span.end);
             }
             self.drop_if_spent(slot);
         }
@@ -124,7 +124,7 @@ impl Engine {
         });
         if let Some(file) = inode.and_then(|inode| self.files.find(&inode)) {
             if let Some(file) = self.files.get_mut(file) {
-                file.drop_name(place);
+                file.drop_name(place, span.end);
             }
             self.drop_if_spent(file);
         }
@@ -144,7 +144,7 @@ impl Engine {
         }
         if let Some(file) = known.and_then(|known| self.files.find(&known)) {
             if let Some(file) = self.files.get_mut(file) {
-                file.drop_name(place);
+                file.drop_name(place, span.end);
             }
             self.drop_if_spent(file);
         }
@@ -167,10 +167,7 @@ impl Engine {
             }
             standing => standing,
         };
-        match standing {
-            Standing::File(inode) => inode,
-            Standing::Unknown | Standing::Removed => None,
-        }
+        standing.inode()
     }
 
     /// True when someone has the file open for writing.

@@ -84,11 +84,20 @@ pub(super) struct Writer {
     pub(super) truncates: Option<u64>,
     pub(super) size_before: Option<u64>,
     pub(super) size_after: Option<u64>,
+    /// `size_after` is not the size that it left.
+    pub(super) disturbed: bool,
     /// It created the file.
     pub(super) creates: bool,
     /// It holds a writable mapping: it may modify until it is released.
     pub(super) mapped: bool,
     pub(super) released: bool,
+}
+
+impl Change {
+    /// True when the size at its return is someone else's doing: that of a truncation is known.
+    fn is_disturbed(&self) -> bool {
+        self.size_after.zip(self.truncates).is_some_and(|(size, to)| size != to)
+    }
 }
 
 impl Session {
@@ -234,6 +243,7 @@ impl Session {
             if span.end >= writer.busy.end {
                 writer.busy.end = span.end;
                 writer.size_after = change.size_after;
+                writer.disturbed = change.is_disturbed();
             }
             writer.creates |= creates;
             writer.mapped |= change.operation == Operation::Mmap;
@@ -254,6 +264,7 @@ impl Session {
             truncates: change.truncates,
             size_before: change.size_before,
             size_after: change.size_after,
+            disturbed: change.is_disturbed(),
             creates,
             mapped: change.operation == Operation::Mmap,
             released: description.is_none(),

@@ -53,6 +53,12 @@ impl Sizes {
         self.samples.iter().rev().find(|sample| sample.first < at)?.value
     }
 
+    /// True when the size is known to have been `value` since an operation that started at `at` began.
+    pub(super) fn stood_at(&self, value: u64, at: BootNanos) -> bool {
+        let since = self.samples.iter().rposition(|sample| sample.first < at);
+        since.is_some_and(|since| self.samples.iter().skip(since).all(|sample| sample.value == Some(value)))
+    }
+
     /// Takes the size that a modification left behind.
     pub(super) fn set(&mut self, at: BootNanos, value: Option<u64>) {
         self.push(at, value);

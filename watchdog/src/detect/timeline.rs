@@ -186,6 +186,7 @@ fn size(writers: &[&Writer], set: Set, last_size: Option<u64>) -> Option<u64> {
         std::ptr::eq(other, left) || other.busy.end < left.busy.end || other.size_after == left.size_after
     });
     let size = if found.is_none() { left.size_after.or(last_size) } else { left.size_after };
+    let size = size.filter(|_| !left.disturbed);
     let untouched = |size: u64| {
         of(false).all(|other| {
             // A truncation that was still under way shows itself by the size that it leaves.

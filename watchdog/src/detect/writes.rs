@@ -93,15 +93,12 @@ impl Engine {
                 self.look_before(file, span, *size_before);
                 let Some(known) = self.file_mut(file) else { return };
                 let before = size_before.or_else(|| known.sizes.before(span.start));
-                let still = size_before.is_some() || known.current.is_none();
-                if before == Some(*to) && still {
+                let still = known.current.is_none() && known.sizes.stood_at(*to, span.start);
+                if *size_before == Some(*to) || still {
                     return;
                 }
                 // Whether a write that returned meanwhile came before or after it, its size does not say.
-                let alone = known
-                    .current
-                    .as_ref()
-                    .is_none_or(|session| session.changes.iter().all(|change| change.span.is_before(span)));
+                let alone = known.nobody_else_at_work(span);
                 let modification = Modification {
                     range: Some((before.map_or(*to, |before| before.min(*to)), u64::MAX)),
                     size_before: before,
@@ -167,7 +164,12 @@ impl Engine {
         file.writing.modified(event, span);
         file.writing.mapped |= modification.operation == Operation::Mmap;
         let size_after = modification.size_after;
-        if file.state().is_none() && file.current.is_none() {
+        // An open by its name found the state file there, whatever has happened to the name since.
+        let by_name = matches!(modification.operation, Operation::OpenTruncate | Operation::Create)
+            && by.and_then(|by| self.descriptions.get(by)).is_some_and(|by| by.place.role == Role::State);
+        let Some(file) = self.files.get_mut(slot) else { return };
+        if file.state_since(span.start).is_none() && file.current.is_none() && !by_name {
+            file.sizes.explain(span);
             file.sizes.set(span.end, size_after);
             return;
         }
@@ -177,7 +179,7 @@ impl Engine {
             // What it read before it became a writer is judged as a reader's.
             self.settle(by, Occasion::Forced, out);
         }
-        let Some(place) = self.session_place(slot, by) else { return };
+        let Some(place) = self.session_place(slot, by, span.start) else { return };
         if late {
             anomaly(AnomalyKind::ArrivedTooLate, span.end, Some(&place), out);
         }
@@ -270,13 +272,14 @@ impl Engine {
 
     /// The name under which a session is reported: the one by which its first writer opened the file, when the file
     /// still stands there.
-    fn session_place(&self, file: Slot, by: Option<Slot>) -> Option<Arc<Place>> {
+    fn session_place(&self, file: Slot, by: Option<Slot>, start: BootNanos) -> Option<Arc<Place>> {
         let file = self.files.get(file)?;
         let opened = by.and_then(|by| self.descriptions.get(by)).map(|by| &by.place);
         let current = file.current.as_ref().map(|session| &session.place);
         let opened = opened.filter(|place| file.names.contains(place) && file.state().is_some());
         let opened = opened.filter(|place| place.role == Role::State);
-        opened.or_else(|| file.state()).or(current).cloned()
+        let by_name = by.and_then(|by| self.descriptions.get(by)).map(|by| &by.place);
+        opened.or_else(|| file.state_since(start)).or(current).or(by_name).cloned()
     }
 
     /// The description of a modifying operation and its file. A modification through one that is not known may have

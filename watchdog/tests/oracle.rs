@@ -1,0 +1,221 @@
+//! The engine against an oracle: random schedules of writers and readers on a simulated file.
+//!
+//! `world` plays a schedule on files that hold real bytes, each stamped with the operation that wrote it, and writes
+//! down the events that a source would see. `truth` says from the definitions, slowly and by enumeration, what is to
+//! be concluded. `WATCHDOG_SCHEDULES` sets how many schedules are played, `WATCHDOG_SEED` where they begin.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod oracle {
+    pub(crate) mod truth;
+    pub(crate) mod world;
+}
+
+use std::collections::BTreeMap;
+
+use oracle::truth::{self, Judged};
+use oracle::world::{Played, World};
+use watchdog::detect::{Engine, Limits};
+use watchdog::model::{
+    Actor, AnomalyKind, BootNanos, EventOperation, FileEvent, OpenId, Outcome, Output, Span, Verdict,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn schedules(default: u64) -> impl Iterator<Item = u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("WATCHDOG_SEED").unwrap_or(1);
+    seed..seed + number("WATCHDOG_SCHEDULES").unwrap_or(default)
+}
+
+fn judge(events: &[FileEvent]) -> Vec<Output> {
+    let mut engine = Engine::new(Limits::default());
+    let mut out = Vec::new();
+    for event in events {
+        engine.observe(event, &mut out);
+    }
+    let end = events.last().map_or(BootNanos(0), FileEvent::at);
+    engine.advance(end.plus(200 * SECOND), &mut out);
+    out
+}
+
+/// The worst verdict on each description, and how often it got one.
+fn verdicts(outputs: &[Output]) -> BTreeMap<OpenId, (Verdict, usize)> {
+    let mut verdicts: BTreeMap<OpenId, (Verdict, usize)> = BTreeMap::new();
+    let rank = |verdict| {
+        use Verdict::{Exposed, Guarded, Overlapping, Torn, Unknown};
+        [Exposed, Guarded, Overlapping, Unknown, Torn].iter().position(|known| *known == verdict)
+    };
+    for output in outputs {
+        if let Output::Read(report) = output {
+            let entry = verdicts.entry(report.open).or_insert((report.verdict, 0));
+            entry.1 += 1;
+            if rank(report.verdict) > rank(entry.0) {
+                entry.0 = report.verdict;
+            }
+        }
+    }
+    verdicts
+}
+
+fn anomalies(outputs: &[Output]) -> Vec<AnomalyKind> {
+    let kinds = outputs.iter().filter_map(|output| match output {
+        Output::Anomaly(anomaly) => Some(anomaly.kind),
+        _ => None,
+    });
+    kinds.collect()
+}
+
+/// One line for each event.
+fn show(played: &Played) -> String {
+    let line = |event: &FileEvent| {
+        let (start, end, pid) = (event.span.start.0, event.span.end.0, event.actor.pid);
+        let what = match &event.operation {
+            EventOperation::Open { id, inode, place, access, created, truncated, size } => format!(
+                "open {}#{} as {}{}{}{}{} size {size:?}",
+                place.name,
+                inode.ino,
+                id.file,
+                if access.read { " r" } else { "" },
+                if access.write { " w" } else { "" },
+                if *created { " created" } else { "" },
+                if *truncated { " truncated" } else { "" },
+            ),
+            EventOperation::Read { id, offset, requested, returned, size_before, size } => {
+                let offset = offset.unwrap_or_default();
+                format!("read {} {offset}+{requested} got {returned} size {size_before:?} {size:?}", id.file)
+            }
+            EventOperation::Write { id, offset, length, size_before, size } => {
+                let offset = offset.unwrap_or_default();
+                format!("write {} {offset}+{length} size {size_before:?} {size:?}", id.file)
+            }
+            EventOperation::Release { id } => format!("release {}", id.file),
+            other => format!("{other:?}"),
+        };
+        format!("{start}-{end} p{pid} {what}\n")
+    };
+    played.events.iter().map(line).collect()
+}
+
+#[test]
+fn the_engine_agrees_with_the_oracle() {
+    let (mut torn, mut read, mut sessions, mut compared) = (0, 0, 0, 0);
+    for seed in schedules(2_000) {
+        let played = World::play(seed);
+        let outputs = judge(&played.events);
+        let expected = truth::judge(&played);
+        let given = verdicts(&outputs);
+        for judged in &expected.readers {
+            let verdict = given.get(&judged.id).map(|(verdict, _)| *verdict);
+            check_reader(seed, &played, judged, verdict);
+            let often = given.get(&judged.id).map_or(0, |(_, often)| *often);
+            assert!(
+                often <= 1 || judged.may_repeat,
+                "seed {seed}: {often} verdicts on {judged:?}\n{}",
+                show(&played)
+            );
+            torn += usize::from(verdict == Some(Verdict::Torn));
+            read += usize::from(verdict.is_some());
+        }
+        for id in given.keys() {
+            assert!(
+                expected.readers.iter().any(|judged| judged.id == *id),
+                "seed {seed}: a verdict on {id:?}, which is no reader\n{}",
+                show(&played)
+            );
+        }
+        let mut told: Vec<truth::Ended> = outputs.iter().filter_map(truth::Ended::of).collect();
+        told.sort();
+        if let Some(mut due) = expected.sessions {
+            due.sort();
+            assert_eq!(told, due, "seed {seed}: sessions\n{}", show(&played));
+            compared += 1;
+        }
+        sessions += told.len();
+        let strange: Vec<AnomalyKind> = anomalies(&outputs)
+            .into_iter()
+            .filter(|kind| *kind != AnomalyKind::RenamedWhileWritten)
+            .collect();
+        assert!(strange.is_empty(), "seed {seed}: {strange:?}\n{}", show(&played));
+    }
+    println!(
+        "{read} verdicts, {torn} of them torn, {sessions} sessions, {compared} schedules compared by session"
+    );
+    assert!(torn > 0 && read > torn, "the schedules are too tame");
+}
+
+fn check_reader(seed: u64, played: &Played, judged: &Judged, verdict: Option<Verdict>) {
+    let say = || format!("seed {seed}: {verdict:?} for {judged:#?}\n{}", show(played));
+    // What it really got: a complete version is never torn, and what is no version and was read without any call
+    // meeting any operation always is.
+    if judged.got_a_version {
+        assert_ne!(verdict, Some(Verdict::Torn), "{}", say());
+    }
+    if judged.certainly_torn {
+        assert_eq!(verdict, Some(Verdict::Torn), "{}", say());
+    }
+    if let Some(expected) = judged.verdict {
+        assert_eq!(verdict, expected, "{}", say());
+    }
+}
+
+/// Take any one event away and say that one was lost: what is torn then is torn, and it is never silent.
+#[test]
+fn a_lost_event_is_never_silent_and_proves_nothing_false() {
+    for seed in schedules(300) {
+        let played = World::play(seed);
+        let truly: Vec<OpenId> =
+            truth::judge(&played).readers.iter().filter(|judged| judged.may_be_torn).map(|j| j.id).collect();
+        let whole = judge(&played.events);
+        for gone in 0..played.events.len() {
+            let mut events = played.events.clone();
+            events.remove(gone);
+            let last = events.last().map_or(BootNanos(0), FileEvent::at);
+            events.push(FileEvent {
+                span: Span::new(last.plus(1), last.plus(1)),
+                actor: Actor::default(),
+                lost: 0,
+                operation: EventOperation::Heartbeat,
+            });
+            for event in events.iter_mut().skip(gone) {
+                event.lost = 1;
+            }
+            let outputs = judge(&events);
+            let say = || format!("seed {seed}, event {gone}: {:?}\n{}", played.events[gone], show(&played));
+            assert!(anomalies(&outputs).contains(&AnomalyKind::EventsLost), "{}", say());
+            for (id, (verdict, _)) in verdicts(&outputs) {
+                assert!(verdict != Verdict::Torn || truly.contains(&id), "{id:?} is not torn, {}", say());
+            }
+            check_outcomes(&whole, &outputs, &say);
+        }
+    }
+}
+
+/// With a loss, a session may be missing or `unknown`, but none is said to have ended as it did not.
+fn check_outcomes(whole: &[Output], lossy: &[Output], say: &impl Fn() -> String) {
+    let ended =
+        |outputs: &[Output]| -> Vec<truth::Ended> { outputs.iter().filter_map(truth::Ended::of).collect() };
+    let all = ended(whole);
+    for session in ended(lossy).into_iter().filter(|session| session.outcome != Outcome::Unknown.as_str()) {
+        let known = all.iter().any(|known| {
+            known.inode == session.inode
+                && known.outcome == session.outcome
+                && known.start <= session.end
+                && session.start <= known.end
+        });
+        assert!(known, "{session:?} is not true, {}", say());
+    }
+}
+
+/// Take any one event away and say nothing: the engine may be wrong, but it does not fall over.
+#[test]
+fn an_event_that_is_missing_unnoticed_does_no_harm_to_the_engine() {
+    for seed in schedules(100) {
+        let played = World::play(seed);
+        for gone in 0..played.events.len() {
+            let mut events = played.events.clone();
+            events.remove(gone);
+            judge(&events);
+        }
+    }
+}

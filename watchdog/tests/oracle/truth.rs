@@ -1,0 +1,747 @@
+//! What is to be concluded from a schedule, by the definitions and by enumeration.
+//!
+//! Slow and simple on purpose. A session is what the events say in their order. A reader is torn when there is no
+//! moment and no choice of writers that may have been done by it under which every single byte and every length that
+//! the reader got is that of the content at that moment. The world's own bytes are the second witness.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use watchdog::model::{
+    EventOperation as Operation, FileEvent, OpenId, Outcome, Output, Pid, Role, Span, Target, Verdict,
+};
+
+use super::world::Played;
+
+/// All that is to be concluded.
+pub(crate) struct Truth {
+    pub(crate) readers: Vec<Judged>,
+    /// `None` when a name changed so close to an operation that the file may or may not have been the state file.
+    pub(crate) sessions: Option<Vec<Ended>>,
+}
+
+/// What is to be concluded of one description.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) id: OpenId,
+    /// The verdict, where the definitions leave one only; `Some(None)` is no verdict.
+    pub(crate) verdict: Option<Option<Verdict>>,
+    /// Some order of what happened makes it torn.
+    pub(crate) may_be_torn: bool,
+    /// Its bytes are those of one complete version of its time.
+    pub(crate) got_a_version: bool,
+    /// Its bytes are those of no version, and no call of it met an operation.
+    pub(crate) certainly_torn: bool,
+    /// It may get more than one verdict.
+    pub(crate) may_repeat: bool,
+}
+
+/// A session, as far as it is compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ended {
+    pub(crate) inode: u64,
+    pub(crate) outcome: &'static str,
+    pub(crate) operation: Option<&'static str>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) count: u64,
+    pub(crate) writer_died: bool,
+    pub(crate) durable: Option<bool>,
+}
+
+impl Ended {
+    pub(crate) fn of(output: &Output) -> Option<Self> {
+        let Output::Session(report) = output else { return None };
+        Some(Self {
+            inode: report.inode.map_or(0, |inode| inode.ino),
+            outcome: report.outcome.as_str(),
+            operation: report.operation.map(|operation| operation.as_str()),
+            start: report.window.start.0,
+            end: report.window.end.0,
+            count: report.operation_count,
+            writer_died: report.writer_died,
+            durable: report.durable,
+        })
+    }
+}
+
+/// A modifying operation.
+#[derive(Clone, Debug)]
+struct Change {
+    event: usize,
+    span: Span,
+    instant: u64,
+    from: u64,
+    to: u64,
+    kind: &'static str,
+    sets: Sets,
+    /// The description, or the event for a truncation by path.
+    writer: (Option<OpenId>, usize),
+    pid: Pid,
+}
+
+/// What a change does to the size.
+#[derive(Clone, Copy, Debug)]
+enum Sets {
+    To(u64),
+    AtLeast(u64),
+}
+
+#[derive(Debug)]
+struct Session {
+    inode: u64,
+    changes: Vec<Change>,
+    open: BTreeSet<OpenId>,
+    origin: &'static str,
+    died: bool,
+    end: Option<(u64, usize)>,
+}
+
+impl Session {
+    fn start(&self) -> u64 {
+        self.changes.iter().map(|change| change.span.start.0).min().unwrap()
+    }
+
+    fn window(&self) -> (u64, u64) {
+        (self.start(), self.end.map_or(u64::MAX, |(end, _)| end))
+    }
+
+    fn ended(&self) -> Ended {
+        let first = self.changes.iter().min_by_key(|change| change.span.start.0).unwrap();
+        let created = self.origin != Outcome::InPlace.as_str();
+        Ended {
+            inode: self.inode,
+            outcome: self.origin,
+            operation: Some(if created { "create" } else { first.kind }),
+            start: self.start(),
+            end: self.end.unwrap().0,
+            count: self.changes.len() as u64,
+            writer_died: self.died,
+            durable: None,
+        }
+    }
+}
+
+/// What one description did, by the numbers of its events.
+#[derive(Debug, Default)]
+struct Reader {
+    inode: u64,
+    opened: u64,
+    reads: Vec<usize>,
+    released: Option<(u64, usize)>,
+    modified: bool,
+    reads_allowed: bool,
+}
+
+/// Says what is to be concluded.
+pub(crate) fn judge(played: &Played) -> Truth {
+    let (sessions, replaces, unclear) = sessions(played);
+    let mut readers = Vec::new();
+    for (id, reader) in descriptions(played, &sessions) {
+        if reader.reads_allowed {
+            let mut judged = judge_reader(played, &sessions, id, &reader);
+            if unclear.contains(&reader.inode) || !played.sizes_shown {
+                judged.verdict = None;
+                judged.may_be_torn = true;
+            }
+            readers.push(judged);
+        }
+    }
+    let mut ended: Vec<Ended> = sessions.iter().map(Session::ended).collect();
+    ended.extend(replaces);
+    Truth { readers, sessions: (unclear.is_empty() && played.sizes_shown).then_some(ended) }
+}
+
+fn overlap(a: Span, b: Span) -> bool {
+    a.start.0 <= b.end.0 && b.start.0 <= a.end.0
+}
+
+/// The content of an inode at a time; none before it was created.
+fn content(played: &Played, inode: u64, at: u64) -> Option<&Vec<u32>> {
+    let history = played.contents.get(&inode)?;
+    history.iter().rev().find(|(when, _)| *when <= at).map(|(_, content)| content)
+}
+
+fn size(played: &Played, inode: u64, at: u64) -> u64 {
+    content(played, inode, at).map_or(0, |content| content.len() as u64)
+}
+
+fn inode_of(played: &Played, id: OpenId) -> Option<u64> {
+    played.events.iter().find_map(|event| match &event.operation {
+        Operation::Open { id: known, inode, .. } if *known == id => Some(inode.ino),
+        _ => None,
+    })
+}
+
+/// The events that change which file is the state file.
+fn moves_state(event: &FileEvent) -> bool {
+    let is_state = |place: &watchdog::model::Place| place.role == Role::State;
+    match &event.operation {
+        Operation::Rename { to: Some(to), .. } | Operation::Link { to, .. } => is_state(to),
+        Operation::Unlink { place, .. } => is_state(place),
+        Operation::Open { place, created, .. } => is_state(place) && *created,
+        _ => false,
+    }
+}
+
+/// All sessions and atomic replaces, and the inodes about which they leave room for doubt.
+fn sessions(played: &Played) -> (Vec<Session>, Vec<Ended>, BTreeSet<u64>) {
+    let events = &played.events;
+    let mut unclear = BTreeSet::new();
+    let mut sessions: Vec<Session> = Vec::new();
+    let mut replaces = Vec::new();
+    let mut current: Option<u64> = None;
+    let mut stood = false;
+    let mut moved: Option<Span> = None;
+    for (number, event) in events.iter().enumerate() {
+        let span = event.span;
+        let close_move = |number: usize| {
+            events
+                .iter()
+                .enumerate()
+                .any(|(other, known)| other != number && moves_state(known) && overlap(known.span, span))
+        };
+        match &event.operation {
+            Operation::Present { inode: Some(inode), .. } => {
+                current = Some(inode.ino);
+                stood = true;
+            }
+            Operation::Open { inode, place, created, truncated, .. } if place.role == Role::State => {
+                let stale = !created
+                    && current != Some(inode.ino)
+                    && moved.is_some_and(|moved| span.start.0 <= moved.end.0);
+                if !stale {
+                    current = Some(inode.ino);
+                }
+                let before = size(played, inode.ino, span.start.0);
+                if *created {
+                    let first = !std::mem::replace(&mut stood, true);
+                    let origin = if first { Outcome::CreatedInPlace } else { Outcome::Recreated };
+                    moved = Some(span);
+                    unclear.extend(close_move(number).then_some(inode.ino));
+                    let change = change(played, number, inode.ino, "create");
+                    add(&mut sessions, inode.ino, change, Some(origin.as_str()));
+                } else if *truncated {
+                    let doubtful = before == 0 && meets_change(played, number, inode.ino);
+                    unclear.extend((close_move(number) || doubtful).then_some(inode.ino));
+                    let busy = sessions.iter().any(|s| s.inode == inode.ino && s.end.is_none());
+                    if before > 0 || busy {
+                        let change = change(played, number, inode.ino, "open_truncate");
+                        add(&mut sessions, inode.ino, change, None);
+                    }
+                }
+            }
+            Operation::Write { .. } | Operation::Truncate { .. } => {
+                let Some((inode, kind)) = modified(played, number) else { continue };
+                let busy = sessions.iter().any(|s| s.inode == inode && s.end.is_none());
+                if let Operation::Truncate { to, size_before, .. } = &event.operation {
+                    let before = size_before.unwrap_or_else(|| size(played, inode, span.start.0));
+                    let doubtful = size_before.is_none() && meets_change(played, number, inode);
+                    unclear.extend(doubtful.then_some(inode));
+                    if before == *to && (size_before.is_some() || !busy) {
+                        continue;
+                    }
+                }
+                if !busy {
+                    unclear.extend(close_move(number).then_some(inode));
+                    if current != Some(inode) {
+                        continue;
+                    }
+                }
+                add(&mut sessions, inode, change(played, number, inode, kind), None);
+            }
+            Operation::Rename { to: Some(place), inode: Some(inode), .. }
+            | Operation::Link { to: place, inode: Some(inode), .. }
+                if place.role == Role::State =>
+            {
+                current = Some(inode.ino);
+                stood = true;
+                moved = Some(span);
+                unclear.extend(close_move(number).then_some(inode.ino));
+                replaces.push(Ended {
+                    inode: inode.ino,
+                    outcome: Outcome::AtomicReplace.as_str(),
+                    operation: None,
+                    start: span.start.0,
+                    end: span.end.0,
+                    count: 0,
+                    writer_died: false,
+                    durable: Some(durable(played, number, inode.ino)),
+                });
+            }
+            Operation::Unlink { place, inode: Some(inode) } if place.role == Role::State => {
+                unclear.extend(close_move(number).then_some(inode.ino));
+                moved = Some(span);
+                if current == Some(inode.ino) {
+                    current = None;
+                }
+            }
+            Operation::Release { id } => {
+                for session in sessions.iter_mut().filter(|session| session.end.is_none()) {
+                    if session.open.remove(id) && session.open.is_empty() {
+                        session.end = Some((span.end.0, number));
+                    }
+                }
+            }
+            Operation::Exit { .. } => {
+                for session in sessions.iter_mut().filter(|session| session.end.is_none()) {
+                    session.died |= session.changes.iter().any(|change| {
+                        change.pid == event.actor.pid
+                            && change.writer.0.is_some_and(|id| session.open.contains(&id))
+                    });
+                }
+            }
+            _ => {}
+        }
+        for session in sessions.iter_mut().filter(|session| session.end.is_none()) {
+            if session.open.is_empty() {
+                session.end = Some((span.end.0, number));
+            }
+        }
+    }
+    (sessions, replaces, unclear)
+}
+
+fn add(sessions: &mut Vec<Session>, inode: u64, change: Change, origin: Option<&'static str>) {
+    let known = sessions.iter().position(|session| session.inode == inode && session.end.is_none());
+    let index = known.unwrap_or_else(|| {
+        sessions.push(Session {
+            inode,
+            changes: Vec::new(),
+            open: BTreeSet::new(),
+            origin: Outcome::InPlace.as_str(),
+            died: false,
+            end: None,
+        });
+        sessions.len() - 1
+    });
+    let session = &mut sessions[index];
+    session.open.extend(change.writer.0);
+    session.origin = origin.unwrap_or(session.origin);
+    session.changes.push(change);
+}
+
+/// Which inode a write or truncation modified, and what it is called.
+fn modified(played: &Played, number: usize) -> Option<(u64, &'static str)> {
+    match &played.events[number].operation {
+        Operation::Write { id, offset, size_before, .. } => {
+            let behind = size_before.zip(*offset).is_some_and(|(before, offset)| offset >= before);
+            Some((inode_of(played, *id)?, if behind { "append" } else { "overwrite" }))
+        }
+        Operation::Truncate { inode, .. } => Some((inode.unwrap().ino, "truncate")),
+        _ => None,
+    }
+}
+
+/// True when another modification of the inode overlaps this event.
+fn meets_change(played: &Played, number: usize, inode: u64) -> bool {
+    played.events.iter().enumerate().any(|(other, event)| {
+        let modifies = match &event.operation {
+            Operation::Open { inode: known, created, truncated, .. } => {
+                known.ino == inode && (*created || *truncated)
+            }
+            _ => modified(played, other).is_some_and(|(known, _)| known == inode),
+        };
+        other != number && modifies && overlap(event.span, played.events[number].span)
+    })
+}
+
+fn change(played: &Played, number: usize, inode: u64, kind: &'static str) -> Change {
+    let event = &played.events[number];
+    let instant = played.instants[number];
+    // What the event says of the size before is what can be known of the bytes that changed.
+    let before = match &event.operation {
+        Operation::Write { size_before, .. } | Operation::Truncate { size_before, .. } => *size_before,
+        _ => None,
+    };
+    let before = before.unwrap_or_else(|| size(played, inode, event.span.start.0));
+    let (from, to, sets, writer) = match &event.operation {
+        Operation::Open { id, .. } => {
+            let to = if kind == "create" { 0 } else { u64::MAX };
+            (0, to, Sets::To(0), (Some(*id), 0))
+        }
+        Operation::Write { id, offset, length, .. } => {
+            let (offset, end) = (offset.unwrap(), offset.unwrap() + length);
+            (offset.min(before), end, Sets::AtLeast(end), (Some(*id), 0))
+        }
+        Operation::Truncate { target: Target::Open(id), to, .. } => {
+            (before.min(*to), u64::MAX, Sets::To(*to), (Some(*id), 0))
+        }
+        Operation::Truncate { to, .. } => (before.min(*to), u64::MAX, Sets::To(*to), (None, number)),
+        other => panic!("{other:?} is no change"),
+    };
+    Change { event: number, span: event.span, instant, from, to, kind, sets, writer, pid: event.actor.pid }
+}
+
+/// Synced after the last modification before the rename.
+fn durable(played: &Played, rename: usize, inode: u64) -> bool {
+    let events = &played.events[..rename];
+    let modifies = |number: usize| match &events[number].operation {
+        Operation::Open { inode: known, created, truncated, .. } => {
+            known.ino == inode && (*created || *truncated)
+        }
+        _ => modified(played, number).is_some_and(|(known, _)| known == inode),
+    };
+    let last = (0..events.len()).filter(|number| modifies(*number)).map(|n| events[n].span.end.0).max();
+    events.iter().any(|event| match &event.operation {
+        Operation::Sync { id } => {
+            inode_of(played, *id) == Some(inode)
+                && Some(event.span.start.0) >= last
+                && event.span.end <= played.events[rename].span.start
+        }
+        _ => false,
+    })
+}
+
+fn descriptions(played: &Played, sessions: &[Session]) -> BTreeMap<OpenId, Reader> {
+    let mut readers: BTreeMap<OpenId, Reader> = BTreeMap::new();
+    for (number, event) in played.events.iter().enumerate() {
+        match &event.operation {
+            Operation::Open { id, inode, access, truncated, .. } => {
+                let reader = readers.entry(*id).or_default();
+                // Whether it found anything to truncate depends on the order of two that have none.
+                reader.modified = *truncated && meets_change(played, number, inode.ino);
+                reader.inode = inode.ino;
+                reader.opened = event.span.end.0;
+                reader.reads_allowed = access.read;
+            }
+            Operation::Read { id, .. } => readers.entry(*id).or_default().reads.push(number),
+            Operation::Release { id } => {
+                readers.entry(*id).or_default().released = Some((event.span.start.0, number));
+            }
+            _ => {}
+        }
+    }
+    for change in sessions.iter().flat_map(|session| &session.changes) {
+        if let Some(reader) = change.writer.0.and_then(|id| readers.get_mut(&id)) {
+            reader.modified = true;
+        }
+    }
+    readers
+}
+
+fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Reader) -> Judged {
+    let here: Vec<&Session> = sessions.iter().filter(|session| session.inode == reader.inode).collect();
+    let (released, release) = reader.released.unwrap_or((u64::MAX, usize::MAX));
+    let touches = |session: &&&Session| {
+        let (start, end) = session.window();
+        reader.opened.max(start) <= released.max(reader.opened).min(end)
+    };
+    let touched: Vec<&Session> = here.iter().filter(touches).copied().collect();
+    let single_pass = is_one_pass(played, reader);
+    let mut judged = Judged {
+        id,
+        verdict: None,
+        may_be_torn: true,
+        got_a_version: false,
+        certainly_torn: false,
+        may_repeat: true,
+    };
+    if reader.modified {
+        return judged;
+    }
+    if touched.is_empty() {
+        judged.verdict = Some(None);
+        judged.may_be_torn = false;
+        return judged;
+    }
+    let matches = single_pass && matches_a_version(played, &here, &touched, reader);
+    let got_bytes = reader.reads.iter().any(|read| !played.bytes[*read].is_empty());
+    // An end-of-file alone is like that of any empty version, of whatever time.
+    judged.got_a_version = matches && got_bytes;
+    let meets = |span: Span| here.iter().flat_map(|s| &s.changes).any(|change| overlap(change.span, span));
+    judged.certainly_torn = single_pass
+        && !matches
+        && played.sizes_shown
+        && touched.iter().all(|session| session.end.is_some())
+        && reader.reads.iter().all(|read| !meets(played.events[*read].span));
+    if !single_pass || !played.sizes_shown {
+        return judged;
+    }
+
+    // A verdict is due when no session that it touched is open: at a session's end, or at its own.
+    let mut moments: Vec<usize> = touched.iter().filter_map(|session| Some(session.end?.1)).collect();
+    moments.push(release);
+    moments.sort_unstable();
+    for now in moments {
+        let known: Vec<&Session> =
+            here.iter().filter(|session| session.changes[0].event <= now).copied().collect();
+        let open = touched
+            .iter()
+            .any(|session| session.changes[0].event <= now && session.end.is_none_or(|(_, end)| end > now));
+        let any = touched.iter().any(|session| session.end.is_some_and(|(_, end)| end <= now));
+        if open || !any {
+            continue;
+        }
+        let ended = played.events.get(now).map_or(u64::MAX, |event| event.span.end.0);
+        let under_way = here.iter().flat_map(|session| &session.changes).any(|change| {
+            change.event > now && change.span.start.0 <= ended.min(released.max(reader.opened))
+        });
+        let (must, may) = torn(played, &known, reader, now);
+        judged.may_be_torn = may || under_way;
+        if under_way {
+            return judged;
+        }
+        if release <= now {
+            judged.may_repeat = false;
+        }
+        if must && may {
+            judged.verdict = Some(Some(Verdict::Torn));
+            return judged;
+        }
+        if release > now {
+            if may {
+                return judged;
+            }
+            continue;
+        }
+        if may {
+            return judged;
+        }
+        let in_window = reader.reads.iter().any(|read| {
+            let span = played.events[*read].span;
+            touched.iter().any(|session| {
+                let (start, end) = session.window();
+                span.start.0 <= end && start <= span.end.0
+            })
+        });
+        judged.verdict = Some(Some(if in_window { Verdict::Overlapping } else { Verdict::Exposed }));
+        return judged;
+    }
+    judged
+}
+
+/// Each call begins where the one before ended, and none comes after an end-of-file.
+fn is_one_pass(played: &Played, reader: &Reader) -> bool {
+    let mut next = 0;
+    let mut over = false;
+    reader.reads.iter().all(|read| match &played.events[*read].operation {
+        Operation::Read { offset: Some(offset), returned, .. } => {
+            let fits = *offset == next && !over;
+            next += returned;
+            over = *returned == 0;
+            fits
+        }
+        _ => false,
+    })
+}
+
+/// The bytes are those of a version that was complete at some moment around the touched sessions.
+fn matches_a_version(played: &Played, here: &[&Session], touched: &[&Session], reader: &Reader) -> bool {
+    let from = touched.iter().map(|session| session.window().0).min().unwrap();
+    let to = touched.iter().map(|session| session.window().1).max().unwrap();
+    let history = &played.contents[&reader.inode];
+    let busy: Vec<(u64, u64)> = here
+        .iter()
+        .flat_map(|session| {
+            let writers: BTreeSet<_> = session.changes.iter().map(|change| change.writer).collect();
+            writers.into_iter().map(|writer| {
+                let own = session.changes.iter().filter(|change| change.writer == writer);
+                let instants: Vec<u64> = own.map(|change| change.instant).collect();
+                (*instants.iter().min().unwrap(), *instants.iter().max().unwrap())
+            })
+        })
+        .collect();
+    history.iter().enumerate().any(|(index, (since, content))| {
+        let until = history.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
+        let complete = busy.iter().all(|(first, last)| *since < *first || *since >= *last);
+        complete
+            && *since <= to
+            && until >= from
+            && reader.reads.iter().enumerate().all(|(index, read)| {
+                let Operation::Read { offset: Some(offset), requested, returned, .. } =
+                    &played.events[*read].operation
+                else {
+                    return false;
+                };
+                let (start, end) =
+                    (usize::try_from(*offset).unwrap(), usize::try_from(offset + returned).unwrap());
+                let last =
+                    index + 1 == reader.reads.len() || played.bytes[reader.reads[index + 1]].is_empty();
+                let same = if *returned == 0 {
+                    content.len() <= start
+                } else {
+                    content.get(start..end) == Some(played.bytes[*read].as_slice())
+                };
+                same && (*returned == 0 || returned == requested || !last || content.len() == end)
+            })
+    })
+}
+
+/// Whether the reader must be torn, and whether it may be.
+///
+/// Where other writers were at work so close to a moment that its size has not been seen, any length is as good for
+/// "must", and every order of the operations counts for "may".
+fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> (bool, bool) {
+    let released = reader.released.map_or(u64::MAX, |(at, _)| at.max(reader.opened));
+    let mut writers: Vec<Vec<&Change>> = Vec::new();
+    let (mut always, mut never) = (BTreeSet::new(), BTreeSet::new());
+    for session in sessions {
+        let keys: BTreeSet<_> = session.changes.iter().map(|change| change.writer).collect();
+        let (start, end) = session.window();
+        for key in keys {
+            let own: Vec<&Change> =
+                session.changes.iter().filter(|change| change.writer == key && change.event <= now).collect();
+            if own.is_empty() {
+                continue;
+            }
+            if end < reader.opened || own.iter().any(|change| change.kind == "create") {
+                always.insert(writers.len());
+            }
+            if start > released {
+                never.insert(writers.len());
+            }
+            writers.push(own);
+        }
+    }
+    let mut moments: BTreeSet<u64> = BTreeSet::from([0, u64::MAX / 2]);
+    for change in writers.iter().flatten() {
+        for at in [change.span.start.0, change.span.end.0] {
+            // Twice the time, so that there is a moment between two neighbours.
+            moments.extend([2 * at - 1, 2 * at, 2 * at + 1]);
+        }
+    }
+    let (mut must, mut may) = (true, true);
+    let mut seen = BTreeSet::new();
+    for moment in moments {
+        let mut choices = vec![BTreeSet::new()];
+        for (index, own) in writers.iter().enumerate() {
+            let done = own.iter().all(|change| 2 * change.span.start.0 <= moment);
+            let unbegun = own.iter().all(|change| 2 * change.span.end.0 >= moment);
+            let mut next = Vec::new();
+            for choice in &choices {
+                if done && !never.contains(&index) {
+                    let mut with: BTreeSet<usize> = choice.clone();
+                    with.insert(index);
+                    next.push(with);
+                }
+                if unbegun && !always.contains(&index) {
+                    next.push(choice.clone());
+                }
+            }
+            choices = next;
+        }
+        for choice in choices {
+            if !seen.insert(choice.clone()) || !bytes_fit(played, &writers, &choice, reader, now) {
+                continue;
+            }
+            let sizes = sizes(played, &writers, &choice, reader.inode);
+            let fits = |size: &u64| lengths_fit(played, reader, now, *size);
+            match sizes {
+                Sizes::Seen(size) if fits(&size) => (must, may) = (false, false),
+                Sizes::Seen(_) => {}
+                Sizes::Possible(sizes) => {
+                    must = false;
+                    may &= !sizes.iter().any(fits);
+                }
+                Sizes::TooMany => (must, may) = (false, may),
+            }
+        }
+    }
+    (must, may)
+}
+
+/// Every single byte can be the one that the chosen writers left.
+fn bytes_fit(
+    played: &Played,
+    writers: &[Vec<&Change>],
+    chosen: &BTreeSet<usize>,
+    reader: &Reader,
+    now: usize,
+) -> bool {
+    reader.reads.iter().filter(|read| **read <= now).all(|read| {
+        let event = &played.events[*read];
+        let Operation::Read { offset: Some(offset), returned, .. } = &event.operation else { return true };
+        (*offset..offset + returned).all(|byte| {
+            writers.iter().enumerate().all(|(index, own)| {
+                own.iter().filter(|change| change.from <= byte && byte < change.to).all(|change| {
+                    if chosen.contains(&index) {
+                        change.span.start <= event.span.end
+                    } else {
+                        change.span.end >= event.span.start
+                    }
+                })
+            })
+        })
+    })
+}
+
+fn lengths_fit(played: &Played, reader: &Reader, now: usize, size: u64) -> bool {
+    let reads: Vec<usize> = reader.reads.iter().copied().filter(|read| *read <= now).collect();
+    reads.iter().enumerate().all(|(index, read)| {
+        let Operation::Read { offset: Some(offset), requested, returned, size_before, size: after, .. } =
+            &played.events[*read].operation
+        else {
+            return true;
+        };
+        let end = offset + returned;
+        let may_go_on = index + 1 == reads.len() && reader.released.is_none_or(|(_, release)| release > now);
+        let went_on = may_go_on || reads[index + 1..].iter().any(|later| !played.bytes[*later].is_empty());
+        let stood_still = size_before.is_some() && size_before == after && *after > Some(end);
+        if *returned == 0 {
+            size <= *offset
+        } else if returned < requested && !went_on && !stood_still {
+            size == end
+        } else {
+            size >= end
+        }
+    })
+}
+
+enum Sizes {
+    /// Nobody else was at work around the moment: it is what the world says.
+    Seen(u64),
+    /// By any order of the chosen writers' operations.
+    Possible(BTreeSet<u64>),
+    TooMany,
+}
+
+fn sizes(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, inode: u64) -> Sizes {
+    let split = |wanted: bool| -> Vec<&Change> {
+        let own = writers.iter().enumerate().filter(|(index, _)| chosen.contains(index) == wanted);
+        own.flat_map(|(_, own)| own.iter().copied()).collect()
+    };
+    let (inside, outside) = (split(true), split(false));
+    let last = inside.iter().map(|change| change.span.end.0).max();
+    let next = outside.iter().map(|change| change.span.start.0).min();
+    let (Some(last), next) = (last, next) else {
+        return Sizes::Seen(size(played, inode, next.map_or(u64::MAX, |next| next - 1)));
+    };
+    if next.is_none_or(|next| last < next) {
+        return Sizes::Seen(size(played, inode, last));
+    }
+    let first = writers.iter().flatten().map(|change| change.span.start.0).min().unwrap();
+    orders(&inside, size(played, inode, first - 1))
+}
+
+/// The sizes that any order of the changes can leave.
+fn orders(changes: &[&Change], start: u64) -> Sizes {
+    if changes.len() > 60 {
+        return Sizes::TooMany;
+    }
+    let all: u64 = (1 << changes.len()) - 1;
+    let mut reached: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::from([(0, BTreeSet::from([start]))]);
+    loop {
+        let mut next: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for (done, sizes) in &reached {
+            if *done == all {
+                return Sizes::Possible(sizes.clone());
+            }
+            for (index, change) in changes.iter().enumerate().filter(|(index, _)| done >> index & 1 == 0) {
+                let ready = changes.iter().enumerate().all(|(other, known)| {
+                    done >> other & 1 == 1 || other == index || known.span.end >= change.span.start
+                });
+                if ready {
+                    let after = sizes.iter().map(|size| match change.sets {
+                        Sets::To(to) => to,
+                        Sets::AtLeast(least) => (*size).max(least),
+                    });
+                    next.entry(done | 1 << index).or_default().extend(after);
+                }
+            }
+        }
+        if next.len() > 2000 {
+            return Sizes::TooMany;
+        }
+        reached = next;
+    }
+}
