@@ -11,6 +11,7 @@ pub mod exit;
 pub mod health;
 pub mod host_root;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod profile;

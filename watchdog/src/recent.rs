@@ -10,7 +10,7 @@ pub struct Recent {
 
 impl Recent {
     /// How many findings are kept.
-    pub const MAX: usize = 1_000;
+    pub const MAX: usize = 500;
 
     /// Keeps a finding; the oldest one goes when there are too many.
     pub fn push(&mut self, json: &str) {

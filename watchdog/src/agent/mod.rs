@@ -26,7 +26,8 @@ use crate::detect::{Engine, Limits};
 use crate::enrich::{Processes, Reading};
 use crate::health::readiness;
 use crate::http::{ProbeView, Shared};
-use crate::model::{EventOperation, FileEvent, Output};
+use crate::memory;
+use crate::model::{BootNanos, EventOperation, FileEvent, Output};
 use crate::profile::Roots;
 use crate::report::{Outlet, Reporter};
 use crate::source::{Item, LossReason, Source, SourceError};
@@ -58,9 +59,13 @@ pub struct Agent<S> {
     outputs: Vec<Output>,
     /// The loss total of the last event.
     lost: u64,
+    memory_given_back: BootNanos,
 }
 
 impl<S: Source> Agent<S> {
+    /// How often free memory is given back to the kernel.
+    const MEMORY_PERIOD: u64 = millis(30_000);
+
     /// An agent that has not started to look.
     #[must_use]
     pub fn new(config: &Config, source: S, shared: Arc<Shared>, outlet: Outlet) -> Self {
@@ -81,6 +86,7 @@ impl<S: Source> Agent<S> {
             items: Vec::new(),
             outputs: Vec::new(),
             lost: 0,
+            memory_given_back: boot_now(),
             source,
         }
     }
@@ -180,6 +186,10 @@ impl<S: Source> Agent<S> {
         if self.survey.is_due(now) {
             self.look_around();
             self.processes.expire(now);
+            if now.since(self.memory_given_back) > Self::MEMORY_PERIOD {
+                self.memory_given_back = now;
+                memory::give_back();
+            }
             self.reporter.set_wall(WallClock::read());
             self.show_status(true);
         }

@@ -18,7 +18,7 @@ pub struct Processes {
 
 impl Processes {
     /// At most so many processes are remembered.
-    pub const MAX: usize = 4_096;
+    pub const MAX: usize = 2_048;
     /// A process is forgotten so long after it was first seen.
     pub const MAX_AGE: u64 = 600 * 1_000_000_000;
 

@@ -10,6 +10,7 @@ use super::calls;
 use super::control::Control;
 use super::names::Names;
 use super::offsets::{self, TRACEPOINTS};
+use crate::memory;
 use crate::source::ProbeStatus;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/watchdog-ebpf"));
@@ -107,7 +108,8 @@ pub(super) fn attach(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
         .map_max_entries("EVENTS", parameters.ring_bytes)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    give_memory_back();
+    // aya parses the whole BTF when a loader is made, whether it is needed or not.
+    memory::give_back();
 
     let mut names: Array<_, Plain<Name>> = take(&mut ebpf, "NAMES")?;
     for (i, name) in parameters.names.for_probes().into_iter().enumerate() {
@@ -157,14 +159,4 @@ fn random() -> Result<u64, LoadError> {
     let mut file = std::fs::File::open("/dev/urandom").map_err(LoadError::Random)?;
     std::io::Read::read_exact(&mut file, &mut bytes).map_err(LoadError::Random)?;
     Ok(u64::from_ne_bytes(bytes))
-}
-
-/// aya parses the whole BTF when a loader is made, whether it is needed or not, and glibc keeps the pages.
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    #[expect(unsafe_code, reason = "libc's malloc_trim")]
-    // SAFETY: no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
