@@ -39,7 +39,7 @@ mod tests {
         for i in 0..Recent::MAX + 5 {
             recent.push(&i.to_string());
         }
-        assert_eq!(recent.to_json(2), "[1004,1003]");
+        assert_eq!(recent.to_json(2), "[504,503]");
         let all: Vec<u64> = serde_json::from_str(&recent.to_json(usize::MAX)).unwrap();
         assert_eq!(all.len(), Recent::MAX);
         assert_eq!(all.last(), Some(&5));

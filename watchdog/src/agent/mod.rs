@@ -97,6 +97,7 @@ impl<S: Source> Agent<S> {
     /// The stream of events broke.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), SourceError> {
         let mut stop = std::pin::pin!(stop);
+        self.find_roots();
         self.look_around();
         self.show_status(true);
         loop {
@@ -183,7 +184,8 @@ impl<S: Source> Agent<S> {
         {
             tracing::debug!(%error, "cannot ask for released descriptions");
         }
-        if self.survey.is_due(now) {
+        let found = self.survey.are_roots_due(now) && self.find_roots();
+        if found || self.survey.is_due(now) {
             self.look_around();
             self.processes.expire(now);
             if now.since(self.memory_given_back) > Self::MEMORY_PERIOD {

@@ -20,13 +20,16 @@ pub(super) struct Survey {
     census: Census,
     damaged: HashMap<Arc<Place>, Content>,
     next: BootNanos,
+    next_roots: BootNanos,
     /// Roots that the source could not watch; said once.
     unwatched: bool,
 }
 
 impl Survey {
-    /// Time between two looks.
+    /// Time between two looks at the files.
     const PERIOD: u64 = millis(1_000);
+    /// Time between two looks for roots: what happens below a new root is not seen before.
+    const ROOTS_PERIOD: u64 = millis(100);
     /// A look never takes more than this part of the time.
     const SHARE: u64 = 50;
     /// At most so many damaged files are remembered.
@@ -36,8 +39,12 @@ impl Survey {
         self.next <= now
     }
 
+    pub(super) fn are_roots_due(&self, now: BootNanos) -> bool {
+        self.next_roots <= now
+    }
+
     pub(super) fn next(&self) -> BootNanos {
-        self.next
+        self.next.min(self.next_roots)
     }
 
     /// Notes a verdict; true when the file was not known to be damaged before.
@@ -56,10 +63,12 @@ impl Survey {
 }
 
 impl<S: Source> Agent<S> {
-    /// Looks for new roots and state files; the engine learns their sizes.
-    pub(super) fn look_around(&mut self) {
+    /// Looks for new roots; true when there was one.
+    pub(super) fn find_roots(&mut self) -> bool {
         let started = boot_now();
-        for id in self.roots.refresh() {
+        let found = self.roots.refresh();
+        let any = !found.is_empty();
+        for id in found {
             let Some(root) = self.roots.get(id) else { continue };
             match self.source.watch(&root.spec()) {
                 Ok(()) => tracing::info!(
@@ -70,12 +79,20 @@ impl<S: Source> Agent<S> {
                 Err(error) => {
                     if !std::mem::replace(&mut self.survey.unwatched, true) {
                         let error = format!("{:#}", anyhow::Error::from(error));
-                        tracing::warn!(error, "a root cannot be watched; trying again every second");
+                        tracing::warn!(error, "a root cannot be watched; trying again until it can");
                     }
                     self.roots.retry(id);
                 }
             }
         }
+        let now = boot_now();
+        self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(now.since(started) * Survey::SHARE));
+        any
+    }
+
+    /// Looks at the state files; the engine learns their sizes.
+    pub(super) fn look_around(&mut self) {
+        let started = boot_now();
         let changes = self.survey.census.scan(&self.roots);
         for sighting in &changes.new {
             self.seed(sighting);
