@@ -70,19 +70,17 @@ impl Engine {
             return;
         }
         let place = file.state().or(file.current.as_ref().map(|session| &session.place)).cloned();
-        let readers: Vec<Slot> = file.live.iter().chain(&file.retired).copied().collect();
+        let readers = file.everyone();
         for doubt in doubts {
             anomaly(AnomalyKind::SizeUnexplained, at, place.as_ref(), out);
             for reader in &readers {
                 if let Some(description) = self.descriptions.get_mut(*reader) {
-                    let life = description.life(now);
-                    description.distrusted |= life.start <= doubt.to && life.end >= doubt.from;
+                    description.distrusted |=
+                        doubt.meets(description.concern(file.past.iter().chain(&file.current), now));
                 }
             }
         }
-        for reader in readers {
-            self.settle(reader, Occasion::SessionEnded, out);
-        }
+        self.settle_waiting(slot, out);
     }
 
     /// Forgets ended sessions that are old, or too many, once the readers that they touched have their verdicts.
@@ -144,9 +142,9 @@ impl Engine {
         }
         let waits = description.is_reader()
             && description.file.and_then(|slot| self.files.get(slot)).is_some_and(|file| {
-                let life = description.life(self.now);
+                let concern = description.concern(file.sessions(), self.now);
                 file.current.as_ref().is_some_and(|session| description.touches(session, self.now))
-                    || file.sizes.in_doubt(life.start, life.end)
+                    || file.sizes.in_doubt(concern)
             });
         if waits {
             self.retired.push_back((self.now.plus(horizon), id));

@@ -56,6 +56,14 @@ impl Description {
         !life.is_before(window) && !window.is_before(life) && !session.is_writer(self.id)
     }
 
+    /// The time that its verdict is about: its life and the sessions that it touched since the last one.
+    pub(super) fn concern<'a>(&self, sessions: impl Iterator<Item = &'a Session>, now: BootNanos) -> Span {
+        let touched = sessions.filter(|session| session.number > self.settled && self.touches(session, now));
+        touched.map(|session| session.window(now)).fold(self.life(now), |all, window| {
+            Span::new(all.start.min(window.start), all.end.max(window.end))
+        })
+    }
+
     /// What it read so far is one attempt at the content, and that attempt is over.
     pub(super) fn end_pass(&mut self) {
         if let Some(pass) = self.passes.last_mut() {

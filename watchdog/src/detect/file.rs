@@ -24,6 +24,8 @@ pub(super) struct File {
     pub(super) sizes_known: u64,
     pub(super) sizes: Sizes,
     pub(super) writing: Writing,
+    /// When the last modification returned that was part of no session.
+    pub(super) unjudged: BootNanos,
     pub(super) current: Option<Session>,
     pub(super) past: VecDeque<Session>,
     /// Its open descriptions.
@@ -32,6 +34,8 @@ pub(super) struct File {
     pub(super) retired: VecDeque<Slot>,
     /// The latest release of a reader that is forgotten.
     pub(super) forgotten: Option<BootNanos>,
+    /// A verdict waits until a change in size is explained.
+    pub(super) waiting: bool,
     /// When its timer goes off.
     pub(super) timer: Option<BootNanos>,
 }
@@ -75,13 +79,20 @@ impl File {
             sizes_known: event,
             sizes: Sizes::default(),
             writing: Writing::default(),
+            unjudged: BootNanos(0),
             current: None,
             past: VecDeque::new(),
             live: Vec::new(),
             retired: VecDeque::new(),
             forgotten: None,
+            waiting: false,
             timer: None,
         }
+    }
+
+    /// The size before the session that an operation entered at `at` begins, when it is known.
+    pub(super) fn size_before(&self, at: BootNanos) -> Option<u64> {
+        if self.unjudged >= at { None } else { self.sizes.before(at) }
     }
 
     /// The state file that it is now, when it is one.
@@ -116,16 +127,37 @@ impl File {
         self.past.iter().chain(&self.current)
     }
 
+    /// Everyone who has it open, or had a moment ago.
+    pub(super) fn everyone(&self) -> Vec<Slot> {
+        self.retired.iter().chain(&self.live).copied().collect()
+    }
+
     /// True when no known modification was under way within `span`.
-    pub(super) fn nobody_else_at_work(&self, span: Span) -> bool {
-        self.sessions()
-            .flat_map(|session| &session.changes)
-            .all(|change| change.span.is_before(span) || span.is_before(change.span))
+    pub(super) fn is_at_rest(&self, span: Span) -> bool {
+        let mut changes = self.sessions().flat_map(|session| &session.changes);
+        changes.all(|change| change.span.is_before(span) || span.is_before(change.span))
+    }
+
+    /// True when the size is `to` after a truncation to that in `span`, whichever came first of it and the operations
+    /// that it met.
+    pub(super) fn is_left_by_truncation(&self, to: u64, span: Span) -> bool {
+        self.sessions().flat_map(|session| &session.changes).all(|change| {
+            let end = change.offset.zip(change.length).map(|(offset, length)| offset.saturating_add(length));
+            change.span.is_before(span)
+                || span.is_before(change.span)
+                || change.truncates.is_none() && end.is_some_and(|end| end <= to)
+        })
     }
 
     /// True when a known modification can have made the change in size.
     pub(super) fn explains(&self, doubt: Doubt) -> bool {
-        self.sessions().any(|session| session.writers.iter().any(|writer| doubt.explained_by(writer.busy)))
+        self.unjudged > doubt.from
+            || self.sessions().any(|session| {
+                let dropped = session.change_count > session.changes.len() as u64;
+                let known =
+                    session.changes.iter().any(|change| doubt.explained_by(change.span, change.cuts()));
+                known || dropped && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, true))
+            })
     }
 
     /// True when nothing is left that could matter.

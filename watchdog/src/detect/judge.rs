@@ -47,10 +47,13 @@ impl Engine {
         let touched =
             |session: &Session| session.number > description.settled && description.touches(session, now);
         let Some(last) = file.sessions().rev().find(|session| touched(session)) else { return };
-        let life = description.life(now);
+        let concern = description.concern(file.sessions(), now);
         let open = file.current.as_ref().is_some_and(touched);
-        let in_doubt = file.sizes.in_doubt(life.start, life.end);
+        let in_doubt = file.sizes.in_doubt(concern);
         if (open || in_doubt) && occasion != Occasion::Forced {
+            if let Some(file) = self.files.get_mut(file_slot) {
+                file.waiting |= in_doubt;
+            }
             return;
         }
         if description.verdict.is_some_and(|(_, considered)| last.number <= considered) {
@@ -95,6 +98,17 @@ impl Engine {
         out.push(Output::Read(Box::new(report)));
         let answer = waiting.and_then(|waiting| self.exits.ask(waiting, self.limits.exits));
         out.extend(answer.map(Output::ReaderExit));
+    }
+
+    /// Gives the verdicts that waited for changes in size to be explained, when all are.
+    pub(super) fn settle_waiting(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let Some(file) = self.files.get_mut(slot) else { return };
+        if file.waiting && file.sizes.oldest_doubt().is_none() {
+            file.waiting = false;
+            for reader in file.everyone() {
+                self.settle(reader, Occasion::SessionEnded, out);
+            }
+        }
     }
 
     /// The readers that were open at `start` or later, in the order of their opens.

@@ -9,6 +9,9 @@ use crate::model::{BootNanos, InodeId, Place, Span};
 /// How many standings that may be true beside the likeliest one are remembered.
 const RIVALS: usize = 4;
 
+/// How many earlier standings are remembered.
+const HISTORY: usize = 8;
+
 /// The names that matter.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -21,8 +24,8 @@ pub(super) struct Name {
     pub(super) standing: Standing,
     /// When `standing` last changed, as far as was seen.
     pub(super) changed: Span,
-    /// What stood there before that.
-    pub(super) before: Standing,
+    /// What stood there before that, and until when.
+    history: Vec<(Standing, BootNanos)>,
     /// What else may stand there, because the changes had no order.
     rivals: Vec<Standing>,
     /// When `standing` was last known to be true.
@@ -130,11 +133,11 @@ impl Names {
             self.names.insert(Arc::clone(place), Name::new(found, span));
             return Lesson::Learned;
         };
+        if created {
+            name.explain(span);
+        }
         match name.standing {
             known if known == found => {
-                if created {
-                    name.explain(span);
-                }
                 name.confirmed = name.confirmed.max(span.end);
                 Lesson::Known
             }
@@ -151,7 +154,11 @@ impl Names {
                 Lesson::Learned
             }
             // An open that creates found nothing there, so it was before the change that put something there.
-            Standing::File(_) if created && name.was_vacant_within(span) => Lesson::Stale,
+            Standing::File(_) if created && name.vacant_within(span).is_some() => {
+                name.may_be(found);
+                Lesson::Stale
+            }
+            _ if created && name.had_within(found, span) => Lesson::Stale,
             _ if !created && span.start <= name.changed.end => Lesson::Stale,
             old if name.rivals.contains(&if created { Standing::Removed } else { found }) => {
                 name.change(found, span);
@@ -188,7 +195,7 @@ impl Name {
         Self {
             standing,
             changed: span,
-            before: Standing::Unknown,
+            history: vec![(Standing::Unknown, span.end)],
             rivals: Vec::new(),
             confirmed: span.end,
             doubt: None,
@@ -196,9 +203,30 @@ impl Name {
         }
     }
 
-    /// True when nothing stood there before a change that an operation in `span` may have come before.
-    pub(super) fn was_vacant_within(&self, span: Span) -> bool {
-        span.start <= self.changed.end && matches!(self.before, Standing::Removed | Standing::Unknown)
+    /// What stood there before the last change.
+    pub(super) fn before(&self) -> Standing {
+        self.history.last().map_or(Standing::Unknown, |(standing, _)| *standing)
+    }
+
+    /// Why nothing stood there at some time since an operation in `span` began, although something does now.
+    pub(super) fn vacant_within(&self, span: Span) -> Option<Standing> {
+        let past = self.history.iter().rev().filter(|(_, until)| span.start <= *until);
+        let mut past = past.map(|(standing, _)| *standing).chain(self.rivals.iter().copied());
+        past.find(|standing| matches!(standing, Standing::Removed | Standing::Unknown))
+            .filter(|_| span.start <= self.changed.end)
+    }
+
+    /// True when the file stood there, or may have, at some time since an operation in `span` began.
+    fn had_within(&self, found: Standing, span: Span) -> bool {
+        self.history.iter().any(|(standing, until)| *standing == found && span.start <= *until)
+            || span.start <= self.changed.end && self.rivals.contains(&found)
+    }
+
+    /// Remembers what else may stand there, or have stood there a moment ago.
+    pub(super) fn may_be(&mut self, standing: Standing) {
+        if self.rivals.len() < RIVALS && !self.rivals.contains(&standing) {
+            self.rivals.push(standing);
+        }
     }
 
     /// Forgets the doubt when an operation in `span` explains it. True when it did.
@@ -215,10 +243,13 @@ impl Name {
         if self.standing != standing {
             if span.is_before(self.changed) || self.changed.is_before(span) {
                 self.rivals.clear();
-            } else if self.rivals.len() < RIVALS {
-                self.rivals.push(self.standing);
+            } else {
+                self.may_be(self.standing);
             }
-            self.before = self.standing;
+            if self.history.len() >= HISTORY {
+                self.history.remove(0);
+            }
+            self.history.push((self.standing, span.end));
             self.standing = standing;
         }
         self.changed = span;

@@ -65,12 +65,13 @@ impl Engine {
         self.learn(place, file, span, *created);
         let Some(known) = self.file_mut(file) else { return };
         known.live.push(slot);
-        let before = known.sizes.before(span.start);
+        let before = known.size_before(span.start);
+        let surely = known.sizes.surely_cuts(span.start, 0);
         let emptied = *truncated && (!known.sizes.stood_at(0, span.start) || known.current.is_some());
         if *created || emptied {
             let operation = if *created { Operation::Create } else { Operation::OpenTruncate };
             let modification = Modification {
-                range: (!created).then_some((0, u64::MAX)),
+                range: (!created && surely).then_some((0, u64::MAX)),
                 size_before: if *created { None } else { before },
                 size_after: *size,
                 truncates: (!created).then_some(0),
@@ -220,11 +221,11 @@ impl Engine {
         let name = self.names.get(place);
         let before = match name {
             // A reader that opened the new file, or one that replaced it, returned before its creator did.
-            Some(name) if name.was_vacant_within(span) => name.before,
-            Some(name) if name.standing == Standing::File(Some(inode)) && span.start <= name.changed.end => {
-                name.before
-            }
-            Some(name) => name.standing,
+            Some(name) => name.vacant_within(span).unwrap_or_else(|| {
+                let found_early =
+                    name.standing == Standing::File(Some(inode)) && span.start <= name.changed.end;
+                if found_early { name.before() } else { name.standing }
+            }),
             None => Standing::Unknown,
         };
         match before {

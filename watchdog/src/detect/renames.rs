@@ -131,6 +131,7 @@ impl Engine {
         if recreated {
             if let Some(name) = self.names.get_mut(place) {
                 name.explain(span);
+                name.may_be(Standing::Removed);
             }
             if let Some(session) = known
                 .and_then(|known| self.files.find(&known))
@@ -163,7 +164,7 @@ impl Engine {
         let name = self.names.get(to)?;
         let standing = match name.standing {
             Standing::File(known) if known == moved && moved.is_some() && span.start <= name.changed.end => {
-                name.before
+                name.before()
             }
             standing => standing,
         };

@@ -76,15 +76,13 @@ pub(super) struct Writer {
     pub(super) pids: Vec<Pid>,
     /// From the start of its first modifying operation to the end of its last.
     pub(super) busy: Span,
-    /// When its first operation had returned.
-    pub(super) begun: BootNanos,
     /// When its last operation was entered.
     pub(super) unfinished: BootNanos,
-    /// The size that its first operation set, when that was a truncation.
-    pub(super) truncates: Option<u64>,
     pub(super) size_before: Option<u64>,
     pub(super) size_after: Option<u64>,
-    /// `size_after` is not the size that it left.
+    /// The operation that returned last.
+    pub(super) last: Span,
+    /// `size_after`, from that operation's return, is not the size that it left.
     pub(super) disturbed: bool,
     /// It created the file.
     pub(super) creates: bool,
@@ -94,9 +92,21 @@ pub(super) struct Writer {
 }
 
 impl Change {
-    /// True when the size at its return is someone else's doing: that of a truncation is known.
-    fn is_disturbed(&self) -> bool {
-        self.size_after.zip(self.truncates).is_some_and(|(size, to)| size != to)
+    /// True when the size at its return is someone else's doing: that of a truncation is known, and a write's is not
+    /// less than where it ended.
+    pub(super) fn is_disturbed(&self) -> bool {
+        let Some(size) = self.size_after else { return false };
+        match self.truncates {
+            Some(to) => size != to,
+            None => {
+                !self.cuts() && self.offset.zip(self.length).is_some_and(|(o, l)| size < o.saturating_add(l))
+            }
+        }
+    }
+
+    /// True when it can make the file shorter.
+    pub(super) fn cuts(&self) -> bool {
+        self.truncates.is_some() || self.length == Some(u64::MAX)
     }
 }
 
@@ -155,6 +165,7 @@ impl Session {
             writer.busy.end = writer.busy.end.max(at);
             writer.unfinished = writer.busy.end;
             writer.size_after = size;
+            writer.disturbed = false;
         }
         true
     }
@@ -236,14 +247,13 @@ impl Session {
             if span.start < writer.busy.start {
                 writer.busy.start = span.start;
                 writer.size_before = change.size_before;
-                writer.truncates = change.truncates;
             }
-            writer.begun = writer.begun.min(span.end);
             writer.unfinished = writer.unfinished.max(span.start);
             if span.end >= writer.busy.end {
                 writer.busy.end = span.end;
                 writer.size_after = change.size_after;
                 writer.disturbed = change.is_disturbed();
+                writer.last = span;
             }
             writer.creates |= creates;
             writer.mapped |= change.operation == Operation::Mmap;
@@ -259,11 +269,10 @@ impl Session {
             description,
             pids: vec![change.actor.pid],
             busy: span,
-            begun: span.end,
             unfinished: span.start,
-            truncates: change.truncates,
             size_before: change.size_before,
             size_after: change.size_after,
+            last: span,
             disturbed: change.is_disturbed(),
             creates,
             mapped: change.operation == Operation::Mmap,

@@ -32,13 +32,20 @@ pub(super) struct Doubt {
     pub(super) from: BootNanos,
     /// The look that found another size.
     pub(super) to: BootNanos,
+    /// The size became less: only a truncation does that.
+    pub(super) shrank: bool,
 }
 
 impl Doubt {
-    /// True when a modification in `span` can have made the change. One that had returned by the first look had made
-    /// its change by then.
-    pub(super) fn explained_by(self, span: Span) -> bool {
-        span.start < self.to && span.end > self.from
+    /// True when the change may have been within `span`.
+    pub(super) fn meets(self, span: Span) -> bool {
+        self.from <= span.end && self.to >= span.start
+    }
+
+    /// True when a modification in `span`, which `cuts` or only adds, can have made the change. One that had returned
+    /// by the first look had made its change by then.
+    pub(super) fn explained_by(self, span: Span, cuts: bool) -> bool {
+        span.start < self.to && span.end > self.from && (cuts || !self.shrank)
     }
 }
 
@@ -51,6 +58,29 @@ impl Sizes {
     /// The size when an operation that started at `at` began, when it is known.
     pub(super) fn before(&self, at: BootNanos) -> Option<u64> {
         self.samples.iter().rev().find(|sample| sample.first < at)?.value
+    }
+
+    /// The size that a truncation to `to`, entered at `at`, cut off: the size at its entry, unless others changed it
+    /// meanwhile.
+    fn cut_off(&self, at: BootNanos, to: u64) -> Option<u64> {
+        let since = self.samples.iter().rposition(|sample| sample.first < at)?;
+        let mut seen = self.samples.iter().skip(since).map(|sample| sample.value);
+        let before = seen.next()??;
+        seen.all(|value| value == Some(before) || value == Some(to)).then_some(before)
+    }
+
+    /// True unless a truncation to `to`, entered at `at`, may have found the file that long already, if no other
+    /// truncation overlaps it.
+    pub(super) fn surely_cuts(&self, at: BootNanos, to: u64) -> bool {
+        let since = self.samples.iter().rposition(|sample| sample.first < at);
+        let mut before = self.samples.iter().skip(since.unwrap_or(0)).map(|sample| sample.value);
+        if since.is_none() {
+            return self.samples.is_empty();
+        }
+        let grows = self.cut_off(at, to).is_some_and(|before| before < to);
+        let starts_longer = before.clone().next().flatten().is_some_and(|size| size > to);
+        let stays_longer = before.by_ref().take_while(|size| *size != Some(to)).all(|size| size > Some(to));
+        grows || starts_longer && stays_longer
     }
 
     /// True when the size is known to have been `value` since an operation that started at `at` began.
@@ -70,7 +100,7 @@ impl Sizes {
             // The same moment has no order, and of an earlier one nothing new is to be learned.
             Some(last) if at <= last.last && last.value.is_some() => return None,
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
-                Some(Doubt { from: *last, to: at })
+                Some(Doubt { from: *last, to: at, shrank: value < *known })
             }
             _ => None,
         };
@@ -84,14 +114,13 @@ impl Sizes {
             self.doubts.push(doubt);
         } else if let Some(last) = self.doubts.last_mut() {
             last.to = doubt.to;
+            last.shrank |= doubt.shrank;
         }
     }
 
-    /// Forgets the doubts that a modification in `span` explains. True when there were such.
-    pub(super) fn explain(&mut self, span: Span) -> bool {
-        let before = self.doubts.len();
-        self.doubts.retain(|doubt| !doubt.explained_by(span));
-        self.doubts.len() < before
+    /// Forgets the doubts that a modification in `span` explains.
+    pub(super) fn explain(&mut self, span: Span, cuts: bool) {
+        self.doubts.retain(|doubt| !doubt.explained_by(span, cuts));
     }
 
     /// Gives up the doubts from `at` or before.
@@ -106,9 +135,9 @@ impl Sizes {
         self.doubts.iter().copied().min_by_key(|doubt| doubt.to)
     }
 
-    /// True when some size seen between `from` and `to` is in doubt.
-    pub(super) fn in_doubt(&self, from: BootNanos, to: BootNanos) -> bool {
-        self.doubts.iter().any(|doubt| doubt.from <= to && doubt.to >= from)
+    /// True when some size seen within `span` is in doubt.
+    pub(super) fn in_doubt(&self, span: Span) -> bool {
+        self.doubts.iter().any(|doubt| doubt.meets(span))
     }
 
     /// Forgets the sizes: after a loss, none is certain. What is in doubt stays so.

@@ -1,8 +1,8 @@
 //! Which complete versions of a file the bytes of a pass can have come from.
 
 use super::reads::Pass;
-use super::session::{Session, Writer};
-use crate::model::{BootNanos, Span};
+use super::session::{Change, Session, Writer};
+use crate::model::{BootNanos, Operation, Span};
 
 /// More writers than this around one description, and nothing is proved about it.
 const WRITERS: usize = 128;
@@ -41,6 +41,17 @@ struct Step {
     writer: Set,
 }
 
+/// A writer with what it did.
+#[derive(Debug)]
+struct Worker<'a> {
+    writer: &'a Writer,
+    /// When it had begun for certain.
+    begun: BootNanos,
+    changes: Vec<&'a Change>,
+    /// `changes` is all that it did.
+    known_all: bool,
+}
+
 /// What a session is to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -56,28 +67,37 @@ impl Timeline {
     /// The versions around `sessions`. Those that the reader did not touch are there because their writers may have
     /// been at work together with those of the others.
     pub(super) fn new(sessions: &[(&Session, Part)]) -> Self {
-        let mut writers: Vec<&Writer> = Vec::new();
+        let mut workers: Vec<Worker<'_>> = Vec::new();
         let mut steps = Vec::new();
         let (mut finished, mut unbegun): (Set, Set) = (0, 0);
         for (session, part) in sessions {
-            let first = writers.len();
+            let first = workers.len();
             for writer in &session.writers {
-                let set = single(writers.len());
+                let set = single(workers.len());
                 match part {
                     Part::Touched if writer.creates => finished |= set,
                     Part::Touched => {}
                     Part::Before => finished |= set,
                     Part::After => unbegun |= set,
                 }
-                writers.push(writer);
+                let known_all = session.change_count == session.changes.len() as u64;
+                // Once all that it did has returned, a writer that may have changed nothing has finished as well.
+                workers.push(Worker { writer, begun: writer.busy.end, changes: Vec::new(), known_all });
             }
-            steps.extend(session.changes.iter().filter_map(|change| {
-                let writer = single(first + change.writer);
-                Some(Step { span: change.span, range: change.range?, writer })
-            }));
+            for change in &session.changes {
+                let index = first + change.writer;
+                let certain = changes_for_certain(change, sessions);
+                if let Some(worker) = workers.get_mut(index) {
+                    worker.changes.push(change);
+                    worker.begun = if certain { worker.begun.min(change.span.end) } else { worker.begun };
+                }
+                if let Some(range) = change.range.filter(|_| certain) {
+                    steps.push(Step { span: change.span, range, writer: single(index) });
+                }
+            }
         }
         let last_size = sessions.last().and_then(|(session, _)| session.size_after);
-        Self { versions: versions(&writers, last_size), steps, finished, unbegun }
+        Self { versions: versions(&workers, last_size), steps, finished, unbegun }
     }
 
     /// True when all that the pass got can be one complete version.
@@ -120,6 +140,20 @@ impl Timeline {
     }
 }
 
+/// False for a mapping, through which nothing need have been stored, and for a truncation that may have found nothing to
+/// cut off, because the file was that short already.
+fn changes_for_certain(change: &Change, sessions: &[(&Session, Part)]) -> bool {
+    let Some(to) = change.truncates else { return change.operation != Operation::Mmap };
+    change.range.is_some()
+        && change.size_before != Some(to)
+        && sessions.iter().flat_map(|(session, _)| &session.changes).all(|other| {
+            std::ptr::eq(other, change)
+                || other.truncates.is_none()
+                || other.span.is_before(change.span)
+                || change.span.is_before(other.span)
+        })
+}
+
 impl Version {
     fn size_admits(&self, pass: &Pass, index: usize) -> bool {
         match (pass.length(index), self.size) {
@@ -135,21 +169,20 @@ fn single(writer: usize) -> Set {
 }
 
 /// All versions that are possible.
-fn versions(writers: &[&Writer], last_size: Option<u64>) -> Option<Vec<Version>> {
-    if writers.len() > WRITERS {
+fn versions(workers: &[Worker<'_>], last_size: Option<u64>) -> Option<Vec<Version>> {
+    if workers.len() > WRITERS {
         return None;
     }
     // What is possible changes only where a first operation returns or a last one is entered.
-    let moments = writers.iter().flat_map(|writer| [writer.begun, writer.unfinished]);
+    let moments = workers.iter().flat_map(|worker| [worker.begun, worker.writer.unfinished]);
     let mut moments: Vec<BootNanos> = moments.chain([BootNanos(0), BootNanos(u64::MAX)]).collect();
     moments.sort_unstable();
     moments.dedup();
     let mut versions: Vec<Version> = Vec::new();
     for at in moments {
-        let (mut finished, mut free) = (0, Vec::new());
-        let mut busy = false;
-        for (index, writer) in writers.iter().enumerate() {
-            match (writer.begun < at, writer.unfinished > at) {
+        let (mut finished, mut free, mut busy) = (0, Vec::new(), false);
+        for (index, worker) in workers.iter().enumerate() {
+            match (worker.begun < at, worker.writer.unfinished > at) {
                 (true, true) => busy = true,
                 (true, false) => finished |= single(index),
                 (false, true) => {}
@@ -164,9 +197,9 @@ fn versions(writers: &[&Writer], last_size: Option<u64>) -> Option<Vec<Version>>
         }
         for choice in 0..1_usize << free.len() {
             let chosen = free.iter().enumerate().filter(|(bit, _)| choice >> bit & 1 == 1);
-            let set = chosen.fold(finished, |set, (_, writer)| set | writer);
+            let set = chosen.fold(finished, |set, (_, worker)| set | worker);
             if versions.iter().all(|version| version.writers != set) {
-                versions.push(Version { writers: set, size: size(writers, set, last_size) });
+                versions.push(Version { writers: set, size: size(workers, set, last_size) });
             }
         }
     }
@@ -175,27 +208,41 @@ fn versions(writers: &[&Writer], last_size: Option<u64>) -> Option<Vec<Version>>
 
 /// The size of the version that has `set` in it, when it is known: as the last of them left it or as the first of the
 /// others found it, if nobody else can have changed it by then.
-fn size(writers: &[&Writer], set: Set, last_size: Option<u64>) -> Option<u64> {
-    let inside = |index: usize| set & single(index) != 0;
-    let of =
-        |wanted: bool| writers.iter().enumerate().filter(move |(i, _)| inside(*i) == wanted).map(|(_, w)| *w);
-    let left = of(true).max_by_key(|writer| writer.busy.end);
-    let found = of(false).min_by_key(|writer| writer.busy.start);
-    let Some(left) = left else { return found?.size_before };
-    let alone = of(true).all(|other| {
-        std::ptr::eq(other, left) || other.busy.end < left.busy.end || other.size_after == left.size_after
-    });
-    let size = if found.is_none() { left.size_after.or(last_size) } else { left.size_after };
-    let size = size.filter(|_| !left.disturbed);
-    let untouched = |size: u64| {
-        of(false).all(|other| {
-            // A truncation that was still under way shows itself by the size that it leaves.
-            other.busy.start > left.busy.end
-                || other.begun >= left.busy.end && other.truncates.is_some_and(|to| to != size)
-        })
+fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64> {
+    let of = |wanted: bool| {
+        let all = workers.iter().enumerate();
+        all.filter(move |(index, _)| (set & single(*index) != 0) == wanted).map(|(_, worker)| worker)
     };
-    size.filter(|size| alone && untouched(*size)).or_else(|| {
+    let found = of(false).map(|worker| worker.writer).min_by_key(|writer| writer.busy.start);
+    let Some(left) = of(true).map(|worker| worker.writer).max_by_key(|writer| writer.busy.end) else {
+        return found?.size_before;
+    };
+    let others = || of(true).map(|worker| worker.writer).filter(|other| !std::ptr::eq(*other, left));
+    let last = others().all(|other| other.busy.end < left.busy.end || other.size_after == left.size_after);
+    // A size that is someone else's doing is right if it is that of one of the set.
+    let met = left.unfinished > left.last.start
+        || others().any(|other| !other.busy.is_before(left.last) && !left.last.is_before(other.busy));
+    let size = if found.is_none() { left.size_after.or(last_size) } else { left.size_after };
+    size.filter(|size| {
+        last && (met || !left.disturbed) && of(false).all(|other| other.leaves_alone(left, *size))
+    })
+    .or_else(|| {
         let found = found?;
         (left.busy.end < found.busy.start).then_some(found.size_before)?
     })
+}
+
+impl Worker<'_> {
+    /// True when this one, which begins after the version that `left` finished, cannot have had a part in the `size`
+    /// that was seen at that one's last return. Of what it did by then, only what did not return before that one's
+    /// last operation can have come after the version; and a truncation shows itself by the size that it sets.
+    fn leaves_alone(&self, left: &Writer, size: u64) -> bool {
+        self.writer.busy.start > left.busy.end
+            || self.known_all
+                && self.changes.iter().all(|change| {
+                    change.span.end < left.unfinished
+                        || change.span.start > left.busy.end
+                        || change.truncates.is_some_and(|to| to != size)
+                })
+    }
 }

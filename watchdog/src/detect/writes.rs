@@ -6,6 +6,7 @@ use super::engine::{Engine, anomaly};
 use super::judge::Occasion;
 use super::limits::nanos;
 use super::session::{Change, Origin, Session};
+use super::sizes::Doubt;
 use super::table::Slot;
 use crate::model::{
     Actor, AnomalyKind, BootNanos, EventOperation, InodeId, OpenId, Operation, OperationRecord, Outcome,
@@ -62,7 +63,7 @@ impl Engine {
                 let Some((slot, file, strange)) = self.modifier(*id, span, out) else { return };
                 self.look_before(file, span, *size_before);
                 let Some(known) = self.file_mut(file) else { return };
-                let before = size_before.or_else(|| known.sizes.before(span.start));
+                let before = size_before.or_else(|| known.size_before(span.start));
                 let behind = before.zip(*offset).is_some_and(|(before, offset)| offset >= before);
                 let from = offset.map(|offset| before.map_or(offset, |before| offset.min(before)));
                 let end = offset.map(|offset| offset.saturating_add(*length));
@@ -92,15 +93,18 @@ impl Engine {
                 };
                 self.look_before(file, span, *size_before);
                 let Some(known) = self.file_mut(file) else { return };
-                let before = size_before.or_else(|| known.sizes.before(span.start));
+                let before = size_before.or_else(|| known.size_before(span.start));
+                let surely = known.sizes.surely_cuts(span.start, *to);
                 let still = known.current.is_none() && known.sizes.stood_at(*to, span.start);
-                if *size_before == Some(*to) || still {
+                // What it was at entry it may not have been any more when others were at work.
+                let as_it_was = *size_before == Some(*to) && known.is_at_rest(span);
+                if as_it_was || still {
                     return;
                 }
                 // Whether a write that returned meanwhile came before or after it, its size does not say.
-                let alone = known.nobody_else_at_work(span);
+                let alone = known.is_left_by_truncation(*to, span);
                 let modification = Modification {
-                    range: Some((before.map_or(*to, |before| before.min(*to)), u64::MAX)),
+                    range: surely.then_some((before.map_or(*to, |before| before.min(*to)), u64::MAX)),
                     size_before: before,
                     size_after: alone.then_some(*to),
                     truncates: Some(*to),
@@ -132,7 +136,7 @@ impl Engine {
             description.mapped = true;
         }
         if writable {
-            let size = self.file_mut(file).and_then(|file| file.sizes.before(span.start));
+            let size = self.file_mut(file).and_then(|file| file.size_before(span.start));
             let modification = Modification {
                 size_before: size,
                 size_after: size,
@@ -169,8 +173,10 @@ impl Engine {
             && by.and_then(|by| self.descriptions.get(by)).is_some_and(|by| by.place.role == Role::State);
         let Some(file) = self.files.get_mut(slot) else { return };
         if file.state_since(span.start).is_none() && file.current.is_none() && !by_name {
-            file.sizes.explain(span);
+            file.sizes.explain(span, modification.change().cuts());
             file.sizes.set(span.end, size_after);
+            file.unjudged = file.unjudged.max(span.end);
+            self.settle_waiting(slot, out);
             return;
         }
         let late = file.forgotten.is_some_and(|forgotten| span.start <= forgotten);
@@ -198,10 +204,18 @@ impl Engine {
             self.start_session(slot, place, span.start);
         }
         let Some(file) = self.files.get_mut(slot) else { return };
-        file.sizes.explain(span);
+        let change = modification.change();
+        file.sizes.explain(span, change.cuts());
         file.sizes.set(span.end, size_after);
+        // A write that came back to a shorter file met a truncation.
+        let shrank = change.size_before.zip(size_after).is_some_and(|(before, after)| after < before);
+        let doubt = Doubt { from: span.start, to: span.end, shrank };
+        let doubtful = shrank && !change.cuts() && !file.explains(doubt);
+        if doubtful {
+            file.sizes.doubt(doubt);
+        }
         let Some(session) = &mut file.current else { return };
-        let kept = session.add(id, modification.change(), modification.origin.is_some(), room);
+        let kept = session.add(id, change, modification.origin.is_some(), room);
         if let Some(origin) = modification.origin {
             session.origin = origin;
         }
@@ -210,8 +224,13 @@ impl Engine {
         if released && let Some(id) = id {
             session.release(id, span.end, size_after);
         }
+        let complete = session.is_complete();
         self.operations += usize::from(kept);
-        if session.is_complete() {
+        self.settle_waiting(slot, out);
+        if doubtful {
+            self.wake_file(slot, span.end.plus(nanos(self.limits.horizon)));
+        }
+        if complete {
             self.end_session(slot, span.end, out);
         } else {
             self.wake_file(slot, span.end.plus(nanos(self.limits.session_deadline)));

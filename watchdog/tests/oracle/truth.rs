@@ -29,7 +29,7 @@ pub(crate) struct Judged {
     pub(crate) may_be_torn: bool,
     /// Its bytes are those of one complete version of its time.
     pub(crate) got_a_version: bool,
-    /// Its bytes are those of no version, and no call of it met an operation.
+    /// Its bytes are those of no version, no call of it met an operation, and no two writers' operations met.
     pub(crate) certainly_torn: bool,
     /// It may get more than one verdict.
     pub(crate) may_repeat: bool,
@@ -73,6 +73,7 @@ struct Change {
     from: u64,
     to: u64,
     kind: &'static str,
+    before: u64,
     sets: Sets,
     /// The description, or the event for a truncation by path.
     writer: (Option<OpenId>, usize),
@@ -142,6 +143,8 @@ pub(crate) fn judge(played: &Played) -> Truth {
             if unclear.contains(&reader.inode) || !played.sizes_shown {
                 judged.verdict = None;
                 judged.may_be_torn = true;
+                judged.may_repeat = true;
+                judged.certainly_torn = false;
             }
             readers.push(judged);
         }
@@ -221,7 +224,9 @@ fn sessions(played: &Played) -> (Vec<Session>, Vec<Ended>, BTreeSet<u64>) {
                     let change = change(played, number, inode.ino, "create");
                     add(&mut sessions, inode.ino, change, Some(origin.as_str()));
                 } else if *truncated {
-                    let doubtful = before == 0 && meets_change(played, number, inode.ino);
+                    // Whether it found anything to truncate depends on the order of two that have none.
+                    let doubtful = changes_met(played, number, inode.ino)
+                        .any(|met| before == 0 || size(played, inode.ino, met.start.0 - 1) == 0);
                     unclear.extend((close_move(number) || doubtful).then_some(inode.ino));
                     let busy = sessions.iter().any(|s| s.inode == inode.ino && s.end.is_none());
                     if before > 0 || busy {
@@ -235,7 +240,8 @@ fn sessions(played: &Played) -> (Vec<Session>, Vec<Ended>, BTreeSet<u64>) {
                 let busy = sessions.iter().any(|s| s.inode == inode && s.end.is_none());
                 if let Operation::Truncate { to, size_before, .. } = &event.operation {
                     let before = size_before.unwrap_or_else(|| size(played, inode, span.start.0));
-                    let doubtful = size_before.is_none() && meets_change(played, number, inode);
+                    let met = changes_met(played, number, inode).next().is_some();
+                    let doubtful = met && (size_before.is_none() || before == *to);
                     unclear.extend(doubtful.then_some(inode));
                     if before == *to && (size_before.is_some() || !busy) {
                         continue;
@@ -332,16 +338,17 @@ fn modified(played: &Played, number: usize) -> Option<(u64, &'static str)> {
     }
 }
 
-/// True when another modification of the inode overlaps this event.
-fn meets_change(played: &Played, number: usize, inode: u64) -> bool {
-    played.events.iter().enumerate().any(|(other, event)| {
+/// The other modifications of the inode that overlap this event.
+fn changes_met(played: &Played, number: usize, inode: u64) -> impl Iterator<Item = Span> {
+    played.events.iter().enumerate().filter_map(move |(other, event)| {
         let modifies = match &event.operation {
             Operation::Open { inode: known, created, truncated, .. } => {
                 known.ino == inode && (*created || *truncated)
             }
             _ => modified(played, other).is_some_and(|(known, _)| known == inode),
         };
-        other != number && modifies && overlap(event.span, played.events[number].span)
+        let met = other != number && modifies && overlap(event.span, played.events[number].span);
+        met.then_some(event.span)
     })
 }
 
@@ -369,7 +376,18 @@ fn change(played: &Played, number: usize, inode: u64, kind: &'static str) -> Cha
         Operation::Truncate { to, .. } => (before.min(*to), u64::MAX, Sets::To(*to), (None, number)),
         other => panic!("{other:?} is no change"),
     };
-    Change { event: number, span: event.span, instant, from, to, kind, sets, writer, pid: event.actor.pid }
+    Change {
+        event: number,
+        span: event.span,
+        instant,
+        from,
+        to,
+        kind,
+        before,
+        sets,
+        writer,
+        pid: event.actor.pid,
+    }
 }
 
 /// Synced after the last modification before the rename.
@@ -399,7 +417,7 @@ fn descriptions(played: &Played, sessions: &[Session]) -> BTreeMap<OpenId, Reade
             Operation::Open { id, inode, access, truncated, .. } => {
                 let reader = readers.entry(*id).or_default();
                 // Whether it found anything to truncate depends on the order of two that have none.
-                reader.modified = *truncated && meets_change(played, number, inode.ino);
+                reader.modified = *truncated && changes_met(played, number, inode.ino).next().is_some();
                 reader.inode = inode.ino;
                 reader.opened = event.span.end.0;
                 reader.reads_allowed = access.read;
@@ -444,13 +462,24 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
         judged.may_be_torn = false;
         return judged;
     }
-    let matches = single_pass && matches_a_version(played, &here, &touched, reader);
+    // Twice: with all that a writer did, and with what it did to the live file alone. A file that took over the name
+    // while it was still written lies between the two.
+    let all = times_at_work(played, reader.inode);
+    let live = times_of(&here);
+    let matches = |busy: &[(u64, u64)]| single_pass && matches_a_version(played, busy, &touched, reader);
+    let (matches_all, matches_live) = (matches(&all), matches(&live));
     let got_bytes = reader.reads.iter().any(|read| !played.bytes[*read].is_empty());
     // An end-of-file alone is like that of any empty version, of whatever time.
-    judged.got_a_version = matches && got_bytes;
+    judged.got_a_version = matches_all && matches_live && got_bytes;
     let meets = |span: Span| here.iter().flat_map(|s| &s.changes).any(|change| overlap(change.span, span));
+    let changes = || here.iter().flat_map(|session| &session.changes);
+    let apart = changes()
+        .all(|one| changes().all(|other| one.writer == other.writer || !overlap(one.span, other.span)));
     judged.certainly_torn = single_pass
-        && !matches
+        && apart
+        && !modified_unjudged(played, &here, &touched, reader.inode)
+        && !matches_all
+        && !matches_live
         && played.sizes_shown
         && touched.iter().all(|session| session.end.is_some())
         && reader.reads.iter().all(|read| !meets(played.events[*read].span));
@@ -526,21 +555,10 @@ fn is_one_pass(played: &Played, reader: &Reader) -> bool {
 }
 
 /// The bytes are those of a version that was complete at some moment around the touched sessions.
-fn matches_a_version(played: &Played, here: &[&Session], touched: &[&Session], reader: &Reader) -> bool {
+fn matches_a_version(played: &Played, busy: &[(u64, u64)], touched: &[&Session], reader: &Reader) -> bool {
     let from = touched.iter().map(|session| session.window().0).min().unwrap();
     let to = touched.iter().map(|session| session.window().1).max().unwrap();
     let history = &played.contents[&reader.inode];
-    let busy: Vec<(u64, u64)> = here
-        .iter()
-        .flat_map(|session| {
-            let writers: BTreeSet<_> = session.changes.iter().map(|change| change.writer).collect();
-            writers.into_iter().map(|writer| {
-                let own = session.changes.iter().filter(|change| change.writer == writer);
-                let instants: Vec<u64> = own.map(|change| change.instant).collect();
-                (*instants.iter().min().unwrap(), *instants.iter().max().unwrap())
-            })
-        })
-        .collect();
     history.iter().enumerate().any(|(index, (since, content))| {
         let until = history.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
         let complete = busy.iter().all(|(first, last)| *since < *first || *since >= *last);
@@ -565,6 +583,56 @@ fn matches_a_version(played: &Played, here: &[&Session], touched: &[&Session], r
                 same && (*returned == 0 || returned == requested || !last || content.len() == end)
             })
     })
+}
+
+/// True when the file was changed under no name, in no session, since the first touched session began.
+fn modified_unjudged(played: &Played, here: &[&Session], touched: &[&Session], inode: u64) -> bool {
+    let from = touched.iter().map(|session| session.start()).min().unwrap();
+    (0..played.events.len()).any(|number| {
+        modified(played, number).is_some_and(|(known, _)| known == inode)
+            && played.events[number].span.end.0 >= from
+            && here.iter().flat_map(|s| &s.changes).all(|change| change.event != number)
+    })
+}
+
+/// When each writer of these sessions changed the file first and last.
+fn times_of(sessions: &[&Session]) -> Vec<(u64, u64)> {
+    let mut times = Times::new();
+    for (index, session) in sessions.iter().enumerate() {
+        for change in &session.changes {
+            note(&mut times, (index, change.writer), change.instant);
+        }
+    }
+    times.into_values().collect()
+}
+
+type Times = BTreeMap<(usize, (Option<OpenId>, usize)), (u64, u64)>;
+
+fn note(times: &mut Times, writer: (usize, (Option<OpenId>, usize)), at: u64) {
+    let (first, last) = times.entry(writer).or_insert((at, at));
+    (*first, *last) = (at.min(*first), at.max(*last));
+}
+
+/// When each description, or truncation by path, changed the file first and last, whatever its name was.
+fn times_at_work(played: &Played, inode: u64) -> Vec<(u64, u64)> {
+    let mut times = Times::new();
+    for (number, event) in played.events.iter().enumerate() {
+        let kind = match &event.operation {
+            Operation::Open { inode: known, created: true, .. } if known.ino == inode => "create",
+            Operation::Open { inode: known, truncated: true, .. } if known.ino == inode => "open_truncate",
+            _ => match modified(played, number) {
+                Some((known, kind)) if known == inode => kind,
+                _ => continue,
+            },
+        };
+        let at = played.instants[number];
+        if kind != "create" && content(played, inode, at - 1) == content(played, inode, at) {
+            continue;
+        }
+        let writer = change(played, number, inode, kind).writer;
+        note(&mut times, (0, writer), at);
+    }
+    times.into_values().collect()
 }
 
 /// Whether the reader must be torn, and whether it may be.
@@ -606,7 +674,13 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
         let mut choices = vec![BTreeSet::new()];
         for (index, own) in writers.iter().enumerate() {
             let done = own.iter().all(|change| 2 * change.span.start.0 <= moment);
-            let unbegun = own.iter().all(|change| 2 * change.span.end.0 >= moment);
+            // Once all that it did has returned, a writer that may have changed nothing has finished as well.
+            let last = own.iter().map(|change| 2 * change.span.end.0).max();
+            let unbegun = last >= Some(moment)
+                && own
+                    .iter()
+                    .filter(|change| surely_changes(change, &writers))
+                    .all(|change| 2 * change.span.end.0 >= moment);
             let mut next = Vec::new();
             for choice in &choices {
                 if done && !never.contains(&index) {
@@ -633,7 +707,7 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
                     must = false;
                     may &= !sizes.iter().any(fits);
                 }
-                Sizes::TooMany => (must, may) = (false, may),
+                Sizes::Untold => (must, may) = (false, may),
             }
         }
     }
@@ -653,16 +727,33 @@ fn bytes_fit(
         let Operation::Read { offset: Some(offset), returned, .. } = &event.operation else { return true };
         (*offset..offset + returned).all(|byte| {
             writers.iter().enumerate().all(|(index, own)| {
-                own.iter().filter(|change| change.from <= byte && byte < change.to).all(|change| {
-                    if chosen.contains(&index) {
-                        change.span.start <= event.span.end
-                    } else {
-                        change.span.end >= event.span.start
-                    }
-                })
+                own.iter()
+                    .filter(|change| {
+                        change.from <= byte && byte < change.to && surely_changes(change, writers)
+                    })
+                    .all(|change| {
+                        if chosen.contains(&index) {
+                            change.span.start <= event.span.end
+                        } else {
+                            change.span.end >= event.span.start
+                        }
+                    })
             })
         })
     })
+}
+
+/// A truncation that found the file that short, or met another one, may have changed nothing.
+fn surely_changes(change: &Change, writers: &[Vec<&Change>]) -> bool {
+    let truncates = |change: &Change| matches!(change.sets, Sets::To(_)) && change.kind != "create";
+    let met = || {
+        writers
+            .iter()
+            .flatten()
+            .any(|other| other.event != change.event && truncates(other) && overlap(other.span, change.span))
+    };
+    let nothing = matches!(change.sets, Sets::To(to) if to == change.before);
+    !(truncates(change) && (nothing || met()))
 }
 
 fn lengths_fit(played: &Played, reader: &Reader, now: usize, size: u64) -> bool {
@@ -692,7 +783,8 @@ enum Sizes {
     Seen(u64),
     /// By any order of the chosen writers' operations.
     Possible(BTreeSet<u64>),
-    TooMany,
+    /// Not followed.
+    Untold,
 }
 
 fn sizes(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, inode: u64) -> Sizes {
@@ -706,8 +798,14 @@ fn sizes(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, in
     let (Some(last), next) = (last, next) else {
         return Sizes::Seen(size(played, inode, next.map_or(u64::MAX, |next| next - 1)));
     };
+    // Of all operations, a truncation alone returns without saying what the size is then.
+    let told = inside.iter().filter(|change| change.span.end.0 == last).all(|change| {
+        change.kind != "truncate"
+            || inside.iter().all(|other| other.event == change.event || !overlap(other.span, change.span))
+    });
     if next.is_none_or(|next| last < next) {
-        return Sizes::Seen(size(played, inode, last));
+        // Whether someone looked at it later is not followed here.
+        return if told { Sizes::Seen(size(played, inode, last)) } else { Sizes::Untold };
     }
     let first = writers.iter().flatten().map(|change| change.span.start.0).min().unwrap();
     orders(&inside, size(played, inode, first - 1))
@@ -716,7 +814,7 @@ fn sizes(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, in
 /// The sizes that any order of the changes can leave.
 fn orders(changes: &[&Change], start: u64) -> Sizes {
     if changes.len() > 60 {
-        return Sizes::TooMany;
+        return Sizes::Untold;
     }
     let all: u64 = (1 << changes.len()) - 1;
     let mut reached: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::from([(0, BTreeSet::from([start]))]);
@@ -740,7 +838,7 @@ fn orders(changes: &[&Change], start: u64) -> Sizes {
             }
         }
         if next.len() > 2000 {
-            return Sizes::TooMany;
+            return Sizes::Untold;
         }
         reached = next;
     }
