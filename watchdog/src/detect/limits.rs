@@ -45,7 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             files: 8192,
-            descriptions: 8192,
+            descriptions: 4096,
             readers_per_file: 256,
             sessions_per_file: 32,
             operations_per_session: 512,

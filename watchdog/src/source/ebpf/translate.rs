@@ -169,9 +169,6 @@ impl Translator {
     }
 
     fn place(&mut self, root: u16, container: Vec<u8>, name: Vec<u8>, role: Role) -> Arc<Place> {
-        if self.places.len() >= MAX_PLACES {
-            self.places.clear();
-        }
         let key = (root, container, name);
         if let Some(place) = self.places.get(&key) {
             return Arc::clone(place);
@@ -179,7 +176,13 @@ impl Translator {
         let lossy = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes).as_ref());
         let place =
             Arc::new(Place { root: RootId(root), container: lossy(&key.1), name: lossy(&key.2), role });
-        self.places.insert(key, Arc::clone(&place));
+        // A temporary's name seldom comes again.
+        if role != Role::Temporary {
+            if self.places.len() >= MAX_PLACES {
+                self.places.clear();
+            }
+            self.places.insert(key, Arc::clone(&place));
+        }
         place
     }
 }
