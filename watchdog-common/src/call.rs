@@ -37,57 +37,59 @@ calls! {
     Pwrite = 6,
     /// `writev(fd, iov, n)`
     Writev = 7,
-    /// `pwritev(fd, iov, n, pos_low, pos_high)` and `pwritev2`
+    /// `pwritev(fd, iov, n, pos_low, pos_high)`
     Pwritev = 8,
+    /// `pwritev2(fd, iov, n, pos_low, pos_high, flags)`, for which -1 means the current position
+    Pwritev2 = 9,
     /// `sendfile(out, in, *pos, len)`
-    Sendfile = 9,
+    Sendfile = 10,
     /// `splice(in, *pos_in, out, *pos_out, len, flags)`
-    Splice = 10,
+    Splice = 11,
     /// `copy_file_range(in, *pos_in, out, *pos_out, len, flags)`
-    CopyFileRange = 11,
+    CopyFileRange = 12,
     /// `ftruncate(fd, size)`
-    Ftruncate = 12,
+    Ftruncate = 13,
     /// `fallocate(fd, mode, offset, len)`
-    Fallocate = 13,
+    Fallocate = 14,
     /// `mmap(addr, len, prot, flags, fd, offset)`
-    Mmap = 14,
+    Mmap = 15,
     /// `fdatasync(fd)`
-    Fdatasync = 15,
+    Fdatasync = 16,
     /// `close(fd)`
-    Close = 16,
+    Close = 17,
     /// `dup2(old, new)`, `dup3(old, new, flags)`, which close what `new` was
-    Dup2 = 17,
+    Dup2 = 18,
     /// `flock(fd, operation)`
-    Flock = 18,
+    Flock = 19,
     /// `fcntl(fd, cmd, arg)`
-    Fcntl = 19,
+    Fcntl = 20,
     /// `fsync(fd)`; also the agent's way to talk to the probes, see [`crate::Command`]. Calls up to this one
     /// have no work while no description is tracked, but for the agent's own.
-    Fsync = 20,
+    Fsync = 21,
     /// `open(path, flags, mode)`
-    Open = 21,
+    Open = 22,
     /// `openat(dir, path, flags, mode)`, and `open_by_handle_at(mount, handle, flags)` whose flags stand at the same place
-    Openat = 22,
+    Openat = 23,
     /// `openat2(dir, path, how, size)`
-    Openat2 = 23,
+    Openat2 = 24,
     /// `creat(path, mode)`
-    Creat = 24,
+    Creat = 25,
     /// `truncate(path, size)`
-    Truncate = 25,
+    Truncate = 26,
     /// `rename(old, new)`
-    Rename = 26,
+    Rename = 27,
     /// `renameat(dir, old, dir, new)`
-    Renameat = 27,
+    Renameat = 28,
     /// `renameat2(dir, old, dir, new, flags)`
-    Renameat2 = 28,
+    Renameat2 = 29,
     /// `link(old, new)`
-    Link = 29,
+    Link = 30,
     /// `linkat(dir, old, dir, new, flags)`
-    Linkat = 30,
+    Linkat = 31,
     /// `unlink(path)`
-    Unlink = 31,
+    Unlink = 32,
     /// `unlinkat(dir, path, flags)`
-    Unlinkat = 32,
+    Unlinkat = 33,
 }
 
 impl Call {

@@ -42,6 +42,8 @@ pub struct Offsets {
     pub mm_arg_end: u32,
     pub cred_uid: u32,
     pub signal_live: u32,
+    pub signal_flags: u32,
+    pub signal_group_exit_code: u32,
     pub nsproxy_mnt: u32,
     pub mnt_inum: u32,
 }

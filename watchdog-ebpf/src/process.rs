@@ -13,6 +13,9 @@ use crate::{
     settings::setting,
 };
 
+/// Bit of `signal->flags`, include/linux/sched/signal.h, 5.10 to 7.2.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
 /// Emits the running process's record unless that was done before.
 #[inline(always)]
 pub(crate) fn introduce(now: u64) {
@@ -102,7 +105,8 @@ unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
 /// A thread ended. News when it was the last of a process that we introduced.
 ///
 /// `do_exit` counts `signal->live` down before it fires the tracepoint (5.10 to 7.2), so the last thread sees 0. The
-/// status is the group leader's: its own `exit_code`, which a group exit has set for every thread.
+/// status is what `wait_task_zombie` takes (5.10 to 7.2): the group's after a group exit, else the leader's own, which
+/// may have left long before.
 #[inline(always)]
 pub(crate) fn exit(task: u64) {
     let tgid = (kernel::thread() >> 32) as u32;
@@ -116,12 +120,18 @@ pub(crate) fn exit(task: u64) {
         return;
     }
     let _ = PROCESSES.remove(&tgid);
-    let leader: u64 = read(task, setting!(offsets.task_group_leader));
+    let flags: u32 = read(signal, setting!(offsets.signal_flags));
+    let status = if flags & SIGNAL_GROUP_EXIT != 0 {
+        read(signal, setting!(offsets.signal_group_exit_code))
+    } else {
+        let leader: u64 = read(task, setting!(offsets.task_group_leader));
+        read(leader, setting!(offsets.task_exit_code))
+    };
     let Some(mut entry) = emit::reserve::<ExitRecord>() else { return };
     let now = kernel::now();
     entry.write(ExitRecord {
         header: emit::header::<ExitRecord>(Kind::Exit, 0, Span { start: now, end: now }),
-        status: read(leader, setting!(offsets.task_exit_code)),
+        status,
         reserved: 0,
     });
     entry.submit(0);

@@ -47,8 +47,9 @@ static COMPAT_OPENS: [u8; CALL_TABLE_LEN] = [0; CALL_TABLE_LEN];
 static AGENT: Word = Word::ZERO;
 
 /// How many descriptions are tracked and how many of their operations are in flight. While it is 0, every call
-/// on a description returns after one load.
+/// on a description returns after one load. A section of its own makes it a map of its own, which the agent reads.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.gate")]
 static GATE: Word = Word::ZERO;
 
 /// One setting.

@@ -11,6 +11,8 @@ use crate::{
     registers::Registers,
 };
 
+const RWF_APPEND: u64 = 0x10;
+const RWF_NOAPPEND: u64 = 0x20;
 const MAP_TYPE: u64 = 0xf;
 const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
@@ -114,9 +116,10 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
             io.offset = offset_of_read(first, explicit(call, registers), result);
             IoKind::Read
         }
-        Call::Write | Call::Pwrite | Call::Writev | Call::Pwritev => {
+        Call::Write | Call::Pwrite | Call::Writev | Call::Pwritev | Call::Pwritev2 => {
             io.requested = requested(call, registers);
-            io.offset = offset_of_write(first, explicit(call, registers), result, io.size);
+            let appends = appends(first, call, registers);
+            io.offset = offset_of_write(first, explicit(call, registers), appends, result, io.size);
             IoKind::Write
         }
         Call::Sendfile | Call::Splice | Call::CopyFileRange => {
@@ -184,7 +187,9 @@ fn copy(ends: [(End, Option<u64>, u64); 2], requested: u64, result: i64, span: S
         emit::io(IoKind::Read, span, io(first, offset, size));
     }
     if second.file != 0 {
-        let offset = offset_of_write(second, given_second.map(|_| second.position), result, size_second);
+        let appends = File(second.file).appends();
+        let offset =
+            offset_of_write(second, given_second.map(|_| second.position), appends, result, size_second);
         emit::io(IoKind::Write, span, io(second, offset, size_second));
     }
 }
@@ -200,11 +205,19 @@ fn offset_of_read(end: End, given: Option<u64>, result: i64) -> u64 {
     }
 }
 
+/// Whether a write goes to the end, whatever position it was given: `kiocb_set_rw_flags` lets pwritev2 say so for one
+/// call, 4.16 to 7.2, and say the opposite from 6.9 on.
+#[inline(always)]
+fn appends(end: End, call: Call, registers: Registers) -> bool {
+    let flags = if matches!(call, Call::Pwritev2) { registers.argument(5) } else { 0 };
+    flags & RWF_APPEND != 0 || (flags & RWF_NOAPPEND == 0 && File(end.file).appends())
+}
+
 /// Where a write began. With O_APPEND, which `generic_write_checks` honours for pwrite too, that is the end.
 #[inline(always)]
-fn offset_of_write(end: End, given: Option<u64>, result: i64, size: u64) -> u64 {
+fn offset_of_write(end: End, given: Option<u64>, appends: bool, result: i64, size: u64) -> u64 {
     let length = result as u64;
-    if File(end.file).appends() {
+    if appends {
         return if size == end.size + length { end.size } else { UNKNOWN };
     }
     match given {
@@ -220,7 +233,9 @@ fn explicit(call: Call, registers: Registers) -> Option<u64> {
     match call {
         Call::Pread | Call::Pwrite => Some(registers.argument(3)),
         // preadv2 and pwritev2 take -1 for the description's own position.
-        Call::Preadv | Call::Pwritev => Some(registers.argument(3)).filter(|&position| position != u64::MAX),
+        Call::Preadv | Call::Pwritev | Call::Pwritev2 => {
+            Some(registers.argument(3)).filter(|&position| position != u64::MAX)
+        }
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! is for the agent to resolve.
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str_bytes};
-use watchdog_common::{Call, Kind, LossCounter, PathBase, PathKind, PathRecord, RootKey};
+use watchdog_common::{Call, Kind, LossCounter, PATH_LEN, PathBase, PathKind, PathRecord, RootKey};
 
 use super::entered;
 use crate::{
@@ -13,10 +13,12 @@ use crate::{
     maps::{PATHS, PathRoom},
     names, process,
     registers::Registers,
-    settings::setting,
+    settings::{self, setting},
 };
 
 const AT_FDCWD: i32 = -100;
+/// No path is longer, its NUL included (include/uapi/linux/limits.h).
+const PATH_MAX: usize = 4096;
 
 /// Where a call's arguments stand.
 struct Arguments {
@@ -40,6 +42,9 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let first_len = copy_in(arguments.first, first);
     let second_len = if arguments.second == 0 { 0 } else { copy_in(arguments.second, second) };
     if !matters(first, first_len) && !matters(second, second_len) {
+        return;
+    }
+    if settings::is_agent((kernel::thread() >> 32) as u32) {
         return;
     }
     let end = kernel::now();
@@ -101,9 +106,28 @@ fn arguments(call: Call, registers: Registers) -> Arguments {
     }
 }
 
-/// Copies a path; its length with the NUL, or a negative error.
+/// Copies a path; its length with the NUL, or a negative error. Of a path that does not fit its end is copied, which
+/// tells whether it matters, and the length is the whole room's.
 #[inline(always)]
 fn copy_in(address: u64, room: &mut PathRoom) -> i32 {
+    const ROOM: i32 = PATH_LEN as i32;
+    let mut from = address;
+    for _ in 0..=PATH_MAX / (PATH_LEN - 1) {
+        let length = copy_from(from, room);
+        if length < 0 || (length < ROOM && from == address) {
+            return length;
+        }
+        if length < ROOM {
+            let length = copy_from(from + length as u64 - PATH_LEN as u64, room);
+            return if length < 0 { length } else { ROOM };
+        }
+        from += PATH_LEN as u64 - 1;
+    }
+    ROOM
+}
+
+#[inline(always)]
+fn copy_from(address: u64, room: &mut PathRoom) -> i32 {
     // SAFETY: reading user memory that is not there yields an error, not a fault.
     match unsafe { bpf_probe_read_user_str_bytes(address as *const u8, &mut room.path) } {
         Ok(path) => path.len() as i32 + 1,

@@ -14,7 +14,7 @@ pub(super) fn table() -> [u8; CALL_TABLE_LEN] {
         (libc::SYS_pwrite64, Call::Pwrite),
         (libc::SYS_writev, Call::Writev),
         (libc::SYS_pwritev, Call::Pwritev),
-        (libc::SYS_pwritev2, Call::Pwritev),
+        (libc::SYS_pwritev2, Call::Pwritev2),
         (libc::SYS_sendfile, Call::Sendfile),
         (libc::SYS_splice, Call::Splice),
         (libc::SYS_copy_file_range, Call::CopyFileRange),

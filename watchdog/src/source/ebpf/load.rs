@@ -78,6 +78,7 @@ pub(super) struct Probes {
     pub(super) control: Control,
     pub(super) roots: HashMap<MapData, Plain<RootKey>, Plain<RootValue>>,
     pub(super) losses: Array<MapData, u64>,
+    pub(super) gate: Array<MapData, u64>,
     pub(super) status: Vec<ProbeStatus>,
     pub(super) programs: Ebpf,
 }
@@ -122,6 +123,7 @@ pub(super) fn attach(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
         control: Control::new(key, identity).map_err(map_error("IDENTITY"))?,
         roots: take(&mut ebpf, "ROOTS")?,
         losses: take(&mut ebpf, "LOSSES")?,
+        gate: take(&mut ebpf, ".bss.gate")?,
         status,
         programs: ebpf,
     };

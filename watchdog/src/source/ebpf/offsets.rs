@@ -94,6 +94,8 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         mm_arg_end: at("mm_struct", &["arg_end"])?,
         cred_uid: at("cred", &["uid"])?,
         signal_live: at("signal_struct", &["live"])?,
+        signal_flags: at("signal_struct", &["flags"])?,
+        signal_group_exit_code: at("signal_struct", &["group_exit_code"])?,
         nsproxy_mnt: at("nsproxy", &["mnt_ns"])?,
         mnt_inum: at("mnt_namespace", &["ns.inum"])?,
     })

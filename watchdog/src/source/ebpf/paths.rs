@@ -66,6 +66,13 @@ struct Root {
     key: RootKey,
 }
 
+impl Root {
+    /// Whether the directory is this root as the probes identify it.
+    fn is_still(&self, directory: &Path, identify: Identify<'_>) -> bool {
+        open_as_path(directory).and_then(|opened| identify(&opened)) == Some(self.key)
+    }
+}
+
 /// Resolves directories.
 pub(super) struct Resolver {
     roots: Vec<Root>,
@@ -112,7 +119,7 @@ impl Resolver {
         {
             return answer.clone();
         }
-        let answer = self.absolute(base, directory);
+        let answer = self.absolute(base, directory, identify);
         if answer != Answer::Unknown {
             if self.answers.len() >= MAX_ANSWERS {
                 self.answers.clear();
@@ -131,7 +138,7 @@ impl Resolver {
         };
         match open_as_path(&start) {
             Some(opened) if identify(&opened) == Some(base.identity) => {
-                self.compare(&path_of(&opened).join(directory))
+                self.compare(&path_of(&opened).join(directory), identify)
             }
             _ => self.below_base(base, directory),
         }
@@ -147,31 +154,33 @@ impl Resolver {
         is_below.then_some(Answer::Inside(Directory { root: root.id, container }))
     }
 
-    fn absolute(&self, base: Base, directory: &Path) -> Answer {
+    fn absolute(&self, base: Base, directory: &Path, identify: Identify<'_>) -> Answer {
         let root = PathBuf::from(format!("/proc/{}/root", base.pid));
         let rest = directory.strip_prefix("/").unwrap_or(directory);
-        if let Some(answer) = self.compare(&root.join(rest)) {
+        if let Some(answer) = self.compare(&root.join(rest), identify) {
             return answer;
         }
         if self.own_namespace != Some(base.mount_namespace) {
             return Answer::Unknown;
         }
         // The process is gone, or the directory is: what we see there now, or what the text says.
-        self.compare(directory).unwrap_or_else(|| self.by_text(directory))
+        self.compare(directory, identify).unwrap_or_else(|| self.by_text(directory))
     }
 
     /// Compares the directory's ancestors with the roots; `None` when it cannot be opened.
-    fn compare(&self, directory: &Path) -> Option<Answer> {
+    fn compare(&self, directory: &Path, identify: Identify<'_>) -> Option<Answer> {
         let mut ancestor = directory.to_owned();
         let mut names: Vec<OsString> = Vec::new();
         for depth in 0..=2_u8 {
             let Ok(metadata) = fs::metadata(&ancestor) else {
                 return (depth > 0).then_some(Answer::Outside);
             };
-            let identity = identity(&metadata);
-            if let Some(root) =
-                self.roots.iter().find(|root| root.depth == depth && root.identity == identity)
-            {
+            let numbers = identity(&metadata);
+            let is_it = |root: &&Root| {
+                // The number of a root that is gone may be another directory's by now: its generation tells.
+                root.depth == depth && root.identity == numbers && root.is_still(&ancestor, identify)
+            };
+            if let Some(root) = self.roots.iter().find(is_it) {
                 names.reverse();
                 let container = names.join(OsStr::new("/")).into_encoded_bytes();
                 return Some(Answer::Inside(Directory { root: root.id, container }));
@@ -263,6 +272,15 @@ mod tests {
         assert_eq!(resolver.resolve(process, &base.join("root/abc/../abc"), &identify), inside("abc"));
         assert_eq!(resolver.resolve(process, &base.join("root"), &identify), Answer::Outside);
         assert_eq!(resolver.resolve(process, &base, &identify), Answer::Outside);
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_directory_with_the_number_of_a_root_that_is_gone_is_no_root() {
+        let (base, mut resolver) = fixture();
+        let process = here(&resolver);
+        let other = |file: &File| Some(RootKey { generation: 1, ..identify(file)? });
+        assert_eq!(resolver.resolve(process, &base.join("root/abc"), &other), Answer::Outside);
         fs::remove_dir_all(base).unwrap();
     }
 

@@ -46,6 +46,7 @@ struct Attached {
     control: super::control::Control,
     roots: aya::maps::HashMap<MapData, Plain<RootKey>, Plain<RootValue>>,
     losses: aya::maps::Array<MapData, u64>,
+    gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
     _programs: aya::Ebpf,
 }
@@ -57,7 +58,7 @@ impl SyscallsSource {
     /// The kernel refuses, see [`LoadError`].
     pub fn attach(options: &Options) -> Result<Self, LoadError> {
         let names = Names::new(&options.names).ok_or(LoadError::TooManyNames)?;
-        let Probes { ring, control, roots, losses, status, programs } = load::attach(&Parameters {
+        let Probes { ring, control, roots, losses, gate, status, programs } = load::attach(&Parameters {
             names: &names,
             depths: options.depths,
             ring_bytes: options.ring_bytes,
@@ -66,8 +67,15 @@ impl SyscallsSource {
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| LoadError::Runtime(error.into()))?;
-        let probes = Attached { control, roots, losses, status, _programs: programs };
+        let probes = Attached { control, roots, losses, gate, status, _programs: programs };
         Ok(Self { ring, probes, names, translator: Translator::new(), malformed: 0, unresolved: 0 })
+    }
+
+    /// How many descriptions the probes track, operations in flight on them included. While it is 0, calls on
+    /// descriptions cost next to nothing.
+    #[must_use]
+    pub fn tracked(&self) -> u64 {
+        self.probes.gate.get(&0, 0).unwrap_or(0)
     }
 
     /// Takes what is in the ring, at most [`BATCH`] records; false when it was empty.

@@ -1,0 +1,246 @@
+//! The source, attached once for all cases, and the run of a case.
+
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use tokio::runtime::Runtime;
+use watchdog::model::{
+    BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Pid, Place, ProcessFacts, RootId,
+};
+use watchdog::source::ebpf::{Options, SyscallsSource};
+use watchdog::source::{Item, LossReason, Losses, NamePattern, Source};
+
+use crate::call::sys;
+use crate::child::{self, Child, Message, Parent};
+use crate::site::{self, FILESYSTEMS, Filesystem, Site};
+use crate::tale::Cast;
+
+/// The container whose state file every child opens first: proof that the source sees it.
+const CANARY: &str = "canary";
+
+/// The bench that all cases share, one at a time.
+static SHARED: LazyLock<Option<Mutex<Bench>>> =
+    LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
+
+/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`.
+#[track_caller]
+pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
+    check_with(|_| {}, |site, _| calls(site), expected);
+}
+
+/// The same, where `calls` can wait for the source, and after `prepare` has changed the site.
+#[track_caller]
+pub(crate) fn check_with(prepare: impl Fn(&mut Site), calls: impl Fn(&Site, &Parent), expected: &str) {
+    for filesystem in FILESYSTEMS {
+        check_on(filesystem, &prepare, &calls, expected);
+    }
+}
+
+/// The same on one filesystem.
+#[track_caller]
+pub(crate) fn check_on(
+    filesystem: Filesystem,
+    prepare: impl Fn(&mut Site),
+    calls: impl Fn(&Site, &Parent),
+    expected: &str,
+) {
+    let mut site = Site::new(filesystem, 1);
+    prepare(&mut site);
+    let Some(story) = run(&site, |parent| calls(&site, parent)) else { return };
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(story.lines, expected, "on {filesystem:?}:\n{}\n", story.lines.join("\n"));
+}
+
+/// What the source said of a case.
+pub(crate) struct Story {
+    /// The events in words, without those of the canary and without the ordinary end of the case's own process.
+    pub(crate) lines: Vec<String>,
+    /// The processes that were introduced.
+    pub(crate) facts: Vec<ProcessFacts>,
+    /// What was lost meanwhile.
+    pub(crate) losses: Losses,
+    pub(crate) pid: Pid,
+}
+
+/// Runs one case on the shared bench; `None` when this machine cannot.
+pub(crate) fn run(site: &Site, calls: impl FnOnce(&Parent)) -> Option<Story> {
+    let shared = SHARED.as_ref()?;
+    let mut bench = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(bench.run(site, calls))
+}
+
+/// A source and what it needs.
+pub(crate) struct Bench {
+    runtime: Runtime,
+    pub(crate) source: SyscallsSource,
+    roots: u16,
+}
+
+impl Bench {
+    /// `None` when this machine cannot run the probes: the reason is printed.
+    pub(crate) fn attach(names: Vec<NamePattern>, ring_bytes: u32) -> Option<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let guard = runtime.enter();
+        match SyscallsSource::attach(&Options { names, depths: 0b111, ring_bytes }) {
+            Ok(source) => {
+                drop(guard);
+                Some(Self { runtime, source, roots: 0 })
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                eprintln!("skipped: {error}: {cause}");
+                assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "CI must not skip: {error}");
+                None
+            }
+        }
+    }
+
+    /// Everything that the source has by now.
+    pub(crate) fn drain(&mut self, items: &mut Vec<Item>) {
+        let Self { runtime, source, .. } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    biased;
+                    read = source.read(items) => read.unwrap(),
+                    () = async {} => break,
+                }
+            }
+        });
+    }
+
+    /// Watches the site's root.
+    pub(crate) fn watch(&mut self, site: &Site) {
+        self.source.watch(&site.spec(RootId(self.roots))).unwrap();
+        self.roots += 1;
+    }
+
+    fn run(&mut self, site: &Site, calls: impl FnOnce(&Parent)) -> Story {
+        self.drain(&mut Vec::new());
+        let before = self.source.losses();
+        let root = RootId(self.roots);
+        self.watch(site);
+        let start = watchdog::clock::boot_now();
+        let mut child = child::start(|parent| {
+            canary(site);
+            calls(parent);
+        });
+        let pid = Pid(u32::try_from(child.pid).unwrap());
+        let (items, status) = self.follow(&mut child, root);
+        let losses = difference(&self.source.losses(), &before);
+        assert_eq!(losses.get(LossReason::RingFull), 0, "the ring is too small for this case");
+        assert_eq!(losses.get(LossReason::Malformed), 0);
+        assert_eq!(self.source.tracked(), 0, "descriptions are tracked that nobody holds");
+        let (events, facts) = sort(items, root, start);
+        let lines = tell(&events, pid, status);
+        Story { lines, facts, losses, pid }
+    }
+
+    /// Takes what the source says until the child has ended and every description is gone.
+    fn follow(&mut self, child: &mut Child, root: RootId) -> (Vec<Item>, i32) {
+        let mut items = Vec::new();
+        loop {
+            let message = child.listen();
+            self.drain(&mut items);
+            self.source.poll_released(&held(&items, root)).unwrap();
+            self.drain(&mut items);
+            match message {
+                Message::Checkpoint => child.go_on(),
+                Message::Ended(status) => return (items, status),
+            }
+        }
+    }
+}
+
+fn canary(site: &Site) {
+    let container = ["", CANARY, "n/canary"][usize::from(site.depth)];
+    let directory = site.root().join(container);
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = site::path(directory.join("state.lock"));
+    let fd = sys!(SYS_openat, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY, 0o600);
+    sys!(SYS_close, fd);
+}
+
+fn is_canary(place: &Place) -> bool {
+    place.container.ends_with(CANARY) || (place.container.is_empty() && &*place.name == "state.lock")
+}
+
+/// The descriptions below the root whose release was not seen.
+fn held(items: &[Item], root: RootId) -> Vec<OpenId> {
+    let mut held = Vec::new();
+    for item in items {
+        match item {
+            Item::Event(FileEvent { operation: Operation::Open { id, place, .. }, .. })
+                if place.root == root =>
+            {
+                held.push(*id);
+            }
+            Item::Event(FileEvent { operation: Operation::Release { id }, .. }) => {
+                held.retain(|other| other != id);
+            }
+            _ => {}
+        }
+    }
+    held
+}
+
+/// Events apart from introductions. Other processes of the machine may rename a `state.json` too, and so be
+/// introduced: who did nothing to a file of ours is left out.
+fn sort(items: Vec<Item>, root: RootId, start: BootNanos) -> (Vec<FileEvent>, Vec<ProcessFacts>) {
+    let (mut events, mut facts) = (Vec::new(), Vec::<ProcessFacts>::new());
+    let mut ours = HashSet::from([Pid(std::process::id())]);
+    for item in items {
+        match item {
+            Item::Process(process) => facts.push(*process),
+            Item::Event(event) => {
+                let pid = event.actor.pid;
+                let is_exit = matches!(event.operation, Operation::Exit { .. });
+                if let Operation::Open { place, .. } = &event.operation {
+                    assert_eq!(place.root, root);
+                }
+                if is_exit && !ours.contains(&pid) {
+                    continue;
+                }
+                ours.insert(pid);
+                assert!(start <= event.span.start && event.span.start <= event.span.end, "{event:?}");
+                events.push(event);
+            }
+        }
+    }
+    facts.retain(|process| ours.contains(&process.pid));
+    (events, facts)
+}
+
+fn tell(events: &[FileEvent], pid: Pid, status: i32) -> Vec<String> {
+    let mut cast = Cast::default();
+    let (mut lines, mut canaries, mut ends) = (Vec::new(), HashSet::new(), 0);
+    for event in events {
+        match &event.operation {
+            Operation::Open { id, place, .. } if is_canary(place) => {
+                canaries.insert(*id);
+                cast.meet(event);
+            }
+            Operation::Release { id } if canaries.contains(id) => {}
+            Operation::Exit { status: told } if event.actor.pid == pid => {
+                ends += 1;
+                assert_eq!(*told, as_told(status), "the source and wait(2) disagree");
+            }
+            _ => lines.push(cast.tell(event)),
+        }
+    }
+    assert_eq!(canaries.len(), 1, "the source did not see the canary");
+    assert_eq!(ends, 1, "the process has one end");
+    lines
+}
+
+fn as_told(status: i32) -> ExitStatus {
+    if libc::WIFSIGNALED(status) {
+        ExitStatus::Signal(u8::try_from(libc::WTERMSIG(status)).unwrap())
+    } else {
+        ExitStatus::Code(u8::try_from(libc::WEXITSTATUS(status)).unwrap())
+    }
+}
+
+fn difference(after: &Losses, before: &Losses) -> Losses {
+    Losses(std::array::from_fn(|reason| after.0[reason] - before.0[reason]))
+}

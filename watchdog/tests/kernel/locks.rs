@@ -1,0 +1,86 @@
+//! Locks: whoever holds the profile's lock is not accused.
+
+use std::ptr;
+
+use libc::{AT_FDCWD, F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_CREAT, O_RDWR};
+
+use crate::bench::check;
+use crate::call::{in_another_process, refused, sys};
+use crate::site::Site;
+
+fn open(site: &Site) -> i64 {
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.lock"), O_CREAT | O_RDWR, 0o600)
+}
+
+fn record(kind: i32) -> libc::flock {
+    libc::flock { l_type: kind as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 }
+}
+
+#[test]
+fn flock_belongs_to_the_description() {
+    check(
+        |site| {
+            let fd = open(site);
+            for operation in [LOCK_SH, LOCK_EX, LOCK_UN, LOCK_EX | LOCK_NB, LOCK_UN | LOCK_NB] {
+                sys!(SYS_flock, fd, operation);
+            }
+            sys!(SYS_close, fd);
+        },
+        "p open lock:a/state.lock as f ino=1 rw created size=0
+         p lock f shared
+         p lock f exclusive
+         p lock f unlocked
+         p lock f exclusive
+         p lock f unlocked
+         p release f",
+    );
+}
+
+#[test]
+fn record_locks_belong_to_the_process_or_to_the_description() {
+    const COMMANDS: [i32; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
+    check(
+        |site| {
+            let fd = open(site);
+            for (command, kind) in COMMANDS.into_iter().zip([F_RDLCK, F_WRLCK, F_RDLCK, F_WRLCK]) {
+                sys!(SYS_fcntl, fd, command, ptr::from_ref(&record(kind)));
+                sys!(SYS_fcntl, fd, command, ptr::from_ref(&record(F_UNLCK)));
+            }
+            sys!(SYS_close, fd);
+        },
+        "p open lock:a/state.lock as f ino=1 rw created size=0
+         p lock f shared process
+         p lock f unlocked process
+         p lock f exclusive process
+         p lock f unlocked process
+         p lock f shared
+         p lock f unlocked
+         p lock f exclusive
+         p lock f unlocked
+         p release f",
+    );
+}
+
+#[test]
+fn who_only_asks_or_is_refused_holds_no_lock() {
+    check(
+        |site| {
+            let fd = open(site);
+            sys!(SYS_fcntl, fd, libc::F_GETLK, ptr::from_mut(&mut record(F_WRLCK)));
+            sys!(SYS_fcntl, fd, libc::F_GETFL, 0);
+            sys!(SYS_flock, fd, LOCK_EX);
+            in_another_process(|| {
+                let mine = open(site);
+                assert_eq!(refused!(SYS_flock, mine, LOCK_EX | LOCK_NB), libc::EWOULDBLOCK);
+                sys!(SYS_close, mine);
+            });
+            sys!(SYS_close, fd);
+        },
+        "p open lock:a/state.lock as f ino=1 rw created size=0
+         p lock f exclusive
+         q open lock:a/state.lock as g ino=1 rw size=0
+         q release g
+         q exit 0
+         p release f",
+    );
+}

@@ -1,0 +1,28 @@
+//! The source `syscalls` against the running kernel: real system calls in, events out.
+//!
+//! Each case runs in a child process on a tmpfs and on the disk. What comes out is told in the words of
+//! `tests/scenarios`, without times. Needs root and a kernel that takes the probes; else a case prints why it cannot
+//! run, which is a failure where `CI=true`.
+#![cfg(feature = "ebpf")]
+#![expect(clippy::unwrap_used, reason = "a test may fail this way")]
+
+mod bench;
+mod call;
+mod child;
+//TODO #[cfg(target_arch = "x86_64")]
+//TODO mod compat;
+mod copies;
+mod descriptions;
+mod locks;
+//TODO mod loss;
+mod mappings;
+mod names;
+mod opens;
+mod places;
+mod processes;
+mod quiet;
+mod reads;
+mod site;
+mod sizes;
+mod tale;
+mod writes;

@@ -1,0 +1,264 @@
+//! A root is an inode: whatever path leads to it, the file is the same.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
+use libc::{AT_FDCWD, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, O_CREAT, O_DIRECTORY, O_RDONLY, O_WRONLY};
+use watchdog::source::LossReason;
+
+use crate::bench::{check, check_with, run};
+use crate::call::{in_another_process, sys};
+use crate::site::{FILESYSTEMS, Site};
+
+/// An open for reading and its end.
+fn visit(path: std::ffi::CString) {
+    let fd = sys!(SYS_openat, AT_FDCWD, path, O_RDONLY);
+    sys!(SYS_close, fd);
+}
+
+const VISIT: &str = "p open a/state.json as f ino=1 size=13
+                     p release f";
+
+#[test]
+fn a_relative_path_leads_there() {
+    check(
+        |site| {
+            sys!(SYS_chdir, site.path("a"));
+            visit(c"./../a/state.json".into());
+        },
+        VISIT,
+    );
+    check(
+        |site| {
+            let root = sys!(SYS_openat, AT_FDCWD, site.path("."), O_DIRECTORY);
+            let fd = sys!(SYS_openat, root, c"a/state.json", O_RDONLY);
+            sys!(SYS_close, fd);
+        },
+        VISIT,
+    );
+}
+
+#[test]
+fn a_symlink_leads_there() {
+    check(
+        |site| {
+            symlink("../root/a", site.base().join("elsewhere/container")).unwrap();
+            symlink("container/state.json", site.base().join("elsewhere/file")).unwrap();
+            visit(site.outside("elsewhere/file"));
+            let path = site.outside("elsewhere/container/state.json");
+            sys!(SYS_unlinkat, AT_FDCWD, path, 0);
+        },
+        "p open a/state.json as f ino=1 size=13
+         p release f
+         p unlink a/state.json",
+    );
+}
+
+#[test]
+fn a_root_may_be_registered_through_a_symlink() {
+    check_with(
+        |site| {
+            let link = site.base().join("link");
+            symlink("root", &link).unwrap();
+            site.registered = link;
+        },
+        |site, _| {
+            visit(site.path("a/state.json"));
+            visit(site.outside("link/a/state.json"));
+            sys!(SYS_truncate, site.path("a/state.json"), 1);
+            sys!(SYS_truncate, site.outside("link/a/state.json"), 2);
+        },
+        "p open a/state.json as f ino=1 size=13
+         p release f
+         p open a/state.json as g ino=1 size=13
+         p release g
+         p truncate a/state.json to 1
+         p truncate a/state.json to 2",
+    );
+}
+
+/// Mounts of this process alone from here on, with the root visible at `elsewhere`.
+fn bind_elsewhere(site: &Site) {
+    sys!(SYS_unshare, CLONE_NEWNS);
+    sys!(SYS_mount, 0, c"/", 0, MS_REC | MS_PRIVATE, 0);
+    sys!(SYS_mount, site.path("."), site.outside("elsewhere"), 0, MS_BIND, 0);
+}
+
+#[test]
+fn a_bind_mount_in_a_namespace_of_its_own_leads_there() {
+    check_with(
+        |_| {},
+        |site, parent| {
+            bind_elsewhere(site);
+            visit(site.outside("elsewhere/a/state.json"));
+            sys!(SYS_truncate, site.outside("elsewhere/a/state.json"), 2);
+            // Only the process can tell what its paths mean, and only while it lives.
+            parent.checkpoint();
+        },
+        "p open a/state.json as f ino=1 size=13
+         p release f
+         p truncate a/state.json to 2",
+    );
+}
+
+#[test]
+fn a_path_of_a_dead_process_in_another_namespace_is_counted() {
+    for filesystem in FILESYSTEMS {
+        let site = Site::new(filesystem, 1);
+        let calls = || {
+            in_another_process(|| {
+                bind_elsewhere(&site);
+                sys!(SYS_truncate, site.outside("elsewhere/a/state.json"), 2);
+            });
+        };
+        let Some(story) = run(&site, |_| calls()) else { return };
+        assert!(story.lines.is_empty(), "{:?}", story.lines);
+        assert!(story.losses.get(LossReason::Unresolved) >= 1);
+    }
+}
+
+#[test]
+fn a_relative_path_of_a_dead_process_needs_no_resolution() {
+    check(
+        |site| {
+            in_another_process(|| {
+                bind_elsewhere(site);
+                sys!(SYS_chdir, site.outside("elsewhere/a"));
+                sys!(SYS_unlinkat, AT_FDCWD, c"state.json", 0);
+            });
+        },
+        "q unlink a/state.json
+         q exit 0",
+    );
+}
+
+#[test]
+fn another_name_of_the_file_elsewhere_is_another_name() {
+    check(
+        |site| {
+            let link = site.outside("elsewhere/link");
+            sys!(SYS_linkat, AT_FDCWD, site.path("a/state.json"), AT_FDCWD, link, 0);
+            visit(link.clone());
+            visit(site.path("a/state.json"));
+            fs::create_dir(site.root().join("b")).unwrap();
+            sys!(SYS_linkat, AT_FDCWD, link, AT_FDCWD, site.path("b/state.json"), 0);
+            visit(site.path("b/state.json"));
+        },
+        "p open a/state.json as f ino=1 size=13
+         p release f
+         p link elsewhere to b/state.json
+         p open b/state.json as g ino=1 size=13
+         p release g",
+    );
+}
+
+#[test]
+fn state_files_may_lie_in_the_root_itself() {
+    check_with(
+        |site| *site = Site::new(site.filesystem, 0),
+        |site, _| {
+            visit(site.path("state.json"));
+            sys!(SYS_truncate, site.path("state.json"), 2);
+            sys!(SYS_chdir, site.path("."));
+            sys!(SYS_unlinkat, AT_FDCWD, c"state.json", 0);
+        },
+        "p open state.json as f ino=1 size=13
+         p release f
+         p truncate state.json to 2
+         p unlink state.json",
+    );
+}
+
+#[test]
+fn state_files_may_lie_two_directories_below_the_root() {
+    check_with(
+        |site| *site = Site::new(site.filesystem, 2),
+        |site, parent| {
+            visit(site.path("n/a/state.json"));
+            sys!(SYS_truncate, site.path("n/a/state.json"), 2);
+            sys!(SYS_chdir, site.path("n/a"));
+            sys!(SYS_unlinkat, AT_FDCWD, c"state.json", 0);
+            parent.checkpoint();
+        },
+        "p open n/a/state.json as f ino=1 size=13
+         p release f
+         p truncate n/a/state.json to 2
+         p unlink n/a/state.json",
+    );
+}
+
+#[test]
+fn names_may_be_as_long_as_a_directory_allows() {
+    for depth in [1, 2] {
+        let (outer, container) = ("x".repeat(255), "y".repeat(255));
+        let containers = if depth == 1 { container } else { format!("{outer}/{container}") };
+        let file = "z".repeat(255);
+        check_with(
+            |site| {
+                *site = Site::new(site.filesystem, depth);
+                fs::create_dir_all(site.root().join(&containers)).unwrap();
+            },
+            |site, _| {
+                for name in ["state.json", &file] {
+                    let new = site.path(format!("{containers}/{name}"));
+                    let fd = sys!(SYS_openat, AT_FDCWD, new, O_CREAT | O_WRONLY, 0o600);
+                    sys!(SYS_close, fd);
+                }
+            },
+            &format!(
+                "p open {containers}/state.json as f ino=1 write-only created size=0
+                 p release f
+                 p open tmp:{containers}/{file} as g ino=2 write-only created size=0
+                 p release g"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_path_that_does_not_fit_into_a_record_is_counted() {
+    let container = "y".repeat(255);
+    for filesystem in FILESYSTEMS {
+        let site = Site::new(filesystem, 1);
+        fs::create_dir(site.root().join(&container)).unwrap();
+        let long = format!("{container}/../{container}/../a/state.json");
+        let Some(story) = run(&site, |_| {
+            sys!(SYS_truncate, site.path(&long), 2);
+        }) else {
+            return;
+        };
+        assert!(story.lines.is_empty(), "{:?}", story.lines);
+        assert!(story.losses.get(LossReason::Unresolved) >= 1);
+    }
+}
+
+#[test]
+fn names_are_bytes() {
+    check_with(
+        |_| {},
+        |site, _| {
+            for container in [&b"line\nbreak"[..], b"quo\"te'", b"not\xffutf-8", b" "] {
+                let directory = site.root().join(OsStr::from_bytes(container));
+                fs::create_dir(&directory).unwrap();
+                let new = site.path(directory.join("state.json"));
+                let fd = sys!(SYS_openat, AT_FDCWD, new, O_CREAT | O_WRONLY, 0o600);
+                sys!(SYS_close, fd);
+                sys!(SYS_truncate, new, 4);
+            }
+        },
+        r#"p open line\nbreak/state.json as f ino=1 write-only created size=0
+         p release f
+         p truncate line\nbreak/state.json to 4
+         p open quo\"te\'/state.json as g ino=2 write-only created size=0
+         p release g
+         p truncate quo\"te\'/state.json to 4
+         p open not�utf-8/state.json as h ino=3 write-only created size=0
+         p release h
+         p truncate not�utf-8/state.json to 4
+         p open  /state.json as i ino=4 write-only created size=0
+         p release i
+         p truncate  /state.json to 4"#,
+    );
+}
