@@ -9,12 +9,12 @@
 mod bench;
 mod call;
 mod child;
-//TODO #[cfg(target_arch = "x86_64")]
-//TODO mod compat;
+#[cfg(target_arch = "x86_64")]
+mod compat;
 mod copies;
 mod descriptions;
 mod locks;
-//TODO mod loss;
+mod loss;
 mod mappings;
 mod names;
 mod opens;

@@ -1,0 +1,117 @@
+//! Loss: sent = received + lost, and the gate closes again whatever was lost.
+
+use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
+use watchdog::model::{EventOperation as Operation, FileEvent, RootId, Role};
+use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape, Source};
+
+use crate::bench::Bench;
+use crate::call::sys;
+use crate::child::{self, Message};
+use crate::site::{Filesystem, Site, path};
+
+const PAGE: u32 = 4096;
+const READS: u64 = 5_000;
+/// More than the probes' table of descriptions holds.
+const OPENS: u64 = 16_384 + 100;
+
+/// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
+/// with the file of that name.
+fn lonely(site: &Site, ring_bytes: u32) -> Option<(Bench, std::ffi::CString)> {
+    let name = format!("watchdog-{}-{ring_bytes}", std::process::id());
+    let names = vec![NamePattern { role: Role::State, shape: Shape::Exact, text: name.clone() }];
+    let mut bench = Bench::attach(names.clone(), ring_bytes)?;
+    let root = RootSpec { id: RootId(0), path: site.root(), depth: 1, names };
+    bench.source.watch(&root).unwrap();
+    let file = site.root().join("a").join(name);
+    std::fs::write(&file, b"content").unwrap();
+    Some((bench, path(file)))
+}
+
+/// Runs `calls` in another process to its end, while nobody reads.
+fn unread(calls: impl FnOnce()) {
+    let mut child = child::start(|_| calls());
+    assert!(matches!(child.listen(), Message::Ended(0)));
+}
+
+fn received(bench: &mut Bench) -> Vec<Item> {
+    let mut items = Vec::new();
+    bench.drain(&mut items);
+    items
+}
+
+#[test]
+fn every_record_was_received_or_counted_as_lost() {
+    let site = Site::new(Filesystem::Memory, 1);
+    let Some((mut bench, file)) = lonely(&site, PAGE) else { return };
+    unread(|| {
+        let (fd, mut room) = (sys!(SYS_openat, AT_FDCWD, file, O_RDONLY), [0_u8; 8]);
+        for _ in 0..READS {
+            sys!(SYS_pread64, fd, room.as_mut_ptr(), 8, 0);
+        }
+        sys!(SYS_close, fd);
+    });
+    let items = received(&mut bench);
+    let lost = bench.source.losses().get(LossReason::RingFull);
+    // The process's introduction, its open, its reads, the release and the process's end.
+    assert_eq!(items.len() as u64 + lost, 1 + 1 + READS + 1 + 1);
+    assert!(items.len() > 10 && lost > 0, "{} received, {lost} lost", items.len());
+    assert_eq!(bench.source.tracked(), 0);
+
+    unread(|| {
+        let fd = sys!(SYS_openat, AT_FDCWD, file, O_RDONLY);
+        sys!(SYS_close, fd);
+    });
+    let items = received(&mut bench);
+    let told: Vec<u64> = items
+        .iter()
+        .filter_map(|item| if let Item::Event(event) = item { Some(event.lost) } else { None })
+        .collect();
+    assert_eq!(told, [lost; 3], "an open, a release, an exit");
+    let mut losses = bench.source.losses();
+    losses.0[LossReason::RingFull as usize] -= lost;
+    assert_eq!(losses.0, [0; LossReason::ALL.len()], "nothing else was lost");
+}
+
+#[test]
+fn descriptions_beyond_the_table_are_counted_and_the_gate_closes_again() {
+    let site = Site::new(Filesystem::Memory, 1);
+    let Some((mut bench, file)) = lonely(&site, 16 << 20) else { return };
+    let mut child = child::start(|parent| {
+        let limit = libc::rlimit { rlim_cur: 20_000, rlim_max: 20_000 };
+        sys!(SYS_prlimit64, 0, RLIMIT_NOFILE, &raw const limit, 0);
+        let mut last = 0;
+        for _ in 0..OPENS {
+            last = sys!(SYS_openat, AT_FDCWD, file, O_RDONLY | O_CREAT, 0o600);
+        }
+        parent.checkpoint();
+        sys!(SYS_close_range, 3, last, 0);
+    });
+    let mut items = Vec::new();
+    loop {
+        let message = child.listen();
+        bench.drain(&mut items);
+        match message {
+            Message::Checkpoint => child.go_on(),
+            Message::Ended(status) => break assert_eq!(status, 0),
+        }
+    }
+    let opened: Vec<_> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Event(FileEvent { operation: Operation::Open { id, .. }, .. }) => Some(*id),
+            _ => None,
+        })
+        .collect();
+    let losses = bench.source.losses();
+    assert_eq!(losses.get(LossReason::RingFull), 0);
+    assert_eq!(opened.len() as u64 + losses.get(LossReason::TableFull), OPENS);
+    assert!(losses.get(LossReason::TableFull) > 0);
+    assert_eq!(bench.source.tracked(), opened.len() as u64);
+
+    bench.source.poll_released(&opened).unwrap();
+    assert_eq!(bench.source.tracked(), 0);
+    let released = received(&mut bench);
+    let is_release =
+        |item: &&Item| matches!(item, Item::Event(FileEvent { operation: Operation::Release { .. }, .. }));
+    assert_eq!(released.iter().filter(is_release).count(), opened.len());
+}
