@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 use super::Agent;
 use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
-use crate::enrich::{Content, Reading, SMALL_FILE, read_state_file};
+use crate::enrich::{Content, Process, Reading, SMALL_FILE, read_state_file};
 use crate::model::{Actor, BootNanos, Output, Place, ReadReport, ReaderExit, SessionReport};
 use crate::profile::Sighting;
 use crate::report::{FileFacts, Finding, line};
@@ -151,7 +151,7 @@ impl<S: Source> Agent<S> {
 
     /// The process's name as a label value: that of the process where it is known, else that of the thread.
     fn label(&self, actor: &Actor, at: BootNanos) -> String {
-        let known = self.processes.find(actor.pid, at).map(|process| process.comm.as_str());
+        let known = self.processes.find(actor.pid, at).map(Process::name);
         crate::report::clean(known.unwrap_or(&actor.comm.to_string()))
     }
 

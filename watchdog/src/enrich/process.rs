@@ -11,6 +11,8 @@ use crate::model::{BootNanos, Pid, ProcessFacts};
 const MAX_PROC_BYTES: u64 = 16 << 10;
 /// At most so many bytes of arguments are kept of a process.
 const MAX_ARGS_BYTES: usize = 2 << 10;
+/// The kernel keeps so many bytes of a name (`TASK_COMM_LEN`, less the NUL).
+const MAX_COMM_BYTES: usize = 15;
 /// At most so many ancestors are followed.
 const MAX_ANCESTORS: usize = 16;
 /// /proc counts start times in ticks of 10 ms (USER_HZ is 100 on every architecture that we build for).
@@ -35,7 +37,7 @@ pub struct Process {
     pub pid: Pid,
     /// When it started.
     pub started: BootNanos,
-    /// Its name.
+    /// Its name as the kernel keeps it; see [`Process::name`].
     pub comm: String,
     /// The program.
     pub exe: Option<String>,
@@ -76,6 +78,22 @@ impl Process {
             cgroup: None,
             ancestors: facts.ancestors.iter().map(ancestor).collect(),
             attribution: Attribution::Process,
+        }
+    }
+
+    /// What people call it. The kernel names a process after the file that it executed; youki and runc execute a sealed
+    /// copy of themselves in memory, whose name is a descriptor's number or `memfd:…`. Then it is called by what it was
+    /// started as, cut as the kernel would have cut it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let says_nothing =
+            self.comm.starts_with("memfd:") || self.comm.bytes().all(|byte| byte.is_ascii_digit());
+        let started_as = self.args.first().and_then(|arg| arg.rsplit('/').next());
+        match started_as {
+            Some(name) if says_nothing && !name.is_empty() => {
+                &name[..name.floor_char_boundary(MAX_COMM_BYTES)]
+            }
+            _ => &self.comm,
         }
     }
 
@@ -249,6 +267,31 @@ mod tests {
         process(host.path(), 6, 5, "b", &[]);
         let found = capture(&HostRoot::new(host.path()), Pid(5)).unwrap();
         assert_eq!(found.ancestors.len(), MAX_ANCESTORS);
+    }
+
+    #[test]
+    fn a_process_out_of_memory_is_called_what_it_was_started_as() {
+        let name = |comm: &str, args: &[u8]| {
+            let facts = ProcessFacts {
+                pid: Pid(7),
+                started: BootNanos(0),
+                seen: BootNanos(0),
+                comm: crate::model::Comm::new(comm),
+                uid: 0,
+                cgroup_id: 0,
+                args: args.to_vec(),
+                args_cut: false,
+                ancestors: Vec::new(),
+            };
+            Process::from_facts(&facts).name().to_owned()
+        };
+        assert_eq!(name("4", b"youki\0pause\0abc\0"), "youki");
+        assert_eq!(name("memfd:runc_clon", b"/usr/bin/runc\0init\0"), "runc");
+        assert_eq!(name("12", "/opt/überlange-laufzeit".as_bytes()), "überlange-lauf");
+        assert_eq!(name("4", b"/usr/bin/\0x"), "4");
+        assert_eq!(name("4", b""), "4");
+        assert_eq!(name("youki4", b"other\0"), "youki4");
+        assert_eq!(name("7zip", b"other\0"), "7zip");
     }
 
     #[test]

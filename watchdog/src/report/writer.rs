@@ -243,7 +243,7 @@ fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> ProcessView {
             attribution: Attribution::None,
         };
     };
-    let Process { pid: _, started: _, comm, exe, args, uid, cgroup, ancestors, attribution } = process;
+    let Process { pid: _, started: _, comm: _, exe, args, uid, cgroup, ancestors, attribution } = process;
     let mut ancestors = ancestors.clone();
     for ancestor in &mut ancestors {
         ancestor.comm = clean(&ancestor.comm);
@@ -251,7 +251,7 @@ fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> ProcessView {
     ProcessView {
         pid,
         tid,
-        comm: clean(comm),
+        comm: clean(process.name()),
         exe: exe.as_deref().map(clean),
         args: args.iter().map(|arg| clean(arg)).collect(),
         uid: *uid,
