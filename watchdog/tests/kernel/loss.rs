@@ -1,7 +1,7 @@
 //! Loss: sent = received + lost, and the gate closes again whatever was lost.
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
-use watchdog::model::{EventOperation as Operation, FileEvent, RootId, Role};
+use watchdog::model::{EventOperation as Operation, FileEvent, Role, RootId};
 use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape, Source};
 
 use crate::bench::Bench;

@@ -9,6 +9,8 @@ mod names;
 mod offsets;
 mod paths;
 mod syscalls;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub use load::LoadError;

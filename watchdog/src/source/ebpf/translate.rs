@@ -71,7 +71,7 @@ impl Translator {
         Ok(Item::Event(FileEvent {
             span: Span::new(BootNanos(header.start), BootNanos(header.end)),
             actor: actor(header),
-            lost: header.lost + lost_here,
+            lost: header.lost.saturating_add(lost_here),
             operation,
         }))
     }
