@@ -15,8 +15,11 @@ use crate::{control, kernel, maps, registers::Registers};
 pub(crate) fn enter(call: u8, registers: Registers) {
     let Some(call) = Call::from_u8(call) else { return };
     match call {
-        Call::Open | Call::Openat | Call::Openat2 | Call::Creat => open::enter(call, registers),
-        Call::Truncate
+        Call::Open
+        | Call::Openat
+        | Call::Openat2
+        | Call::Creat
+        | Call::Truncate
         | Call::Rename
         | Call::Renameat
         | Call::Renameat2

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_probe_read_user;
 use watchdog_common::{Call, Kind, LONG_NAME, LossCounter, OpenRecord, SHORT_NAME};
 
-use super::{entered, remember_entry};
+use super::entered;
 use crate::{
     emit::{self, Span},
     files,
@@ -30,14 +30,6 @@ struct Hit {
     found: Found,
 }
 
-/// Only an open that may change content needs its entry: that is where a write window begins.
-#[inline(always)]
-pub(super) fn enter(call: Call, registers: Registers) {
-    if may_change(flags(call, registers)) {
-        remember_entry();
-    }
-}
-
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(hit) = hit(result) else { return };
@@ -46,9 +38,8 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         now = kernel::now();
     }
     let flags = flags(call, registers);
-    let start = if !may_change(flags) {
-        now
-    } else if let Some(start) = entered() {
+    // The name was looked up after the entry: without it, nothing is known of what stood there.
+    let start = if let Some(start) = entered() {
         start
     } else {
         emit::count(LossCounter::TableFull);
@@ -63,11 +54,6 @@ pub(crate) fn exit_compat(result: i64) {
     if hit(result).is_some() {
         emit::count(LossCounter::Compat);
     }
-}
-
-#[inline(always)]
-fn may_change(flags: u64) -> bool {
-    flags & (O_CREAT | O_TRUNC) != 0
 }
 
 #[inline(always)]
