@@ -52,7 +52,7 @@ pub(crate) static IDENTITY: Array<Identity> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static PATHS: PerCpuArray<Paths> = PerCpuArray::with_max_entries(1, 0);
 
-pub(crate) const ENTRY_SLOTS: u32 = 1 << 14;
+pub(crate) const ENTRY_SLOTS: u32 = 1 << 16;
 
 /// A tracked description.
 #[derive(Clone, Copy)]
