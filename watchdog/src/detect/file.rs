@@ -141,12 +141,14 @@ impl File {
     /// True when the size is `to` after a truncation to that in `span`, whichever came first of it and the operations
     /// that it met.
     pub(super) fn is_left_by_truncation(&self, to: u64, span: Span) -> bool {
-        self.sessions().flat_map(|session| &session.changes).all(|change| {
-            let end = change.offset.zip(change.length).map(|(offset, length)| offset.saturating_add(length));
-            change.span.is_before(span)
-                || span.is_before(change.span)
-                || change.truncates.is_none() && end.is_some_and(|end| end <= to)
-        })
+        self.unjudged < span.start
+            && self.sessions().flat_map(|session| &session.changes).all(|change| {
+                let end =
+                    change.offset.zip(change.length).map(|(offset, length)| offset.saturating_add(length));
+                change.span.is_before(span)
+                    || span.is_before(change.span)
+                    || change.truncates.is_none() && end.is_some_and(|end| end <= to)
+            })
     }
 
     /// True when a known modification can have made the change in size.

@@ -118,6 +118,11 @@ impl Sizes {
         }
     }
 
+    /// True when a truncation in `span` is what a doubt waits for.
+    pub(super) fn awaits_truncation(&self, span: Span) -> bool {
+        self.doubts.iter().any(|doubt| doubt.explained_by(span, true))
+    }
+
     /// Forgets the doubts that a modification in `span` explains.
     pub(super) fn explain(&mut self, span: Span, cuts: bool) {
         self.doubts.retain(|doubt| !doubt.explained_by(span, cuts));
