@@ -158,12 +158,15 @@ impl File {
                 let dropped = session.change_count > session.changes.len() as u64;
                 let known =
                     session.changes.iter().any(|change| doubt.explained_by(change.span, change.cuts()));
-                known || dropped && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, true))
+                known
+                    || dropped
+                        && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, Some(0)))
             })
     }
 
     /// True when nothing is left that could matter.
     pub(super) fn is_spent(&self) -> bool {
-        self.names.is_empty() && self.live.is_empty() && self.retired.is_empty() && self.current.is_none()
+        let sessions = self.current.is_none() && self.past.is_empty();
+        self.names.is_empty() && self.live.is_empty() && self.retired.is_empty() && sessions
     }
 }

@@ -70,7 +70,7 @@ impl Engine {
         let emptied = *truncated
             && (!known.sizes.stood_at(0, span.start)
                 || known.current.is_some()
-                || known.sizes.awaits_truncation(span));
+                || known.sizes.awaits_truncation(span, 0));
         if *truncated && !emptied {
             // As far as is known. A write that was under way may have met it.
             known.unjudged = known.unjudged.max(span.end);

@@ -258,7 +258,7 @@ impl Worker<'_> {
         let last = self.changes.iter().find(|change| change.span == self.writer.last)?;
         match last.truncates {
             Some(to) => Some(to),
-            None if last.cuts() => None,
+            None if last.cuts().is_some() => None,
             None => Some(last.size_before?.max(last.offset?.saturating_add(last.length?))),
         }
     }
