@@ -54,6 +54,11 @@ impl Engine {
                 .filter_map(|slot| self.descriptions.get(*slot).and_then(|description| description.due))
                 .min(),
             file.sizes.oldest_doubt().map(|doubt| doubt.to.plus(horizon)),
+            file.past
+                .front()
+                .and_then(|session| session.end)
+                .map(|end| end.plus(horizon).plus(1))
+                .filter(|due| *due > at),
         ];
         if let Some(next) = next.into_iter().flatten().min() {
             self.wake_file(slot, next.max(at.plus(1)));
@@ -309,6 +314,10 @@ impl Engine {
             if let Some(id) = self.descriptions.get(reader).map(|description| description.id) {
                 self.drop_retired(id);
             }
+        }
+        if let Some(file) = self.files.get_mut(slot) {
+            let kept: usize = file.past.drain(..).map(|session| session.changes.len()).sum();
+            self.operations = self.operations.saturating_sub(kept);
         }
         for place in names {
             if self.names.inode(&place) == Some(inode) {

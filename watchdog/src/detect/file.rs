@@ -141,12 +141,14 @@ impl File {
     /// True when the size is `to` after a truncation to that in `span`, whichever came first of it and the operations
     /// that it met.
     pub(super) fn is_left_by_truncation(&self, to: u64, span: Span) -> bool {
-        self.sessions().flat_map(|session| &session.changes).all(|change| {
-            let end = change.offset.zip(change.length).map(|(offset, length)| offset.saturating_add(length));
-            change.span.is_before(span)
-                || span.is_before(change.span)
-                || change.truncates.is_none() && end.is_some_and(|end| end <= to)
-        })
+        self.unjudged < span.start
+            && self.sessions().flat_map(|session| &session.changes).all(|change| {
+                let end =
+                    change.offset.zip(change.length).map(|(offset, length)| offset.saturating_add(length));
+                change.span.is_before(span)
+                    || span.is_before(change.span)
+                    || change.truncates.is_none() && end.is_some_and(|end| end <= to)
+            })
     }
 
     /// True when a known modification can have made the change in size.
@@ -156,12 +158,15 @@ impl File {
                 let dropped = session.change_count > session.changes.len() as u64;
                 let known =
                     session.changes.iter().any(|change| doubt.explained_by(change.span, change.cuts()));
-                known || dropped && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, true))
+                known
+                    || dropped
+                        && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, Some(0)))
             })
     }
 
     /// True when nothing is left that could matter.
     pub(super) fn is_spent(&self) -> bool {
-        self.names.is_empty() && self.live.is_empty() && self.retired.is_empty() && self.current.is_none()
+        let sessions = self.current.is_none() && self.past.is_empty();
+        self.names.is_empty() && self.live.is_empty() && self.retired.is_empty() && sessions
     }
 }

@@ -242,14 +242,13 @@ impl Name {
     fn change(&mut self, standing: Standing, span: Span) {
         if self.standing != standing {
             if span.is_before(self.changed) || self.changed.is_before(span) {
-                self.rivals.clear();
+                let rivals = std::mem::take(&mut self.rivals);
+                self.history.extend(rivals.into_iter().map(|rival| (rival, span.end)));
             } else {
                 self.may_be(self.standing);
             }
-            if self.history.len() >= HISTORY {
-                self.history.remove(0);
-            }
             self.history.push((self.standing, span.end));
+            self.history.drain(..self.history.len().saturating_sub(HISTORY));
             self.standing = standing;
         }
         self.changed = span;

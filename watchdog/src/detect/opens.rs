@@ -67,7 +67,14 @@ impl Engine {
         known.live.push(slot);
         let before = known.size_before(span.start);
         let surely = known.sizes.surely_cuts(span.start, 0);
-        let emptied = *truncated && (!known.sizes.stood_at(0, span.start) || known.current.is_some());
+        let emptied = *truncated
+            && (!known.sizes.stood_at(0, span.start)
+                || known.current.is_some()
+                || known.sizes.awaits_truncation(span, 0));
+        if *truncated && !emptied {
+            // As far as is known. A write that was under way may have met it.
+            known.unjudged = known.unjudged.max(span.end);
+        }
         if *created || emptied {
             let operation = if *created { Operation::Create } else { Operation::OpenTruncate };
             let modification = Modification {

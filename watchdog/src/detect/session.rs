@@ -99,14 +99,15 @@ impl Change {
         match self.truncates {
             Some(to) => size != to,
             None => {
-                !self.cuts() && self.offset.zip(self.length).is_some_and(|(o, l)| size < o.saturating_add(l))
+                self.cuts().is_none()
+                    && self.offset.zip(self.length).is_some_and(|(o, l)| size < o.saturating_add(l))
             }
         }
     }
 
-    /// True when it can make the file shorter.
-    pub(super) fn cuts(&self) -> bool {
-        self.truncates.is_some() || self.length == Some(u64::MAX)
+    /// To what size it can have cut the file.
+    pub(super) fn cuts(&self) -> Option<u64> {
+        self.truncates.or((self.length == Some(u64::MAX)).then_some(0))
     }
 }
 

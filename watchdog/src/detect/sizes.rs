@@ -32,8 +32,8 @@ pub(super) struct Doubt {
     pub(super) from: BootNanos,
     /// The look that found another size.
     pub(super) to: BootNanos,
-    /// The size became less: only a truncation does that.
-    pub(super) shrank: bool,
+    /// The size became less, and this: only a truncation to as much or less does that.
+    pub(super) shrank: Option<u64>,
 }
 
 impl Doubt {
@@ -42,10 +42,11 @@ impl Doubt {
         self.from <= span.end && self.to >= span.start
     }
 
-    /// True when a modification in `span`, which `cuts` or only adds, can have made the change. One that had returned
-    /// by the first look had made its change by then.
-    pub(super) fn explained_by(self, span: Span, cuts: bool) -> bool {
-        span.start < self.to && span.end > self.from && (cuts || !self.shrank)
+    /// True when a modification in `span`, which `cuts` to a size or only adds, can have made the change. One that had
+    /// returned by the first look had made its change by then.
+    pub(super) fn explained_by(self, span: Span, cuts: Option<u64>) -> bool {
+        let enough = self.shrank.is_none_or(|size| cuts.is_some_and(|to| to <= size));
+        span.start < self.to && span.end > self.from && enough
     }
 }
 
@@ -100,7 +101,7 @@ impl Sizes {
             // The same moment has no order, and of an earlier one nothing new is to be learned.
             Some(last) if at <= last.last && last.value.is_some() => return None,
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
-                Some(Doubt { from: *last, to: at, shrank: value < *known })
+                Some(Doubt { from: *last, to: at, shrank: (value < *known).then_some(value) })
             }
             _ => None,
         };
@@ -114,12 +115,17 @@ impl Sizes {
             self.doubts.push(doubt);
         } else if let Some(last) = self.doubts.last_mut() {
             last.to = doubt.to;
-            last.shrank |= doubt.shrank;
+            last.shrank = last.shrank.into_iter().chain(doubt.shrank).min();
         }
     }
 
+    /// True when a truncation to `to` in `span` is what a doubt waits for.
+    pub(super) fn awaits_truncation(&self, span: Span, to: u64) -> bool {
+        self.doubts.iter().any(|doubt| doubt.explained_by(span, Some(to)))
+    }
+
     /// Forgets the doubts that a modification in `span` explains.
-    pub(super) fn explain(&mut self, span: Span, cuts: bool) {
+    pub(super) fn explain(&mut self, span: Span, cuts: Option<u64>) {
         self.doubts.retain(|doubt| !doubt.explained_by(span, cuts));
     }
 

@@ -91,7 +91,7 @@ impl Timeline {
                     worker.changes.push(change);
                     worker.begun = if certain { worker.begun.min(change.span.end) } else { worker.begun };
                 }
-                if let Some(range) = change.range.filter(|_| certain) {
+                if let Some(range) = certain_range(change, sessions).filter(|_| certain) {
                     steps.push(Step { span: change.span, range, writer: single(index) });
                 }
             }
@@ -148,10 +148,23 @@ fn changes_for_certain(change: &Change, sessions: &[(&Session, Part)]) -> bool {
         && change.size_before != Some(to)
         && sessions.iter().flat_map(|(session, _)| &session.changes).all(|other| {
             std::ptr::eq(other, change)
-                || other.truncates.is_none()
+                || other.truncates.is_none() && other.operation != Operation::Create
                 || other.span.is_before(change.span)
                 || change.span.is_before(other.span)
         })
+}
+
+/// The bytes that a change certainly changed. The size that it found at its entry counts only if nobody else can have
+/// changed it by then.
+fn certain_range(change: &Change, sessions: &[(&Session, Part)]) -> Option<(u64, u64)> {
+    let (from, to) = change.range?;
+    let met = sessions.iter().flat_map(|(session, _)| &session.changes).any(|other| {
+        !std::ptr::eq(other, change)
+            && !other.span.is_before(change.span)
+            && !change.span.is_before(other.span)
+    });
+    let own = change.truncates.or(change.offset).filter(|_| met);
+    Some((own.unwrap_or(from), to))
 }
 
 impl Version {
@@ -206,23 +219,29 @@ fn versions(workers: &[Worker<'_>], last_size: Option<u64>) -> Option<Vec<Versio
     Some(versions)
 }
 
-/// The size of the version that has `set` in it, when it is known: as the last of them left it or as the first of the
-/// others found it, if nobody else can have changed it by then.
+/// The size of the version that has `set` in it, when it is known: what its last operation made of it, or as the last
+/// of them left it or as the first of the others found it, if nobody else can have changed it by then.
 fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64> {
     let of = |wanted: bool| {
         let all = workers.iter().enumerate();
         all.filter(move |(index, _)| (set & single(*index) != 0) == wanted).map(|(_, worker)| worker)
     };
     let found = of(false).map(|worker| worker.writer).min_by_key(|writer| writer.busy.start);
-    let Some(left) = of(true).map(|worker| worker.writer).max_by_key(|writer| writer.busy.end) else {
+    let Some(worker) = of(true).max_by_key(|worker| worker.writer.busy.end) else {
         return found?.size_before;
     };
+    let left = worker.writer;
     let others = || of(true).map(|worker| worker.writer).filter(|other| !std::ptr::eq(*other, left));
+    let meets_last = |span: Span| !span.is_before(left.last) && !left.last.is_before(span);
+    let met = !worker.known_all
+        || worker.changes.iter().filter(|change| meets_last(change.span)).count() > 1
+        || others().any(|other| meets_last(other.busy));
+    if !met && let Some(size) = worker.last_size() {
+        return Some(size);
+    }
     let last = others().all(|other| other.busy.end < left.busy.end || other.size_after == left.size_after);
-    // A size that is someone else's doing is right if it is that of one of the set.
-    let met = left.unfinished > left.last.start
-        || others().any(|other| !other.busy.is_before(left.last) && !left.last.is_before(other.busy));
     let size = if found.is_none() { left.size_after.or(last_size) } else { left.size_after };
+    // A size that is someone else's doing is right if it is that of one of the set.
     size.filter(|size| {
         last && (met || !left.disturbed) && of(false).all(|other| other.leaves_alone(left, *size))
     })
@@ -233,6 +252,17 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
 }
 
 impl Worker<'_> {
+    /// What its last operation made of the size that it found, if nobody of the version met it. Whoever else was under
+    /// way then comes after the version.
+    fn last_size(&self) -> Option<u64> {
+        let last = self.changes.iter().find(|change| change.span == self.writer.last)?;
+        match last.truncates {
+            Some(to) => Some(to),
+            None if last.cuts().is_some() => None,
+            None => Some(last.size_before?.max(last.offset?.saturating_add(last.length?))),
+        }
+    }
+
     /// True when this one, which begins after the version that `left` finished, cannot have had a part in the `size`
     /// that was seen at that one's last return. Of what it did by then, only what did not return before that one's
     /// last operation can have come after the version; and a truncation shows itself by the size that it sets.

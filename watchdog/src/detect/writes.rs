@@ -98,7 +98,8 @@ impl Engine {
                 let still = known.current.is_none() && known.sizes.stood_at(*to, span.start);
                 // What it was at entry it may not have been any more when others were at work.
                 let as_it_was = *size_before == Some(*to) && known.is_at_rest(span);
-                if as_it_was || still {
+                if (as_it_was || still) && !known.sizes.awaits_truncation(span, *to) {
+                    known.unjudged = known.unjudged.max(span.end);
                     return;
                 }
                 // Whether a write that returned meanwhile came before or after it, its size does not say.
@@ -207,10 +208,10 @@ impl Engine {
         let change = modification.change();
         file.sizes.explain(span, change.cuts());
         file.sizes.set(span.end, size_after);
-        // A write that came back to a shorter file met a truncation.
-        let shrank = change.size_before.zip(size_after).is_some_and(|(before, after)| after < before);
+        // Whoever changed the size meanwhile may not have returned yet.
+        let shrank = size_after.filter(|size| *size < change.truncates.unwrap_or(u64::MAX));
         let doubt = Doubt { from: span.start, to: span.end, shrank };
-        let doubtful = shrank && !change.cuts() && !file.explains(doubt);
+        let doubtful = change.is_disturbed() && !file.explains(doubt);
         if doubtful {
             file.sizes.doubt(doubt);
         }
@@ -260,7 +261,7 @@ impl Engine {
             self.settle(reader, Occasion::SessionEnded, out);
         }
         self.bound_past(slot, out);
-        self.wake_file(slot, at.plus(nanos(self.limits.horizon)));
+        self.wake_file(slot, at.plus(nanos(self.limits.horizon)).plus(1));
     }
 
     fn start_session(&mut self, slot: Slot, place: Arc<Place>, start: BootNanos) {

@@ -71,6 +71,8 @@ struct Change {
     span: Span,
     instant: u64,
     from: u64,
+    /// Where it begins by itself: the offset, or the size that it set.
+    own: u64,
     to: u64,
     kind: &'static str,
     before: u64,
@@ -85,6 +87,14 @@ struct Change {
 enum Sets {
     To(u64),
     AtLeast(u64),
+}
+
+impl Change {
+    /// The size at its entry tells nothing of what it found when it met another change.
+    fn first_byte(&self, writers: &[Vec<&Change>]) -> u64 {
+        let mut others = writers.iter().flatten().filter(|other| other.event != self.event);
+        if others.any(|other| overlap(other.span, self.span)) { self.own } else { self.from }
+    }
 }
 
 #[derive(Debug)]
@@ -376,11 +386,17 @@ fn change(played: &Played, number: usize, inode: u64, kind: &'static str) -> Cha
         Operation::Truncate { to, .. } => (before.min(*to), u64::MAX, Sets::To(*to), (None, number)),
         other => panic!("{other:?} is no change"),
     };
+    let own = match &event.operation {
+        Operation::Write { offset, .. } => offset.unwrap(),
+        Operation::Truncate { to, .. } => *to,
+        _ => 0,
+    };
     Change {
         event: number,
         span: event.span,
         instant,
         from,
+        own,
         to,
         kind,
         before,
@@ -729,7 +745,9 @@ fn bytes_fit(
             writers.iter().enumerate().all(|(index, own)| {
                 own.iter()
                     .filter(|change| {
-                        change.from <= byte && byte < change.to && surely_changes(change, writers)
+                        change.first_byte(writers) <= byte
+                            && byte < change.to
+                            && surely_changes(change, writers)
                     })
                     .all(|change| {
                         if chosen.contains(&index) {
@@ -747,10 +765,11 @@ fn bytes_fit(
 fn surely_changes(change: &Change, writers: &[Vec<&Change>]) -> bool {
     let truncates = |change: &Change| matches!(change.sets, Sets::To(_)) && change.kind != "create";
     let met = || {
-        writers
-            .iter()
-            .flatten()
-            .any(|other| other.event != change.event && truncates(other) && overlap(other.span, change.span))
+        writers.iter().flatten().any(|other| {
+            other.event != change.event
+                && matches!(other.sets, Sets::To(_))
+                && overlap(other.span, change.span)
+        })
     };
     let nothing = matches!(change.sets, Sets::To(to) if to == change.before);
     !(truncates(change) && (nothing || met()))
