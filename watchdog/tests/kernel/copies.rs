@@ -10,12 +10,12 @@ use crate::call::sys;
 use crate::site::Site;
 
 fn state(site: &Site, flags: i32) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), flags)
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), flags)
 }
 
 /// A file that does not matter, with 13 bytes too.
 fn stranger(site: &Site) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.outside("elsewhere/state.json"), O_RDWR)
+    sys!(SYS_openat, AT_FDCWD, site.outside("elsewhere/state.test"), O_RDWR)
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn sendfile_reads_from_the_position_or_from_where_it_is_told() {
             sys!(SYS_sendfile, out, fd, 0, 100);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p read f 0 4 got 4 size=13
          p read f 5 100 got 8 size=13
          p read f 4 100 got 9 size=13
@@ -46,7 +46,7 @@ fn sendfile_writes_at_the_position() {
             sys!(SYS_sendfile, fd, from, 0, 100);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p write f 0 4 size=13
          p write f 4 9 size=13
          p release f",
@@ -66,7 +66,7 @@ fn splice_goes_through_a_pipe_at_either_end() {
             sys!(SYS_splice, end, 0, fd, 0, 3, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p read f 2 6 got 6 size=13
          p write f 11 6 size=13..17
          p read f 0 3 got 3 size=17
@@ -85,7 +85,7 @@ fn copy_file_range_is_seen_at_either_end() {
             sys!(SYS_copy_file_range, other, 0, fd, &raw mut to, 100, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p read f 3 5 got 5 size=13
          p write f 10 8 size=13..18
          p release f",
@@ -104,7 +104,7 @@ fn a_copy_between_two_files_that_matter_is_a_read_and_a_write() {
             sys!(SYS_close, to);
             sys!(SYS_close, from);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p open tmp:a/state-1 as g ino=2 write-only created size=0
          p read f 0 100 got 13 size=13
          p write g 0 13 size=0..13

@@ -10,7 +10,7 @@ use crate::call::{exit, fork, in_another_process, refused, sys, wait};
 use crate::site::{self, Site};
 
 fn open(site: &Site, flags: i32) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), flags)
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), flags)
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_duplicate_is_the_same_description() {
                 sys!(SYS_close, copy);
             }
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p write f 0 1 size=13
          p write f 1 1 size=13
          p write f 2 1 size=13
@@ -45,8 +45,8 @@ fn dup3_closes_what_it_replaces() {
             sys!(SYS_write, second, c"x", 1);
             sys!(SYS_close, second);
         },
-        "p open a/state.json as f ino=1 write-only size=13
-         p open a/state.json as g ino=1 size=13
+        "p open a/state.test as f ino=1 write-only size=13
+         p open a/state.test as g ino=1 size=13
          p release g
          p write f 0 1 size=13
          p release f",
@@ -64,8 +64,8 @@ fn dup2_closes_what_it_replaces_and_nothing_when_that_is_itself() {
             sys!(SYS_close, second);
             sys!(SYS_close, first);
         },
-        "p open a/state.json as f ino=1 write-only size=13
-         p open a/state.json as g ino=1 size=13
+        "p open a/state.test as f ino=1 write-only size=13
+         p open a/state.test as g ino=1 size=13
          p release f
          p release g",
     );
@@ -83,7 +83,7 @@ fn a_child_shares_its_parents_description() {
             sys!(SYS_write, fd, c"y", 1);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
          p write f 1 1 size=13
          p release f",
@@ -105,9 +105,9 @@ fn a_description_ends_with_the_process_that_still_holds_it() {
             parent.checkpoint();
             sys!(SYS_write, fd, c"y", 1);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
-         q open a/state.json as g ino=1 write-only size=13
+         q open a/state.test as g ino=1 write-only size=13
          q write g 0 1 size=13
          q exit 0
          - release g
@@ -128,11 +128,11 @@ fn whoever_opens_a_file_finds_out_that_its_writer_was_killed() {
             let fd = open(site, O_RDONLY);
             sys!(SYS_close, fd);
         },
-        "q open a/state.json as f ino=1 write-only size=13
+        "q open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
          q exit signal:9
          p release f
-         p open a/state.json as g ino=1 size=13
+         p open a/state.test as g ino=1 size=13
          p release g",
     );
 }
@@ -150,8 +150,8 @@ fn whoever_reads_a_file_finds_out_that_its_writer_was_killed() {
             sys!(SYS_read, fd, room.as_mut_ptr(), 64);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
-         q open a/state.json as g ino=1 write-only size=13
+        "p open a/state.test as f ino=1 size=13
+         q open a/state.test as g ino=1 write-only size=13
          q write g 0 1 size=13
          q exit signal:9
          p release g
@@ -178,7 +178,7 @@ fn a_description_that_is_sent_away_lives_on() {
                 sys!(SYS_close, fd);
             });
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
          q release f",
     );
@@ -204,18 +204,18 @@ fn exec_closes_what_is_marked_and_keeps_the_rest() {
                 exit(1);
             }
             drop((say, wait_for));
+            said.read_exact(&mut [0]).unwrap();
+            // The program runs. It has no part in what it was not to get; the other it keeps alive.
             sys!(SYS_close, marked);
             sys!(SYS_close, kept);
-            said.read_exact(&mut [0]).unwrap();
-            // The program runs: what it was not to get is gone, the other lives.
             parent.checkpoint();
             go_on.write_all(b"\n").unwrap();
             assert_eq!(libc::WEXITSTATUS(wait(pid)), 5);
         },
-        "p open a/state.json as f ino=1 write-only size=13
-         p open a/state.json as g ino=1 size=13
+        "p open a/state.test as f ino=1 write-only size=13
+         p open a/state.test as g ino=1 size=13
          q write f 0 1 size=13
-         - release f
+         p release f
          - release g",
     );
 }
@@ -231,9 +231,9 @@ fn close_range_is_found_out() {
             let fd = open(site, O_RDONLY);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          - release f
-         p open a/state.json as g ino=1 size=13
+         p open a/state.test as g ino=1 size=13
          p release g",
     );
 }

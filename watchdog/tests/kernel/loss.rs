@@ -1,5 +1,7 @@
 //! Loss: sent = received + lost, and the gate closes again whatever was lost.
 
+use std::ffi::CString;
+
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
 use watchdog::model::{EventOperation as Operation, FileEvent, Role, RootId};
 use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape, Source};
@@ -15,16 +17,17 @@ const READS: u64 = 5_000;
 const OPENS: u64 = 16_384 + 100;
 
 /// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
-/// with the file of that name.
-fn lonely(site: &Site, ring_bytes: u32) -> Option<(Bench, std::ffi::CString)> {
+/// with the site and the file of that name.
+fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
     let name = format!("watchdog-{}-{ring_bytes}", std::process::id());
     let names = vec![NamePattern { role: Role::State, shape: Shape::Exact, text: name.clone() }];
     let mut bench = Bench::attach(names.clone(), ring_bytes)?;
+    let site = Site::new(Filesystem::Memory, 1);
     let root = RootSpec { id: RootId(0), path: site.root(), depth: 1, names };
     bench.source.watch(&root).unwrap();
     let file = site.root().join("a").join(name);
     std::fs::write(&file, b"content").unwrap();
-    Some((bench, path(file)))
+    Some((bench, site, path(file)))
 }
 
 /// Runs `calls` in another process to its end, while nobody reads.
@@ -41,8 +44,7 @@ fn received(bench: &mut Bench) -> Vec<Item> {
 
 #[test]
 fn every_record_was_received_or_counted_as_lost() {
-    let site = Site::new(Filesystem::Memory, 1);
-    let Some((mut bench, file)) = lonely(&site, PAGE) else { return };
+    let Some((mut bench, _site, file)) = lonely(PAGE) else { return };
     unread(|| {
         let (fd, mut room) = (sys!(SYS_openat, AT_FDCWD, file, O_RDONLY), [0_u8; 8]);
         for _ in 0..READS {
@@ -74,8 +76,7 @@ fn every_record_was_received_or_counted_as_lost() {
 
 #[test]
 fn descriptions_beyond_the_table_are_counted_and_the_gate_closes_again() {
-    let site = Site::new(Filesystem::Memory, 1);
-    let Some((mut bench, file)) = lonely(&site, 16 << 20) else { return };
+    let Some((mut bench, _site, file)) = lonely(16 << 20) else { return };
     let mut child = child::start(|parent| {
         let limit = libc::rlimit { rlim_cur: 20_000, rlim_max: 20_000 };
         sys!(SYS_prlimit64, 0, RLIMIT_NOFILE, &raw const limit, 0);

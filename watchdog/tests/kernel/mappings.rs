@@ -12,7 +12,7 @@ use crate::call::{refused, sys};
 use crate::site::Site;
 
 fn open(site: &Site, flags: i32) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), flags)
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), flags)
 }
 
 fn map(fd: i64, protection: i32, flags: i32) -> i64 {
@@ -36,7 +36,7 @@ fn shared_mappings_are_told_and_private_ones_are_not() {
             }
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p map f writable
          p map f
          p map f writable
@@ -53,7 +53,7 @@ fn a_refused_mapping_is_none() {
             assert_eq!(error, libc::EACCES);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f",
     );
 }
@@ -68,16 +68,16 @@ fn a_mapping_keeps_its_description_alive() {
             sys!(SYS_close, fd);
             parent.checkpoint();
             // What follows shows that the description outlived the question.
-            sys!(SYS_truncate, site.path("a/state.json"), 3);
+            sys!(SYS_truncate, site.path("a/state.test"), 3);
             sys!(SYS_munmap, address, 4096);
             parent.checkpoint();
-            sys!(SYS_truncate, site.path("a/state.json"), 4);
+            sys!(SYS_truncate, site.path("a/state.test"), 4);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p map f writable
-         p truncate a/state.json to 3
+         p truncate a/state.test to 3
          - release f
-         p truncate a/state.json to 4",
+         p truncate a/state.test to 4",
     );
 }
 
@@ -92,10 +92,10 @@ fn whoever_opens_a_file_finds_out_that_its_writer_is_gone() {
             let fd = open(site, O_RDONLY);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p map f writable
          p release f
-         p open a/state.json as g ino=1 size=13
+         p open a/state.test as g ino=1 size=13
          p release g",
     );
 }

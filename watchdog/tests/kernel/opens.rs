@@ -16,14 +16,14 @@ use crate::site::Site;
 fn open_is_an_open() {
     check(
         |site| {
-            let fd = sys!(SYS_open, site.path("a/state.json"), O_RDONLY, 0);
+            let fd = sys!(SYS_open, site.path("a/state.test"), O_RDONLY, 0);
             sys!(SYS_close, fd);
-            let fd = sys!(SYS_open, site.path("a/state.json"), O_RDWR | O_TRUNC, 0);
+            let fd = sys!(SYS_open, site.path("a/state.test"), O_RDWR | O_TRUNC, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p open a/state.json as g ino=1 rw truncated size=0
+         p open a/state.test as g ino=1 rw truncated size=0
          p release g",
     );
 }
@@ -33,15 +33,15 @@ fn open_is_an_open() {
 fn creat_truncates_what_is_there_and_creates_what_is_not() {
     check(
         |site| {
-            let fd = sys!(SYS_creat, site.path("a/state.json"), 0o600);
+            let fd = sys!(SYS_creat, site.path("a/state.test"), 0o600);
             sys!(SYS_close, fd);
             fs::create_dir(site.root().join("b")).unwrap();
-            let fd = sys!(SYS_creat, site.path("b/state.json"), 0o600);
+            let fd = sys!(SYS_creat, site.path("b/state.test"), 0o600);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only truncated size=0
+        "p open a/state.test as f ino=1 write-only truncated size=0
          p release f
-         p open b/state.json as g ino=2 write-only created size=0
+         p open b/state.test as g ino=2 write-only created size=0
          p release g",
     );
 }
@@ -50,24 +50,24 @@ fn creat_truncates_what_is_there_and_creates_what_is_not() {
 fn openat_is_an_open() {
     check(
         |site| {
-            let open = |flags| sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), flags, 0o600);
+            let open = |flags| sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), flags, 0o600);
             for flags in [O_WRONLY, O_RDWR | O_CREAT | O_TRUNC, O_WRONLY | O_CREAT, O_RDWR | O_APPEND] {
                 sys!(SYS_close, open(flags));
             }
             fs::create_dir(site.root().join("b")).unwrap();
-            let new = site.path("b/state.json");
+            let new = site.path("b/state.test");
             let fd = sys!(SYS_openat, AT_FDCWD, new, O_RDWR | O_CREAT | O_EXCL | O_TRUNC, 0o600);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p release f
-         p open a/state.json as g ino=1 rw truncated size=0
+         p open a/state.test as g ino=1 rw truncated size=0
          p release g
-         p open a/state.json as h ino=1 write-only size=0
+         p open a/state.test as h ino=1 write-only size=0
          p release h
-         p open a/state.json as i ino=1 rw size=0
+         p open a/state.test as i ino=1 rw size=0
          p release i
-         p open b/state.json as j ino=2 rw created size=0
+         p open b/state.test as j ino=2 rw created size=0
          p release j",
     );
 }
@@ -82,13 +82,13 @@ fn openat2_is_an_open() {
                 #[expect(unsafe_code, reason = "the struct may grow, so libc gives it no constructor")]
                 let mut how: libc::open_how = unsafe { std::mem::zeroed() };
                 how.flags = u64::from(flags.cast_unsigned());
-                let fd = sys!(SYS_openat2, AT_FDCWD, site.path("a/state.json"), &raw const how, size);
+                let fd = sys!(SYS_openat2, AT_FDCWD, site.path("a/state.test"), &raw const how, size);
                 sys!(SYS_close, fd);
             }
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p open a/state.json as g ino=1 write-only truncated size=0
+         p open a/state.test as g ino=1 write-only truncated size=0
          p release g",
     );
 }
@@ -100,16 +100,16 @@ fn a_file_without_a_name_is_a_temporary_until_it_is_linked() {
             fs::create_dir(site.root().join("b")).unwrap();
             let fd = sys!(SYS_openat, AT_FDCWD, site.path("b"), O_TMPFILE | O_WRONLY, 0o600);
             sys!(SYS_write, fd, c"{}", 2);
-            sys!(SYS_linkat, fd, c"", AT_FDCWD, site.path("b/state.json"), AT_EMPTY_PATH);
+            sys!(SYS_linkat, fd, c"", AT_FDCWD, site.path("b/state.test"), AT_EMPTY_PATH);
             sys!(SYS_close, fd);
-            let fd = sys!(SYS_openat, AT_FDCWD, site.path("b/state.json"), O_RDONLY);
+            let fd = sys!(SYS_openat, AT_FDCWD, site.path("b/state.test"), O_RDONLY);
             sys!(SYS_close, fd);
         },
         "p open tmp:b/# as f ino=1 write-only size=0
          p write f 0 2 size=0..2
-         p link elsewhere to b/state.json
+         p link elsewhere to b/state.test
          p release f
-         p open b/state.json as g ino=1 size=2
+         p open b/state.test as g ino=1 size=2
          p release g",
     );
 }
@@ -122,7 +122,7 @@ fn an_open_by_handle_is_an_open() {
             let fd = sys!(SYS_open_by_handle_at, mount.as_raw_fd(), handle.as_ptr(), O_RDWR | O_TRUNC);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw truncated size=0
+        "p open a/state.test as f ino=1 rw truncated size=0
          p release f",
     );
 }
@@ -133,6 +133,6 @@ fn handle(site: &Site) -> (fs::File, Vec<u32>) {
     let mut handle = vec![0_u32; 2 + MAX_HANDLE_SZ as usize / 4];
     handle[0] = MAX_HANDLE_SZ;
     let mut mount = 0_i32;
-    sys!(SYS_name_to_handle_at, AT_FDCWD, site.path("a/state.json"), handle.as_mut_ptr(), &raw mut mount, 0);
+    sys!(SYS_name_to_handle_at, AT_FDCWD, site.path("a/state.test"), handle.as_mut_ptr(), &raw mut mount, 0);
     (fs::File::open(site.root()).unwrap(), handle)
 }

@@ -8,9 +8,9 @@ use std::os::unix::fs::symlink;
 use libc::{AT_FDCWD, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, O_CREAT, O_DIRECTORY, O_RDONLY, O_WRONLY};
 use watchdog::source::LossReason;
 
-use crate::bench::{check, check_with, run};
+use crate::bench::{check, check_with, run, sites};
 use crate::call::{in_another_process, sys};
-use crate::site::{FILESYSTEMS, Site};
+use crate::site::Site;
 
 /// An open for reading and its end.
 fn visit(path: std::ffi::CString) {
@@ -18,7 +18,7 @@ fn visit(path: std::ffi::CString) {
     sys!(SYS_close, fd);
 }
 
-const VISIT: &str = "p open a/state.json as f ino=1 size=13
+const VISIT: &str = "p open a/state.test as f ino=1 size=13
                      p release f";
 
 #[test]
@@ -26,14 +26,14 @@ fn a_relative_path_leads_there() {
     check(
         |site| {
             sys!(SYS_chdir, site.path("a"));
-            visit(c"./../a/state.json".into());
+            visit(c"./../a/state.test".into());
         },
         VISIT,
     );
     check(
         |site| {
             let root = sys!(SYS_openat, AT_FDCWD, site.path("."), O_DIRECTORY);
-            let fd = sys!(SYS_openat, root, c"a/state.json", O_RDONLY);
+            let fd = sys!(SYS_openat, root, c"a/state.test", O_RDONLY);
             sys!(SYS_close, fd);
         },
         VISIT,
@@ -45,14 +45,14 @@ fn a_symlink_leads_there() {
     check(
         |site| {
             symlink("../root/a", site.base().join("elsewhere/container")).unwrap();
-            symlink("container/state.json", site.base().join("elsewhere/file")).unwrap();
+            symlink("container/state.test", site.base().join("elsewhere/file")).unwrap();
             visit(site.outside("elsewhere/file"));
-            let path = site.outside("elsewhere/container/state.json");
+            let path = site.outside("elsewhere/container/state.test");
             sys!(SYS_unlinkat, AT_FDCWD, path, 0);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p unlink a/state.json",
+         p unlink a/state.test",
     );
 }
 
@@ -65,17 +65,17 @@ fn a_root_may_be_registered_through_a_symlink() {
             site.registered = link;
         },
         |site, _| {
-            visit(site.path("a/state.json"));
-            visit(site.outside("link/a/state.json"));
-            sys!(SYS_truncate, site.path("a/state.json"), 1);
-            sys!(SYS_truncate, site.outside("link/a/state.json"), 2);
+            visit(site.path("a/state.test"));
+            visit(site.outside("link/a/state.test"));
+            sys!(SYS_truncate, site.path("a/state.test"), 1);
+            sys!(SYS_truncate, site.outside("link/a/state.test"), 2);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p open a/state.json as g ino=1 size=13
+         p open a/state.test as g ino=1 size=13
          p release g
-         p truncate a/state.json to 1
-         p truncate a/state.json to 2",
+         p truncate a/state.test to 1
+         p truncate a/state.test to 2",
     );
 }
 
@@ -92,28 +92,27 @@ fn a_bind_mount_in_a_namespace_of_its_own_leads_there() {
         |_| {},
         |site, parent| {
             bind_elsewhere(site);
-            visit(site.outside("elsewhere/a/state.json"));
-            sys!(SYS_truncate, site.outside("elsewhere/a/state.json"), 2);
+            visit(site.outside("elsewhere/a/state.test"));
+            sys!(SYS_truncate, site.outside("elsewhere/a/state.test"), 2);
             // Only the process can tell what its paths mean, and only while it lives.
             parent.checkpoint();
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p truncate a/state.json to 2",
+         p truncate a/state.test to 2",
     );
 }
 
 #[test]
 fn a_path_of_a_dead_process_in_another_namespace_is_counted() {
-    for filesystem in FILESYSTEMS {
-        let site = Site::new(filesystem, 1);
+    for site in sites() {
         let calls = || {
             in_another_process(|| {
                 bind_elsewhere(&site);
-                sys!(SYS_truncate, site.outside("elsewhere/a/state.json"), 2);
+                sys!(SYS_truncate, site.outside("elsewhere/a/state.test"), 2);
             });
         };
-        let Some(story) = run(&site, |_| calls()) else { return };
+        let story = run(&site, |_| calls());
         assert!(story.lines.is_empty(), "{:?}", story.lines);
         assert!(story.losses.get(LossReason::Unresolved) >= 1);
     }
@@ -126,10 +125,10 @@ fn a_relative_path_of_a_dead_process_needs_no_resolution() {
             in_another_process(|| {
                 bind_elsewhere(site);
                 sys!(SYS_chdir, site.outside("elsewhere/a"));
-                sys!(SYS_unlinkat, AT_FDCWD, c"state.json", 0);
+                sys!(SYS_unlinkat, AT_FDCWD, c"state.test", 0);
             });
         },
-        "q unlink a/state.json
+        "q unlink a/state.test
          q exit 0",
     );
 }
@@ -139,17 +138,17 @@ fn another_name_of_the_file_elsewhere_is_another_name() {
     check(
         |site| {
             let link = site.outside("elsewhere/link");
-            sys!(SYS_linkat, AT_FDCWD, site.path("a/state.json"), AT_FDCWD, link, 0);
+            sys!(SYS_linkat, AT_FDCWD, site.path("a/state.test"), AT_FDCWD, link, 0);
             visit(link.clone());
-            visit(site.path("a/state.json"));
+            visit(site.path("a/state.test"));
             fs::create_dir(site.root().join("b")).unwrap();
-            sys!(SYS_linkat, AT_FDCWD, link, AT_FDCWD, site.path("b/state.json"), 0);
-            visit(site.path("b/state.json"));
+            sys!(SYS_linkat, AT_FDCWD, link, AT_FDCWD, site.path("b/state.test"), 0);
+            visit(site.path("b/state.test"));
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p link elsewhere to b/state.json
-         p open b/state.json as g ino=1 size=13
+         p link elsewhere to b/state.test
+         p open b/state.test as g ino=1 size=13
          p release g",
     );
 }
@@ -159,15 +158,15 @@ fn state_files_may_lie_in_the_root_itself() {
     check_with(
         |site| *site = Site::new(site.filesystem, 0),
         |site, _| {
-            visit(site.path("state.json"));
-            sys!(SYS_truncate, site.path("state.json"), 2);
+            visit(site.path("state.test"));
+            sys!(SYS_truncate, site.path("state.test"), 2);
             sys!(SYS_chdir, site.path("."));
-            sys!(SYS_unlinkat, AT_FDCWD, c"state.json", 0);
+            sys!(SYS_unlinkat, AT_FDCWD, c"state.test", 0);
         },
-        "p open state.json as f ino=1 size=13
+        "p open state.test as f ino=1 size=13
          p release f
-         p truncate state.json to 2
-         p unlink state.json",
+         p truncate state.test to 2
+         p unlink state.test",
     );
 }
 
@@ -176,16 +175,16 @@ fn state_files_may_lie_two_directories_below_the_root() {
     check_with(
         |site| *site = Site::new(site.filesystem, 2),
         |site, parent| {
-            visit(site.path("n/a/state.json"));
-            sys!(SYS_truncate, site.path("n/a/state.json"), 2);
+            visit(site.path("n/a/state.test"));
+            sys!(SYS_truncate, site.path("n/a/state.test"), 2);
             sys!(SYS_chdir, site.path("n/a"));
-            sys!(SYS_unlinkat, AT_FDCWD, c"state.json", 0);
+            sys!(SYS_unlinkat, AT_FDCWD, c"state.test", 0);
             parent.checkpoint();
         },
-        "p open n/a/state.json as f ino=1 size=13
+        "p open n/a/state.test as f ino=1 size=13
          p release f
-         p truncate n/a/state.json to 2
-         p unlink n/a/state.json",
+         p truncate n/a/state.test to 2
+         p unlink n/a/state.test",
     );
 }
 
@@ -201,14 +200,14 @@ fn names_may_be_as_long_as_a_directory_allows() {
                 fs::create_dir_all(site.root().join(&containers)).unwrap();
             },
             |site, _| {
-                for name in ["state.json", &file] {
+                for name in ["state.test", &file] {
                     let new = site.path(format!("{containers}/{name}"));
                     let fd = sys!(SYS_openat, AT_FDCWD, new, O_CREAT | O_WRONLY, 0o600);
                     sys!(SYS_close, fd);
                 }
             },
             &format!(
-                "p open {containers}/state.json as f ino=1 write-only created size=0
+                "p open {containers}/state.test as f ino=1 write-only created size=0
                  p release f
                  p open tmp:{containers}/{file} as g ino=2 write-only created size=0
                  p release g"
@@ -220,15 +219,12 @@ fn names_may_be_as_long_as_a_directory_allows() {
 #[test]
 fn a_path_that_does_not_fit_into_a_record_is_counted() {
     let container = "y".repeat(255);
-    for filesystem in FILESYSTEMS {
-        let site = Site::new(filesystem, 1);
+    for site in sites() {
         fs::create_dir(site.root().join(&container)).unwrap();
-        let long = format!("{container}/../{container}/../a/state.json");
-        let Some(story) = run(&site, |_| {
+        let long = format!("{container}/../{container}/../a/state.test");
+        let story = run(&site, |_| {
             sys!(SYS_truncate, site.path(&long), 2);
-        }) else {
-            return;
-        };
+        });
         assert!(story.lines.is_empty(), "{:?}", story.lines);
         assert!(story.losses.get(LossReason::Unresolved) >= 1);
     }
@@ -242,23 +238,23 @@ fn names_are_bytes() {
             for container in [&b"line\nbreak"[..], b"quo\"te'", b"not\xffutf-8", b" "] {
                 let directory = site.root().join(OsStr::from_bytes(container));
                 fs::create_dir(&directory).unwrap();
-                let new = site.path(directory.join("state.json"));
+                let new = site.path(directory.join("state.test"));
                 let fd = sys!(SYS_openat, AT_FDCWD, new, O_CREAT | O_WRONLY, 0o600);
                 sys!(SYS_close, fd);
                 sys!(SYS_truncate, new, 4);
             }
         },
-        r#"p open line\nbreak/state.json as f ino=1 write-only created size=0
+        r#"p open line\nbreak/state.test as f ino=1 write-only created size=0
          p release f
-         p truncate line\nbreak/state.json to 4
-         p open quo\"te\'/state.json as g ino=2 write-only created size=0
+         p truncate line\nbreak/state.test to 4
+         p open quo\"te\'/state.test as g ino=2 write-only created size=0
          p release g
-         p truncate quo\"te\'/state.json to 4
-         p open not�utf-8/state.json as h ino=3 write-only created size=0
+         p truncate quo\"te\'/state.test to 4
+         p open not�utf-8/state.test as h ino=3 write-only created size=0
          p release h
-         p truncate not�utf-8/state.json to 4
-         p open  /state.json as i ino=4 write-only created size=0
+         p truncate not�utf-8/state.test to 4
+         p open  /state.test as i ino=4 write-only created size=0
          p release i
-         p truncate  /state.json to 4"#,
+         p truncate  /state.test to 4"#,
     );
 }

@@ -4,12 +4,12 @@ use std::sync::Barrier;
 
 use libc::{AT_FDCWD, O_RDONLY};
 
-use crate::bench::{check, run};
+use crate::bench::{check, run, sites};
 use crate::call::{exit, in_another_process, sys};
-use crate::site::{FILESYSTEMS, Site};
+use crate::site::Site;
 
 fn visit(site: &Site) {
-    let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_RDONLY);
+    let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDONLY);
     sys!(SYS_close, fd);
 }
 
@@ -26,10 +26,10 @@ fn a_process_ends_with_a_code_or_by_a_signal() {
                 sys!(SYS_kill, std::process::id(), libc::SIGTERM);
             });
         },
-        "q open a/state.json as f ino=1 size=13
+        "q open a/state.test as f ino=1 size=13
          q release f
          q exit 77
-         r open a/state.json as g ino=1 size=13
+         r open a/state.test as g ino=1 size=13
          r release g
          r exit signal:15",
     );
@@ -57,9 +57,9 @@ fn a_process_of_many_threads_ends_once() {
                 exit(6);
             });
         },
-        "q.1 open a/state.json as f ino=1 size=13
+        "q.1 open a/state.test as f ino=1 size=13
          q.1 release f
-         q.2 open a/state.json as g ino=1 size=13
+         q.2 open a/state.test as g ino=1 size=13
          q.2 release g
          q exit 6",
     );
@@ -87,7 +87,7 @@ fn a_process_whose_first_thread_left_ends_with_its_last() {
                 });
             });
         },
-        "q.1 open a/state.json as f ino=1 size=13
+        "q.1 open a/state.test as f ino=1 size=13
          q.1 release f
          q.1 exit 9",
     );
@@ -95,9 +95,8 @@ fn a_process_whose_first_thread_left_ends_with_its_last() {
 
 #[test]
 fn a_process_is_introduced_before_it_does_anything() {
-    for filesystem in FILESYSTEMS {
-        let site = Site::new(filesystem, 1);
-        let Some(story) = run(&site, |_| visit(&site)) else { return };
+    for site in sites() {
+        let story = run(&site, |_| visit(&site));
         let [process] = story.facts.as_slice() else { panic!("{:?}", story.facts) };
         assert_eq!(process.pid, story.pid);
         assert_eq!(process.uid, 0);

@@ -13,14 +13,14 @@ use crate::site::path;
 fn an_open_that_failed() {
     check(
         |site| {
-            let state = site.path("a/state.json");
+            let state = site.path("a/state.test");
             let new = O_CREAT | O_EXCL | O_WRONLY;
             assert_eq!(refused!(SYS_openat, AT_FDCWD, state, new, 0o600), libc::EEXIST);
-            let missing = site.path("b/state.json");
+            let missing = site.path("b/state.test");
             assert_eq!(refused!(SYS_openat, AT_FDCWD, missing, O_RDONLY), libc::ENOENT);
-            let below = site.path("a/state.json/state.json");
+            let below = site.path("a/state.test/state.test");
             assert_eq!(refused!(SYS_openat, AT_FDCWD, below, O_RDONLY), libc::ENOTDIR);
-            symlink("state.json", site.root().join("a/link")).unwrap();
+            symlink("state.test", site.root().join("a/link")).unwrap();
             let link = site.path("a/link");
             assert_eq!(refused!(SYS_openat, AT_FDCWD, link, O_RDONLY | libc::O_NOFOLLOW), libc::ELOOP);
         },
@@ -32,7 +32,7 @@ fn an_open_that_failed() {
 fn a_description_that_can_do_nothing() {
     check(
         |site| {
-            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_PATH);
+            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_PATH);
             let mut room = [0_u8; 8];
             assert_eq!(refused!(SYS_read, fd, room.as_mut_ptr(), 8), libc::EBADF);
             sys!(SYS_close, fd);
@@ -45,12 +45,12 @@ fn a_description_that_can_do_nothing() {
 fn what_is_no_regular_file() {
     check(
         |site| {
-            fs::create_dir_all(site.root().join("b/state.json")).unwrap();
+            fs::create_dir_all(site.root().join("b/state.test")).unwrap();
             fs::create_dir(site.root().join("c")).unwrap();
-            sys!(SYS_mknodat, AT_FDCWD, site.path("c/state.json"), libc::S_IFIFO | 0o600, 0);
-            let directory = sys!(SYS_openat, AT_FDCWD, site.path("b/state.json"), O_RDONLY | O_DIRECTORY);
+            sys!(SYS_mknodat, AT_FDCWD, site.path("c/state.test"), libc::S_IFIFO | 0o600, 0);
+            let directory = sys!(SYS_openat, AT_FDCWD, site.path("b/state.test"), O_RDONLY | O_DIRECTORY);
             sys!(SYS_close, directory);
-            let fifo = sys!(SYS_openat, AT_FDCWD, site.path("c/state.json"), O_RDWR | O_NONBLOCK);
+            let fifo = sys!(SYS_openat, AT_FDCWD, site.path("c/state.test"), O_RDWR | O_NONBLOCK);
             sys!(SYS_write, fifo, c"x", 1);
             sys!(SYS_close, fifo);
         },
@@ -64,10 +64,10 @@ fn a_file_that_lies_elsewhere() {
         |site| {
             fs::create_dir(site.root().join("a/deeper")).unwrap();
             for path in [
-                site.outside("elsewhere/state.json"),
-                site.outside("state.json"),
-                site.path("state.json"),
-                site.path("a/deeper/state.json"),
+                site.outside("elsewhere/state.test"),
+                site.outside("state.test"),
+                site.path("state.test"),
+                site.path("a/deeper/state.test"),
             ] {
                 let fd = sys!(SYS_openat, AT_FDCWD, path, O_CREAT | O_TRUNC | O_WRONLY, 0o600);
                 sys!(SYS_write, fd, c"x", 1);
@@ -84,7 +84,7 @@ fn a_file_that_lies_elsewhere() {
 fn another_name_that_is_only_read() {
     check(
         |site| {
-            for name in ["config.json", "state.jso", "xstate.json", "state.json2", "state-1"] {
+            for name in ["config.json", "state.tes", "xstate.test", "state.test2", "state-1"] {
                 let path = site.root().join("a").join(name);
                 fs::hard_link(site.state_file(), &path).unwrap();
                 let fd = sys!(SYS_openat, AT_FDCWD, self::path(path), O_RDONLY);
@@ -114,8 +114,8 @@ fn another_name_that_is_written_may_be_a_temporary() {
 fn reads_and_writes_of_others_while_something_is_tracked() {
     check(
         |site| {
-            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_RDONLY);
-            let other = sys!(SYS_openat, AT_FDCWD, site.outside("elsewhere/state.json"), O_RDWR);
+            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDONLY);
+            let other = sys!(SYS_openat, AT_FDCWD, site.outside("elsewhere/state.test"), O_RDWR);
             let mut room = [0_u8; 8];
             sys!(SYS_read, other, room.as_mut_ptr(), 8);
             sys!(SYS_write, other, room.as_ptr(), 8);
@@ -124,7 +124,7 @@ fn reads_and_writes_of_others_while_something_is_tracked() {
             sys!(SYS_close, other);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f",
     );
 }

@@ -7,7 +7,7 @@ use crate::call::{refused, sys, vectors};
 use crate::site::Site;
 
 fn open(site: &Site) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_RDONLY)
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDONLY)
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn read_moves_on_until_the_end() {
             }
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p read f 0 8 got 8 size=13
          p read f 8 64 got 5 size=13
          p read f 13 64 got 0 size=13
@@ -37,7 +37,7 @@ fn pread_says_where() {
             sys!(SYS_pread64, fd, room.as_mut_ptr(), 64, 100);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p read f 4 64 got 9 size=13
          p read f 100 64 got 0 size=13
          p release f",
@@ -56,7 +56,7 @@ fn vectored_reads_are_added_up() {
             sys!(SYS_preadv2, fd, two.as_ptr(), 2, -1_i64, -1_i64, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p read f 0 10 got 10 size=13
          p read f 5 10 got 8 size=13
          p read f 1 10 got 10 size=13
@@ -76,7 +76,7 @@ fn of_more_than_sixteen_buffers_only_the_bytes_that_came_are_told() {
             sys!(SYS_readv, fd, many.as_ptr(), 17);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p read f 0 16 got 13 size=13
          p read f 0 13 got 13 size=13
          p read f 13 1 got 0 size=13
@@ -93,13 +93,13 @@ fn a_read_that_failed_or_asked_for_nothing_is_none() {
             assert_eq!(refused!(SYS_pread64, fd, room.as_mut_ptr(), 64, -1_i64), libc::EINVAL);
             sys!(SYS_read, fd, room.as_mut_ptr(), 0);
             sys!(SYS_close, fd);
-            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_WRONLY);
+            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_WRONLY);
             assert_eq!(refused!(SYS_read, fd, room.as_mut_ptr(), 64), libc::EBADF);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p release f
-         p open a/state.json as g ino=1 write-only size=13
+         p open a/state.test as g ino=1 write-only size=13
          p release g",
     );
 }
@@ -113,7 +113,7 @@ fn a_read_after_a_seek_begins_there() {
             sys!(SYS_read, fd, room.as_mut_ptr(), 64);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p read f 7 64 got 6 size=13
          p release f",
     );

@@ -23,7 +23,7 @@ pub(crate) enum Filesystem {
     Disk,
 }
 
-/// A directory `base` with a root `base/root`, in which lies the state file `a/state.json`, and with `base/elsewhere`.
+/// A directory `base` with a root `base/root`, in which lies the state file `a/state.test`, and with `base/elsewhere`.
 pub(crate) struct Site {
     base: TempDir,
     pub(crate) filesystem: Filesystem,
@@ -41,7 +41,7 @@ impl Site {
         let base = tempfile::Builder::new().prefix("watchdog-").tempdir_in(parent).unwrap();
         let root = base.path().join("root");
         let site = Self { base, filesystem, registered: root.clone(), depth };
-        for (path, content) in [(site.state_file(), OLD), (site.base().join("elsewhere/state.json"), OLD)] {
+        for (path, content) in [(site.state_file(), OLD), (site.base().join("elsewhere/state.test"), OLD)] {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
@@ -59,7 +59,7 @@ impl Site {
     /// The state file that is there when a case begins.
     pub(crate) fn state_file(&self) -> PathBuf {
         let container = ["", "a", "n/a"][usize::from(self.depth)];
-        self.root().join(container).join("state.json")
+        self.root().join(container).join("state.test")
     }
 
     /// A path for a system call, relative to the root.
@@ -82,10 +82,11 @@ pub(crate) fn path(path: impl AsRef<Path>) -> CString {
     CString::new(path.as_ref().as_os_str().as_bytes()).unwrap()
 }
 
-/// What the profile of these cases looks for.
+/// What the profile of these cases looks for: not `state.json`, which real runtimes on this machine may rename in great
+/// numbers meanwhile.
 pub(crate) fn names() -> Vec<NamePattern> {
     [
-        (Role::State, Shape::Exact, "state.json"),
+        (Role::State, Shape::Exact, "state.test"),
         (Role::Lock, Shape::Exact, "state.lock"),
         (Role::Temporary, Shape::Prefix, "state-"),
     ]

@@ -10,7 +10,7 @@ use crate::call::{refused, sys};
 use crate::site::{Filesystem, Site};
 
 fn open(site: &Site) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_RDWR)
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDWR)
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn ftruncate_sets_the_size() {
             assert_eq!(refused!(SYS_ftruncate, fd, -1_i64), libc::EINVAL);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p truncate f to 5 from=13
          p truncate f to 5 from=5
          p truncate f to 20 from=5
@@ -37,11 +37,11 @@ fn ftruncate_sets_the_size() {
 fn truncate_needs_no_description() {
     check(
         |site| {
-            sys!(SYS_truncate, site.path("a/state.json"), 5);
-            sys!(SYS_truncate, site.outside("elsewhere/state.json"), 5);
-            assert_eq!(refused!(SYS_truncate, site.path("b/state.json"), 5), libc::ENOENT);
+            sys!(SYS_truncate, site.path("a/state.test"), 5);
+            sys!(SYS_truncate, site.outside("elsewhere/state.test"), 5);
+            assert_eq!(refused!(SYS_truncate, site.path("b/state.test"), 5), libc::ENOENT);
         },
-        "p truncate a/state.json to 5",
+        "p truncate a/state.test to 5",
     );
 }
 
@@ -56,7 +56,7 @@ fn fallocate_is_a_write_where_content_changes() {
             sys!(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2, 4);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p write f 13 7 size=13..20
          p write f 2 4 size=20
          p release f",
@@ -82,7 +82,7 @@ fn fallocate_zeroes_collapses_and_inserts_where_the_filesystem_can() {
     };
     let expected = |middle: &str| {
         format!(
-            "p open a/state.json as f ino=1 rw size=13
+            "p open a/state.test as f ino=1 rw size=13
              p truncate f to 12288 from=13
              {middle}
              p release f"
@@ -106,7 +106,7 @@ fn fsync_and_fdatasync_are_told() {
             sys!(SYS_fdatasync, fd);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 rw size=13
+        "p open a/state.test as f ino=1 rw size=13
          p write f 0 1 size=13
          p sync f
          p sync f
@@ -119,13 +119,13 @@ fn the_fsync_of_a_stranger_is_no_question_of_the_agents() {
     check_with(
         |_| {},
         |site, _| {
-            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_RDONLY);
+            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDONLY);
             for command in 0..5 {
                 sys!(SYS_fsync, fd, 0x1234_5678, command, 0, 0);
             }
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 size=13
+        "p open a/state.test as f ino=1 size=13
          p sync f
          p sync f
          p sync f

@@ -7,7 +7,7 @@ use crate::call::{refused, sys, vectors};
 use crate::site::Site;
 
 fn open(site: &Site, flags: i32) -> i64 {
-    sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_WRONLY | flags)
+    sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_WRONLY | flags)
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn write_moves_on() {
             sys!(SYS_write, fd, c"1}", 2);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only truncated size=0
+        "p open a/state.test as f ino=1 write-only truncated size=0
          p write f 0 6 size=0..6
          p write f 6 2 size=6..8
          p release f",
@@ -35,7 +35,7 @@ fn pwrite_says_where() {
             sys!(SYS_pwrite64, fd, c"xy", 2, 20);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p write f 3 2 size=13
          p write f 20 2 size=13..22
          p release f",
@@ -54,7 +54,7 @@ fn vectored_writes_are_added_up() {
             sys!(SYS_pwritev2, fd, two.as_ptr(), 2, -1_i64, -1_i64, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p write f 0 10 size=13
          p write f 5 10 size=13..15
          p write f 1 10 size=15
@@ -74,7 +74,7 @@ fn with_append_every_write_goes_to_the_end() {
             sys!(SYS_pwritev2, fd, one.as_ptr(), 1, 0, 0, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p write f 13 2 size=13..15
          p write f 15 2 size=15..17
          p write f 17 3 size=17..20
@@ -94,7 +94,7 @@ fn append_may_be_asked_for_by_the_call_and_be_switched_on_later() {
             sys!(SYS_pwrite64, fd, c"xy", 2, 0);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p write f 13 3 size=13..16
          p write f 16 2 size=16..18
          p release f",
@@ -109,13 +109,13 @@ fn a_write_that_failed_or_wrote_nothing_is_none() {
             assert_eq!(refused!(SYS_write, fd, 1_usize, 64), libc::EFAULT);
             sys!(SYS_write, fd, c"", 0);
             sys!(SYS_close, fd);
-            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.json"), O_RDONLY);
+            let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDONLY);
             assert_eq!(refused!(SYS_write, fd, c"x", 1), libc::EBADF);
             sys!(SYS_close, fd);
         },
-        "p open a/state.json as f ino=1 write-only size=13
+        "p open a/state.test as f ino=1 write-only size=13
          p release f
-         p open a/state.json as g ino=1 size=13
+         p open a/state.test as g ino=1 size=13
          p release g",
     );
 }
