@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::session::Session;
-use super::sizes::{Doubt, Sizes};
+use super::sizes::{Doubt, Reach, Sizes};
 use super::table::Slot;
 use crate::model::{BootNanos, InodeId, Place, Role, Span};
 
@@ -143,11 +143,9 @@ impl File {
     pub(super) fn is_left_by_truncation(&self, to: u64, span: Span) -> bool {
         self.unjudged < span.start
             && self.sessions().flat_map(|session| &session.changes).all(|change| {
-                let end =
-                    change.offset.zip(change.length).map(|(offset, length)| offset.saturating_add(length));
                 change.span.is_before(span)
                     || span.is_before(change.span)
-                    || change.truncates.is_none() && end.is_some_and(|end| end <= to)
+                    || change.truncates.is_none() && change.end().is_some_and(|end| end <= to)
             })
     }
 
@@ -157,10 +155,10 @@ impl File {
             || self.sessions().any(|session| {
                 let dropped = session.change_count > session.changes.len() as u64;
                 let known =
-                    session.changes.iter().any(|change| doubt.explained_by(change.span, change.cuts()));
+                    session.changes.iter().any(|change| doubt.explained_by(change.span, change.reach()));
                 known
                     || dropped
-                        && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, Some(0)))
+                        && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, Reach::ANY))
             })
     }
 

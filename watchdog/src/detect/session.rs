@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sizes::Reach;
 use crate::model::{
     Actor, BootNanos, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid, Place, SessionReport, Span,
 };
@@ -92,16 +93,31 @@ pub(super) struct Writer {
 }
 
 impl Change {
-    /// True when the size at its return is someone else's doing: that of a truncation is known, and a write's is not
-    /// less than where it ended.
+    /// True when the size at its return is someone else's doing, and not what it made of the size at its entry.
     pub(super) fn is_disturbed(&self) -> bool {
         let Some(size) = self.size_after else { return false };
+        match (self.truncates, self.cuts(), self.end(), self.size_before) {
+            (Some(to), ..) => size != to,
+            (None, None, Some(end), Some(before)) => size != end.max(before),
+            (None, None, Some(end), None) => size < end,
+            (None, Some(_), ..) | (None, None, None, _) => false,
+        }
+    }
+
+    /// Where a write ended.
+    pub(super) fn end(&self) -> Option<u64> {
+        Some(self.offset?.saturating_add(self.length?))
+    }
+
+    /// What it can have made of the size.
+    pub(super) fn reach(&self) -> Reach {
         match self.truncates {
-            Some(to) => size != to,
-            None => {
-                self.cuts().is_none()
-                    && self.offset.zip(self.length).is_some_and(|(o, l)| size < o.saturating_add(l))
+            Some(to) => Reach::truncation(to),
+            // Nobody saw the file before it was created, and a mapping does not change its size.
+            None if matches!(self.operation, Operation::Create | Operation::Mmap) => {
+                Reach { least: None, most: 0 }
             }
+            None => Reach { least: self.cuts(), most: self.end().unwrap_or(u64::MAX) },
         }
     }
 

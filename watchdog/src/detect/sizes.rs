@@ -32,8 +32,10 @@ pub(super) struct Doubt {
     pub(super) from: BootNanos,
     /// The look that found another size.
     pub(super) to: BootNanos,
-    /// The size became less, and this: only a truncation to as much or less does that.
-    pub(super) shrank: Option<u64>,
+    /// The size that it became.
+    pub(super) size: u64,
+    /// It became less.
+    pub(super) shrank: bool,
 }
 
 impl Doubt {
@@ -42,11 +44,34 @@ impl Doubt {
         self.from <= span.end && self.to >= span.start
     }
 
-    /// True when a modification in `span`, which `cuts` to a size or only adds, can have made the change. One that had
-    /// returned by the first look had made its change by then.
-    pub(super) fn explained_by(self, span: Span, cuts: Option<u64>) -> bool {
-        let enough = self.shrank.is_none_or(|size| cuts.is_some_and(|to| to <= size));
+    /// True when a modification in `span`, which can set sizes within `reach`, can have had a part in the change. One
+    /// that had returned by the first look had made its change by then.
+    pub(super) fn explained_by(self, span: Span, reach: Reach) -> bool {
+        let enough = if self.shrank {
+            reach.least.is_some_and(|least| least <= self.size)
+        } else {
+            reach.most >= self.size
+        };
         span.start < self.to && span.end > self.from && enough
+    }
+}
+
+/// What a modification can have made of the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// The least that it cuts the file to; `None` when it only adds.
+    pub(super) least: Option<u64>,
+    /// The most that it makes the file long.
+    pub(super) most: u64,
+}
+
+impl Reach {
+    /// Nothing is known of it.
+    pub(super) const ANY: Self = Self { least: Some(0), most: u64::MAX };
+
+    /// A truncation's.
+    pub(super) fn truncation(to: u64) -> Self {
+        Self { least: Some(to), most: to }
     }
 }
 
@@ -101,7 +126,7 @@ impl Sizes {
             // The same moment has no order, and of an earlier one nothing new is to be learned.
             Some(last) if at <= last.last && last.value.is_some() => return None,
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
-                Some(Doubt { from: *last, to: at, shrank: (value < *known).then_some(value) })
+                Some(Doubt { from: *last, to: at, size: value, shrank: value < *known })
             }
             _ => None,
         };
@@ -115,18 +140,18 @@ impl Sizes {
             self.doubts.push(doubt);
         } else if let Some(last) = self.doubts.last_mut() {
             last.to = doubt.to;
-            last.shrank = last.shrank.into_iter().chain(doubt.shrank).min();
+            (last.size, last.shrank) = (doubt.size, doubt.shrank);
         }
     }
 
     /// True when a truncation to `to` in `span` is what a doubt waits for.
     pub(super) fn awaits_truncation(&self, span: Span, to: u64) -> bool {
-        self.doubts.iter().any(|doubt| doubt.explained_by(span, Some(to)))
+        self.doubts.iter().any(|doubt| doubt.explained_by(span, Reach::truncation(to)))
     }
 
     /// Forgets the doubts that a modification in `span` explains.
-    pub(super) fn explain(&mut self, span: Span, cuts: Option<u64>) {
-        self.doubts.retain(|doubt| !doubt.explained_by(span, cuts));
+    pub(super) fn explain(&mut self, span: Span, reach: Reach) {
+        self.doubts.retain(|doubt| !doubt.explained_by(span, reach));
     }
 
     /// Gives up the doubts from `at` or before.

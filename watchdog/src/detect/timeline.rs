@@ -259,7 +259,7 @@ impl Worker<'_> {
         match last.truncates {
             Some(to) => Some(to),
             None if last.cuts().is_some() => None,
-            None => Some(last.size_before?.max(last.offset?.saturating_add(last.length?))),
+            None => Some(last.size_before?.max(last.end()?)),
         }
     }
 

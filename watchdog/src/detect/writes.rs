@@ -102,8 +102,9 @@ impl Engine {
                     known.unjudged = known.unjudged.max(span.end);
                     return;
                 }
-                // Whether a write that returned meanwhile came before or after it, its size does not say.
-                let alone = known.is_left_by_truncation(*to, span);
+                // Whether a write that returned meanwhile came before or after it, its size does not say. If it is that
+                // size already, it stays so.
+                let alone = known.sizes.latest() == Some(*to) || known.is_left_by_truncation(*to, span);
                 let modification = Modification {
                     range: surely.then_some((before.map_or(*to, |before| before.min(*to)), u64::MAX)),
                     size_before: before,
@@ -174,7 +175,7 @@ impl Engine {
             && by.and_then(|by| self.descriptions.get(by)).is_some_and(|by| by.place.role == Role::State);
         let Some(file) = self.files.get_mut(slot) else { return };
         if file.state_since(span.start).is_none() && file.current.is_none() && !by_name {
-            file.sizes.explain(span, modification.change().cuts());
+            file.sizes.explain(span, modification.change().reach());
             file.sizes.set(span.end, size_after);
             file.unjudged = file.unjudged.max(span.end);
             self.settle_waiting(slot, out);
@@ -206,13 +207,25 @@ impl Engine {
         }
         let Some(file) = self.files.get_mut(slot) else { return };
         let change = modification.change();
-        file.sizes.explain(span, change.cuts());
-        file.sizes.set(span.end, size_after);
+        file.sizes.explain(span, change.reach());
         // Whoever changed the size meanwhile may not have returned yet.
-        let shrank = size_after.filter(|size| *size < change.truncates.unwrap_or(u64::MAX));
-        let doubt = Doubt { from: span.start, to: span.end, shrank };
-        let doubtful = change.is_disturbed() && !file.explains(doubt);
-        if doubtful {
+        let doubt = match (modification.operation, size_after) {
+            // Others may have filled the file before its creator returned.
+            (Operation::Create, Some(size)) => file.sizes.look(span.end, size),
+            _ => {
+                file.sizes.set(span.end, size_after);
+                let made = change.truncates.or(change.size_before.max(change.end()));
+                size_after.filter(|_| change.is_disturbed()).map(|size| Doubt {
+                    from: span.start,
+                    to: span.end,
+                    size,
+                    shrank: Some(size) < made,
+                })
+            }
+        };
+        let doubt = doubt.filter(|doubt| !file.explains(*doubt));
+        let doubtful = doubt.is_some();
+        if let Some(doubt) = doubt {
             file.sizes.doubt(doubt);
         }
         let Some(session) = &mut file.current else { return };

@@ -86,7 +86,7 @@ struct Change {
 #[derive(Clone, Copy, Debug)]
 enum Sets {
     To(u64),
-    AtLeast(u64),
+    More,
 }
 
 impl Change {
@@ -178,6 +178,25 @@ fn size(played: &Played, inode: u64, at: u64) -> u64 {
     content(played, inode, at).map_or(0, |content| content.len() as u64)
 }
 
+/// True when the size before this event was left by a truncation that met another change: a truncation returns without
+/// saying what the size is then.
+fn is_untold_before(played: &Played, number: usize, inode: u64) -> bool {
+    let start = played.events[number].span.start;
+    let earlier = (0..number).filter(|other| played.events[*other].span.end < start);
+    let last = earlier.filter(|other| modified_inode(played, *other) == Some(inode)).last();
+    last.is_some_and(|last| {
+        matches!(played.events[last].operation, Operation::Truncate { .. })
+            && changes_met(played, last, inode).next().is_some()
+    })
+}
+
+/// True when the file was empty at some time between the two.
+fn was_empty(played: &Played, inode: u64, from: u64, to: u64) -> bool {
+    let history = played.contents.get(&inode).into_iter().flatten();
+    let mut within = history.filter(|(when, _)| (from..=to).contains(when));
+    size(played, inode, from) == 0 || within.any(|(_, content)| content.is_empty())
+}
+
 fn inode_of(played: &Played, id: OpenId) -> Option<u64> {
     played.events.iter().find_map(|event| match &event.operation {
         Operation::Open { id: known, inode, .. } if *known == id => Some(inode.ino),
@@ -236,7 +255,8 @@ fn sessions(played: &Played) -> (Vec<Session>, Vec<Ended>, BTreeSet<u64>) {
                 } else if *truncated {
                     // Whether it found anything to truncate depends on the order of two that have none.
                     let doubtful = changes_met(played, number, inode.ino)
-                        .any(|met| before == 0 || size(played, inode.ino, met.start.0 - 1) == 0);
+                        .any(|met| was_empty(played, inode.ino, met.start.0 - 1, span.start.0))
+                        || before == 0 && is_untold_before(played, number, inode.ino);
                     unclear.extend((close_move(number) || doubtful).then_some(inode.ino));
                     let busy = sessions.iter().any(|s| s.inode == inode.ino && s.end.is_none());
                     if before > 0 || busy {
@@ -378,7 +398,7 @@ fn change(played: &Played, number: usize, inode: u64, kind: &'static str) -> Cha
         }
         Operation::Write { id, offset, length, .. } => {
             let (offset, end) = (offset.unwrap(), offset.unwrap() + length);
-            (offset.min(before), end, Sets::AtLeast(end), (Some(*id), 0))
+            (offset.min(before), end, Sets::More, (Some(*id), 0))
         }
         Operation::Truncate { target: Target::Open(id), to, .. } => {
             (before.min(*to), u64::MAX, Sets::To(*to), (Some(*id), 0))
@@ -413,6 +433,7 @@ fn durable(played: &Played, rename: usize, inode: u64) -> bool {
         Operation::Open { inode: known, created, truncated, .. } => {
             known.ino == inode && (*created || *truncated)
         }
+        Operation::Truncate { to, .. } if *to == size(played, inode, events[number].span.start.0) => false,
         _ => modified(played, number).is_some_and(|(known, _)| known == inode),
     };
     let last = (0..events.len()).filter(|number| modifies(*number)).map(|n| events[n].span.end.0).max();
@@ -482,11 +503,15 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
     // while it was still written lies between the two.
     let all = times_at_work(played, reader.inode);
     let live = times_of(&here);
-    let matches = |busy: &[(u64, u64)]| single_pass && matches_a_version(played, busy, &touched, reader);
-    let (matches_all, matches_live) = (matches(&all), matches(&live));
+    let matches = |busy: &[(u64, u64)], between: (u64, u64)| {
+        single_pass && matches_a_version(played, busy, &touched, reader, between)
+    };
     let got_bytes = reader.reads.iter().any(|read| !played.bytes[*read].is_empty());
-    // An end-of-file alone is like that of any empty version, of whatever time.
-    judged.got_a_version = matches_all && matches_live && got_bytes;
+    // An end-of-file alone is like that of any empty version, of whatever time; and what was the same before the open, or
+    // came to be so after the last read, was no version when it was read.
+    let read = reader.reads.last().map_or(0, |read| played.events[*read].span.end.0);
+    judged.got_a_version =
+        got_bytes && matches(&all, (reader.opened, read)) && matches(&live, (reader.opened, read));
     let meets = |span: Span| here.iter().flat_map(|s| &s.changes).any(|change| overlap(change.span, span));
     let changes = || here.iter().flat_map(|session| &session.changes);
     let apart = changes()
@@ -494,8 +519,8 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
     judged.certainly_torn = single_pass
         && apart
         && !modified_unjudged(played, &here, &touched, reader.inode)
-        && !matches_all
-        && !matches_live
+        && !matches(&all, (0, u64::MAX))
+        && !matches(&live, (0, u64::MAX))
         && played.sizes_shown
         && touched.iter().all(|session| session.end.is_some())
         && reader.reads.iter().all(|read| !meets(played.events[*read].span));
@@ -570,16 +595,23 @@ fn is_one_pass(played: &Played, reader: &Reader) -> bool {
     })
 }
 
-/// The bytes are those of a version that was complete at some moment around the touched sessions.
-fn matches_a_version(played: &Played, busy: &[(u64, u64)], touched: &[&Session], reader: &Reader) -> bool {
-    let from = touched.iter().map(|session| session.window().0).min().unwrap();
+/// The bytes are those of a version that was complete at some moment around the touched sessions and `between` these
+/// times.
+fn matches_a_version(
+    played: &Played,
+    busy: &[(u64, u64)],
+    touched: &[&Session],
+    reader: &Reader,
+    between: (u64, u64),
+) -> bool {
+    let from = touched.iter().map(|session| session.window().0).min().unwrap().max(between.0);
     let to = touched.iter().map(|session| session.window().1).max().unwrap();
     let history = &played.contents[&reader.inode];
     history.iter().enumerate().any(|(index, (since, content))| {
         let until = history.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
         let complete = busy.iter().all(|(first, last)| *since < *first || *since >= *last);
         complete
-            && *since <= to
+            && *since <= to.min(between.1)
             && until >= from
             && reader.reads.iter().enumerate().all(|(index, read)| {
                 let Operation::Read { offset: Some(offset), requested, returned, .. } =
@@ -599,6 +631,14 @@ fn matches_a_version(played: &Played, busy: &[(u64, u64)], touched: &[&Session],
                 same && (*returned == 0 || returned == requested || !last || content.len() == end)
             })
     })
+}
+
+/// The inode that an event modified, by whatever name.
+fn modified_inode(played: &Played, number: usize) -> Option<u64> {
+    match &played.events[number].operation {
+        Operation::Open { inode, created, truncated, .. } => (*created || *truncated).then_some(inode.ino),
+        _ => modified(played, number).map(|(inode, _)| inode),
+    }
 }
 
 /// True when the file was changed under no name, in no session, since the first touched session began.
@@ -654,7 +694,7 @@ fn times_at_work(played: &Played, inode: u64) -> Vec<(u64, u64)> {
 /// Whether the reader must be torn, and whether it may be.
 ///
 /// Where other writers were at work so close to a moment that its size has not been seen, any length is as good for
-/// "must", and every order of the operations counts for "may".
+/// "must", and none for "may".
 fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> (bool, bool) {
     let released = reader.released.map_or(u64::MAX, |(at, _)| at.max(reader.opened));
     let mut writers: Vec<Vec<&Change>> = Vec::new();
@@ -714,16 +754,10 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
             if !seen.insert(choice.clone()) || !bytes_fit(played, &writers, &choice, reader, now) {
                 continue;
             }
-            let sizes = sizes(played, &writers, &choice, reader.inode);
-            let fits = |size: &u64| lengths_fit(played, reader, now, *size);
-            match sizes {
-                Sizes::Seen(size) if fits(&size) => (must, may) = (false, false),
-                Sizes::Seen(_) => {}
-                Sizes::Possible(sizes) => {
-                    must = false;
-                    may &= !sizes.iter().any(fits);
-                }
-                Sizes::Untold => (must, may) = (false, may),
+            match seen_size(played, &writers, &choice, reader.inode) {
+                Some(size) if lengths_fit(played, reader, now, size) => (must, may) = (false, false),
+                Some(_) => {}
+                None => must = false,
             }
         }
     }
@@ -797,16 +831,9 @@ fn lengths_fit(played: &Played, reader: &Reader, now: usize, size: u64) -> bool 
     })
 }
 
-enum Sizes {
-    /// Nobody else was at work around the moment: it is what the world says.
-    Seen(u64),
-    /// By any order of the chosen writers' operations.
-    Possible(BTreeSet<u64>),
-    /// Not followed.
-    Untold,
-}
-
-fn sizes(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, inode: u64) -> Sizes {
+/// The size that the chosen writers left, when nobody else was at work around that moment: then it is what the world
+/// says.
+fn seen_size(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, inode: u64) -> Option<u64> {
     let split = |wanted: bool| -> Vec<&Change> {
         let own = writers.iter().enumerate().filter(|(index, _)| chosen.contains(index) == wanted);
         own.flat_map(|(_, own)| own.iter().copied()).collect()
@@ -815,50 +842,22 @@ fn sizes(played: &Played, writers: &[Vec<&Change>], chosen: &BTreeSet<usize>, in
     let last = inside.iter().map(|change| change.span.end.0).max();
     let next = outside.iter().map(|change| change.span.start.0).min();
     let (Some(last), next) = (last, next) else {
-        return Sizes::Seen(size(played, inode, next.map_or(u64::MAX, |next| next - 1)));
+        return Some(size(played, inode, next.map_or(u64::MAX, |next| next - 1)));
     };
     // Of all operations, a truncation alone returns without saying what the size is then.
     let told = inside.iter().filter(|change| change.span.end.0 == last).all(|change| {
         change.kind != "truncate"
             || inside.iter().all(|other| other.event == change.event || !overlap(other.span, change.span))
     });
-    if next.is_none_or(|next| last < next) {
-        // Whether someone looked at it later is not followed here.
-        return if told { Sizes::Seen(size(played, inode, last)) } else { Sizes::Untold };
-    }
-    let first = writers.iter().flatten().map(|change| change.span.start.0).min().unwrap();
-    orders(&inside, size(played, inode, first - 1))
-}
-
-/// The sizes that any order of the changes can leave.
-fn orders(changes: &[&Change], start: u64) -> Sizes {
-    if changes.len() > 60 {
-        return Sizes::Untold;
-    }
-    let all: u64 = (1 << changes.len()) - 1;
-    let mut reached: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::from([(0, BTreeSet::from([start]))]);
-    loop {
-        let mut next: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
-        for (done, sizes) in &reached {
-            if *done == all {
-                return Sizes::Possible(sizes.clone());
-            }
-            for (index, change) in changes.iter().enumerate().filter(|(index, _)| done >> index & 1 == 0) {
-                let ready = changes.iter().enumerate().all(|(other, known)| {
-                    done >> other & 1 == 1 || other == index || known.span.end >= change.span.start
-                });
-                if ready {
-                    let after = sizes.iter().map(|size| match change.sets {
-                        Sets::To(to) => to,
-                        Sets::AtLeast(least) => (*size).max(least),
-                    });
-                    next.entry(done | 1 << index).or_default().extend(after);
-                }
-            }
-        }
-        if next.len() > 2000 {
-            return Sizes::Untold;
-        }
-        reached = next;
-    }
+    // What is judged later may have been at work by then.
+    let told = told
+        && (0..played.events.len()).all(|number| {
+            let span = played.events[number].span;
+            writers.iter().flatten().any(|change| change.event == number)
+                || modified_inode(played, number) != Some(inode)
+                || span.start.0 > last
+                || span.end.0 < inside.iter().map(|change| change.span.start.0).max().unwrap()
+        });
+    // Whether someone looked at it later is not followed here.
+    (told && next.is_none_or(|next| last < next)).then(|| size(played, inode, last))
 }
