@@ -6,6 +6,7 @@ mod check;
 mod deadline;
 mod demo;
 mod finding;
+mod kernels;
 mod metrics;
 mod privilege;
 mod repository;
@@ -45,6 +46,11 @@ enum Task {
         /// Run this part alone; may be given again.
         #[arg(long, value_enum)]
         only: Vec<Part>,
+        /// Judge the agent on other kernels, in emulated machines, and do nothing else.
+        #[arg(long)]
+        kernels: bool,
+        #[command(flatten)]
+        options: kernels::Options,
     },
     /// Run a part of the checks as root, with programs that are there already.
     #[command(hide = true)]
@@ -56,7 +62,8 @@ fn main() -> ExitCode {
         Task::Setup { toolchain } => Cache::open().and_then(|cache| tools::set_up_bpf(&cache, toolchain)),
         Task::Demo(options) => demo::run(options),
         Task::Bench(options) => bench::run(&options),
-        Task::Test { only } => check::run(&only),
+        Task::Test { only, kernels: false, options } => check::run(&only, &options),
+        Task::Test { only: _, kernels: true, options } => check::run(&[Part::Kernels], &options),
         Task::Installed(installed) => check::run_installed(installed),
     };
     match result {

@@ -30,6 +30,11 @@ impl Repository {
         serde_json::from_slice(&output.stdout).context("cargo's metadata is not as expected")
     }
 
+    /// The folder of the sources.
+    pub(crate) fn root(&self) -> &Path {
+        &self.workspace_root
+    }
+
     /// Where cargo puts what it builds.
     pub(crate) fn target(&self) -> &Path {
         &self.target_directory

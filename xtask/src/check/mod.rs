@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    kernels,
     repository::Repository,
     tools::{self, Cache},
 };
@@ -36,9 +37,12 @@ pub(crate) enum Part {
     Kernel,
     /// Real runtimes.
     Runtimes,
+    /// The ground truth on other kernels, in emulated machines.
+    Kernels,
 }
 
 impl Part {
+    /// What is run when nothing is named: all but the machines, which take minutes.
     const ALL: [Self; 6] =
         [Self::Format, Self::Lint, Self::Minimal, Self::Unit, Self::Kernel, Self::Runtimes];
 
@@ -50,6 +54,7 @@ impl Part {
             Self::Unit => "unit and integration tests",
             Self::Kernel => "ground truth on this kernel",
             Self::Runtimes => "real runtimes",
+            Self::Kernels => "other kernels",
         }
     }
 
@@ -62,19 +67,21 @@ impl Part {
             Self::Unit => "unit",
             Self::Kernel => "kernel",
             Self::Runtimes => "runtimes",
+            Self::Kernels => "kernels",
         }
     }
 }
 
 /// Runs the parts, all when none is named.
-pub(crate) fn run(only: &[Part]) -> Result<()> {
+pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
     let start = Instant::now();
     let repository = Repository::find()?;
     let cache = Cache::open()?;
     println!("== set-up");
     tools::set_up_bpf(&cache, None)?;
     let mut tally = Tally::default();
-    for part in Part::ALL.into_iter().filter(|part| only.is_empty() || only.contains(part)) {
+    let parts = if only.is_empty() { &Part::ALL } else { only };
+    for &part in parts {
         println!("\n== {}", part.title());
         let begun = Instant::now();
         match part {
@@ -86,6 +93,7 @@ pub(crate) fn run(only: &[Part]) -> Result<()> {
                 &["build", "--package", "watchdog", "--no-default-features", "--all-targets"],
             ),
             Part::Unit => unit(&repository, &mut tally),
+            Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
             Part::Kernel | Part::Runtimes => privileged::run(part, &repository, &cache, &mut tally),
         }
         println!("== {}: {:.0} s", part.title(), begun.elapsed().as_secs_f64());

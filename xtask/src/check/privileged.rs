@@ -98,7 +98,7 @@ fn run_part(part: Part, programs: &Programs, tally: &mut Tally) {
                 runtimes::check_youki(programs, medium, tally);
                 runtimes::check_runc(programs, medium, tally);
             }
-            Part::Format | Part::Lint | Part::Minimal | Part::Unit => {}
+            Part::Format | Part::Lint | Part::Minimal | Part::Unit | Part::Kernels => {}
         }
     }
 }

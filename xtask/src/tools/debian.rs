@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::Cache;
 
 /// Installs those of `packages` that are missing.
-pub(super) fn installed(cache: &Cache, packages: &[&str]) -> Result<()> {
+pub(crate) fn installed(cache: &Cache, packages: &[&str]) -> Result<()> {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -22,13 +22,18 @@ pub(super) fn installed(cache: &Cache, packages: &[&str]) -> Result<()> {
     }
     println!("  missing Debian packages: {}", missing.join(", "));
     let apt = || elevated("apt-get").with_context(|| remedy.clone());
-    cache.run("refresh the package lists", apt()?.arg("update"))?;
+    refresh_package_lists(cache).with_context(|| remedy.clone())?;
     cache
         .run(
             &format!("install {}", missing.join(" ")),
             apt()?.args(["install", "--yes", "--no-install-recommends"]).args(&missing),
         )
         .with_context(|| remedy.clone())
+}
+
+/// Fetches the system's package lists.
+pub(crate) fn refresh_package_lists(cache: &Cache) -> Result<()> {
+    cache.run("refresh the package lists", elevated("apt-get")?.arg("update"))
 }
 
 /// A file of a package that is unpacked beside the system: no service starts, and no root is needed.
@@ -53,7 +58,7 @@ fn unpack(cache: &Cache, package: &str, folder: &Path) -> Result<()> {
         )
     };
     if fetch(cache).is_err() {
-        cache.run("refresh the package lists", elevated("apt-get")?.arg("update"))?;
+        refresh_package_lists(cache)?;
         fetch(cache)?;
     }
     let archive = fs::read_dir(&download)?

@@ -7,5 +7,5 @@ mod runtimes;
 
 pub(crate) use bpf::{Origin, set_up_bpf};
 pub(crate) use cache::Cache;
-pub(crate) use debian::{has_program, unpacked};
+pub(crate) use debian::{has_program, installed, refresh_package_lists, unpacked};
 pub(crate) use runtimes::{runc, youki};

@@ -63,15 +63,20 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
         });
     }
     tally.check(&name("nothing was lost"), || watched.nothing_lost());
-    tally.check(&name("the metrics count what happened"), || watched.metrics_agree(medium));
+    tally.check(&name("the metrics count what happened"), || watched.metrics_agree(medium.as_str()));
     tally.check(&name("the metrics are well-formed"), || promtool(&programs.promtool, &watched.scrape));
 }
 
-struct Watched {
-    truths: Vec<Truth>,
-    findings: Vec<Finding>,
-    metrics: Metrics,
-    scrape: String,
+/// What the workload recorded, and what the agent said of it.
+pub(crate) struct Watched {
+    /// Each container's truth.
+    pub(crate) truths: Vec<Truth>,
+    /// What the agent printed.
+    pub(crate) findings: Vec<Finding>,
+    /// What it counted.
+    pub(crate) metrics: Metrics,
+    /// The same, as it was served.
+    pub(crate) scrape: String,
 }
 
 fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
@@ -103,7 +108,8 @@ impl Watched {
         self.truths.iter().map(|truth| truth.writes.len()).sum()
     }
 
-    fn nothing_lost(&self) -> Result<String> {
+    /// An error when the agent lost events, or saw none.
+    pub(crate) fn nothing_lost(&self) -> Result<String> {
         let lost = self.metrics.by("state_watchdog_events_lost_total", "reason", &[]);
         ensure!(!lost.is_empty(), "the agent has no count of lost events");
         ensure!(lost.values().all(|count| *count == 0), "{lost:?}");
@@ -114,8 +120,9 @@ impl Watched {
         Ok(format!("{events} events, anomalies: {anomalies:?}"))
     }
 
-    fn metrics_agree(&self, medium: Medium) -> Result<String> {
-        let runtime = [("runtime", medium.as_str())];
+    /// An error when the metrics of a runtime do not count what the truths and the findings say.
+    pub(crate) fn metrics_agree(&self, name: &str) -> Result<String> {
+        let runtime = [("runtime", name)];
         let mut expected = std::collections::BTreeMap::new();
         for truth in &self.truths {
             *expected.entry(truth.how.outcome().to_owned()).or_insert(0) += truth.writes.len() as u64;
@@ -123,10 +130,9 @@ impl Watched {
         let mut counted = self.metrics.by("state_watchdog_write_sessions_total", "outcome", &runtime);
         counted.retain(|_, count| *count > 0);
         ensure!(counted == expected, "write sessions: {counted:?}, saved: {expected:?}");
-        let torn = self.metrics.count(
-            "state_watchdog_overlapping_reads_total",
-            &[("runtime", medium.as_str()), ("verdict", "torn")],
-        );
+        let torn = self
+            .metrics
+            .count("state_watchdog_overlapping_reads_total", &[("runtime", name), ("verdict", "torn")]);
         let told = self.findings.iter().filter(|finding| finding.kind == "torn_read").count() as u64;
         ensure!(torn == told, "{torn} torn reads counted, {told} findings");
         Ok(format!("{counted:?}, {torn} torn reads"))

@@ -1,0 +1,132 @@
+//! What is run where: the kernels, the ways to events, and the work that each of them watches. Data, to be extended.
+
+use workload::{How, Style};
+
+use crate::truth::Plan;
+
+/// Debian's name for a kind of processor, and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    /// x86-64.
+    Amd64,
+    /// 64-bit Arm.
+    Arm64,
+}
+
+impl Architecture {
+    /// Debian's name.
+    pub(crate) fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The compiler's name for it with Debian's C library.
+    pub(crate) fn triple(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-unknown-linux-gnu",
+            Self::Arm64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
+    /// The emulator and the package that it comes in.
+    pub(crate) fn emulator(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Amd64 => ("qemu-system-x86_64", "qemu-system-x86"),
+            Self::Arm64 => ("qemu-system-aarch64", "qemu-system-arm"),
+        }
+    }
+
+    /// The machine that is emulated.
+    pub(crate) fn machine(self) -> &'static str {
+        match self {
+            Self::Amd64 => "pc",
+            Self::Arm64 => "virt",
+        }
+    }
+
+    /// The first serial line, as the kernel calls it.
+    pub(crate) fn console(self) -> &'static str {
+        match self {
+            Self::Amd64 => "ttyS0",
+            Self::Arm64 => "ttyAMA0",
+        }
+    }
+}
+
+/// A kernel to boot: the cloud kernel of a Debian release, whatever its version is by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// What it is called here.
+    pub(crate) name: &'static str,
+    /// The release that it comes from.
+    pub(crate) suite: &'static str,
+    /// Taken instead when `suite` has gone or its packages are not as expected.
+    pub(crate) fallback: Option<&'static str>,
+    /// For which processor.
+    pub(crate) architecture: Architecture,
+}
+
+/// All kernels.
+pub(crate) const KERNELS: [Choice; 6] = [
+    Choice { name: "5.10", suite: "bullseye", fallback: None, architecture: Architecture::Amd64 },
+    Choice { name: "6.1", suite: "bookworm", fallback: None, architecture: Architecture::Amd64 },
+    Choice { name: "6.12", suite: "trixie", fallback: None, architecture: Architecture::Amd64 },
+    Choice { name: "newest", suite: "forky", fallback: Some("trixie"), architecture: Architecture::Amd64 },
+    Choice { name: "6.1-arm64", suite: "bookworm", fallback: None, architecture: Architecture::Arm64 },
+    Choice { name: "6.12-arm64", suite: "trixie", fallback: None, architecture: Architecture::Arm64 },
+];
+
+/// A way to events: a source, as the agent is told to take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Door {
+    /// What it is called here; one word.
+    pub(crate) name: &'static str,
+    /// What the agent's environment says beside the rest: words of `NAME=VALUE`.
+    pub(crate) environment: &'static [&'static str],
+    /// What the agent's command line says beside the rest.
+    pub(crate) arguments: &'static [&'static str],
+}
+
+/// The ways that are tried on every kernel.
+pub(crate) const DOORS: [Door; 1] =
+    [Door { name: "syscalls", environment: &[], arguments: &["--source", "syscalls"] }];
+
+/// The file systems that state files lie on, by the names that the machine's first program knows.
+pub(crate) const MEDIA: [&str; 3] = ["tmpfs", "ext4", "overlay"];
+
+/// What is run on each medium: emulation is slow, so it is little of each kind.
+pub(crate) const PLANS: [Plan; 8] = [
+    Plan { how: How::Truncate, style: Style::Go, writes: 24, reads: 120 },
+    Plan { how: How::Chunks, style: Style::Whole, writes: 16, reads: 80 },
+    Plan { how: How::Ftruncate, style: Style::Whole, writes: 16, reads: 80 },
+    Plan { how: How::Recreate, style: Style::Blocks, writes: 12, reads: 60 },
+    Plan { how: How::Overwrite, style: Style::Blocks, writes: 12, reads: 60 },
+    Plan { how: How::Append, style: Style::Go, writes: 6, reads: 30 },
+    Plan { how: How::Rename, style: Style::Go, writes: 16, reads: 80 },
+    Plan { how: How::RenameSync, style: Style::Whole, writes: 6, reads: 30 },
+];
+
+/// The container of a plan on a medium: all media are watched at once, so their containers must differ.
+pub(crate) fn container(medium: &str, plan: &Plan) -> String {
+    format!("{medium}-{}", plan.container())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_tell_everything_apart() {
+        let kernels: BTreeSet<_> = KERNELS.map(|kernel| kernel.name).into();
+        assert_eq!(kernels.len(), KERNELS.len());
+        let doors: BTreeSet<_> = DOORS.map(|door| door.name).into();
+        assert_eq!(doors.len(), DOORS.len());
+        let containers: BTreeSet<_> =
+            MEDIA.iter().flat_map(|medium| PLANS.iter().map(|plan| container(medium, plan))).collect();
+        assert_eq!(containers.len(), MEDIA.len() * PLANS.len());
+    }
+}

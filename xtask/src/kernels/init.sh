@@ -1,0 +1,137 @@
+#!/bin/busybox sh
+# The first and only program of a machine that judges one kernel. What it is to do lies in /plan, what comes out
+# goes to the console between lines that begin with @@.
+
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ RUST_BACKTRACE=1
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t securityfs securityfs /sys/kernel/security
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+
+base=http://127.0.0.1:9737
+
+# section NAME STATUS FILE...: prints files, so that the other side knows where they begin and end.
+section() {
+    local name=$1 status=$2
+    shift 2
+    echo "@@ begin $name"
+    cat "$@" 2>&1
+    echo
+    echo "@@ end $name $status"
+}
+
+# until CONDITION...: waits for it for 20 s.
+until_true() {
+    local tries=200
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
+medium() {
+    mkdir -p "/media/$1"
+    case $1 in
+    tmpfs) mount -t tmpfs tmpfs /media/tmpfs ;;
+    ext4) until_true test -b /dev/nvme0n1 && mount -t ext4 /dev/nvme0n1 /media/ext4 ;;
+    overlay)
+        for module in /modules/*.ko; do insmod "$module"; done
+        mkdir -p /run/layers/lower /run/layers/upper /run/layers/work
+        mount -t overlay -o lowerdir=/run/layers/lower,upperdir=/run/layers/upper,workdir=/run/layers/work \
+            overlay /media/overlay
+        ;;
+    esac
+}
+
+sessions() {
+    wget -q -O - $base/metrics | awk '/^state_watchdog_write_sessions_total/ { n += $NF } END { print n + 0 }'
+}
+enough_sessions() { [ "$(sessions)" -ge "$1" ]; }
+
+# container DOOR MEDIUM HOW STYLE WRITES READS: one writer and its readers beside the agent.
+container() {
+    local status readers file=/media/$2/$1/$2-$3-$4/state.json out=/tmp/$1.$2-$3-$4
+    local both="--file $file --progress /run/progress/$1-$2-$3-$4 --writes $5 --reads $6"
+    watchdog-workload read --style "$4" $both >"$out.reads" 2>"$out.errors" &
+    readers=$!
+    watchdog-workload write --how "$3" $both >"$out.writes" 2>>"$out.errors"
+    status=$?
+    wait $readers || status=$?
+    section "$1.$2-$3-$4.errors" $status "$out.errors"
+    section "$1.$2-$3-$4.writes" $status "$out.writes"
+    section "$1.$2-$3-$4.reads" $status "$out.reads"
+}
+
+# door NAME ENVIRONMENT ARGUMENTS: the ground truth with one source on all media.
+door() {
+    local status agent medium saves=0 roots=
+    for medium in $media; do
+        roots="$roots --root $medium=/media/$medium/$1"
+        while read -r how style writes reads; do
+            mkdir -p "/media/$medium/$1/$medium-$how-$style"
+            watchdog-workload prepare "/media/$medium/$1/$medium-$how-$style/state.json"
+            saves=$((saves + writes))
+        done </plan/containers
+    done
+    env $2 state-watchdog run --findings json $3 $roots >"/tmp/$1.findings" 2>"/tmp/$1.log" &
+    agent=$!
+    if until_true wget -q -O /dev/null $base/readyz; then
+        for medium in $media; do
+            while read -r how style writes reads; do
+                container "$1" "$medium" "$how" "$style" "$writes" "$reads"
+            done </plan/containers
+        done
+        until_true enough_sessions $saves
+        wget -q -O "/tmp/$1.metrics" $base/metrics
+        wget -q -O "/tmp/$1.status" $base/status
+        kill -TERM $agent
+    else
+        kill -KILL $agent
+    fi
+    wait $agent
+    status=$?
+    section "$1.log" $status "/tmp/$1.log"
+    section "$1.metrics" $status "/tmp/$1.metrics"
+    section "$1.status" $status "/tmp/$1.status"
+    section "$1.findings" $status "/tmp/$1.findings"
+}
+
+uname -r >/tmp/kernel
+section kernel 0 /tmp/kernel
+mkdir -p /run/progress
+media=
+for wanted in $(cat /plan/media); do
+    if medium "$wanted" >/tmp/medium 2>&1; then
+        media="$media $wanted"
+        section "medium.$wanted" 0 /tmp/medium
+    else
+        section "medium.$wanted" 1 /tmp/medium
+    fi
+done
+state-watchdog doctor --json >/tmp/doctor 2>/tmp/doctor.log
+section doctor $? /tmp/doctor
+section doctor.log 0 /tmp/doctor.log
+while IFS='|' read -r name environment arguments; do
+    door "$name" "$environment" "$arguments"
+done </plan/doors
+if [ -x /kernel-tests ]; then
+    # The tests' second file system is the folder that cargo gave them when they were built.
+    mkdir -p /dev/shm /media/ext4/tests "$(cat /plan/tests-folder)"
+    mount -t tmpfs tmpfs /dev/shm
+    mount --bind /media/ext4/tests "$(cat /plan/tests-folder)"
+    CI=true timeout "$(cat /plan/tests-limit)" /kernel-tests --test-threads=1 >/tmp/tests 2>&1
+    section kernel-tests $? /tmp/tests
+fi
+cat /proc/sys/kernel/tainted >/tmp/tainted
+dmesg | grep -v -e 'Command line' | tail -n 40 >>/tmp/tainted
+section tainted 0 /tmp/tainted
+echo "@@ done"
+poweroff -f

@@ -1,0 +1,74 @@
+//! A machine's first file system: the programs, and what they are to do.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    catalogue::{DOORS, MEDIA, PLANS},
+    kernel::Kernel,
+    newc::Archive,
+    programs::{Programs, read},
+};
+
+const INIT: &str = include_str!("init.sh");
+
+const FOLDERS: [&str; 10] = ["bin", "dev", "media", "modules", "plan", "proc", "run", "sys", "tmp", "etc"];
+
+/// Puts it together; the agent's own tests get `limit`.
+pub(crate) fn build(programs: &Programs, kernel: &Kernel, limit: Duration) -> Result<Vec<u8>> {
+    let Programs { agent, workload, tests, tests_folder, busybox } = programs;
+    let mut archive = Archive::default();
+    for folder in FOLDERS {
+        archive.folder(folder);
+    }
+    // The kernel opens it for the first program before anything is mounted.
+    archive.device("dev/console", 5, 1);
+    archive.program("init", INIT.as_bytes());
+    archive.program("bin/busybox", &read(busybox)?);
+    archive.program("bin/state-watchdog", &read(agent)?);
+    archive.program("bin/watchdog-workload", &read(workload)?);
+    if let Some(tests) = tests {
+        archive.program("kernel-tests", &read(tests)?);
+    }
+    for (name, content) in kernel.modules()? {
+        archive.file(&format!("modules/{name}"), &content);
+    }
+    archive.file("plan/media", MEDIA.join("\n").as_bytes());
+    archive.file("plan/containers", containers().as_bytes());
+    archive.file("plan/doors", doors().as_bytes());
+    archive.file("plan/tests-folder", tests_folder.as_os_str().as_encoded_bytes());
+    archive.file("plan/tests-limit", limit.as_secs().to_string().as_bytes());
+    Ok(archive.finish())
+}
+
+fn containers() -> String {
+    PLANS
+        .iter()
+        .map(|plan| {
+            let (how, style) = (plan.how.as_str(), plan.style.as_str());
+            format!("{how} {style} {} {}\n", plan.writes, plan.reads)
+        })
+        .collect()
+}
+
+fn doors() -> String {
+    DOORS
+        .iter()
+        .map(|door| format!("{}|{}|{}\n", door.name, door.environment.join(" "), door.arguments.join(" ")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_lines_of_words() {
+        let plans = containers();
+        assert_eq!(plans.lines().count(), PLANS.len());
+        assert!(plans.lines().all(|line| line.split(' ').count() == 4), "{plans}");
+        let doors = doors();
+        assert!(doors.lines().all(|line| line.split('|').count() == 3), "{doors}");
+    }
+}

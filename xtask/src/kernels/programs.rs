@@ -1,0 +1,140 @@
+//! What runs inside a machine: everything that it needs in one file each.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use super::{catalogue::Architecture, cross};
+use crate::{
+    repository::Repository,
+    tools::{self, Cache},
+};
+
+/// The name of the agent's tests that are made for machines.
+const TESTS: &str = "kernel";
+
+/// Statically linked programs for one kind of processor.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    /// The agent.
+    pub(crate) agent: PathBuf,
+    /// Writers and readers.
+    pub(crate) workload: PathBuf,
+    /// The agent's own tests, where it has such.
+    pub(crate) tests: Option<PathBuf>,
+    /// The folder that these tests write to, as cargo compiled it into them.
+    pub(crate) tests_folder: PathBuf,
+    /// Everything else that a first program needs.
+    pub(crate) busybox: PathBuf,
+}
+
+impl Programs {
+    /// Builds them.
+    pub(crate) fn get(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Self> {
+        let triple = architecture.triple();
+        let target = repository.target().join("kernels");
+        let compiler = if repository.host()? == triple {
+            let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
+            Compiler { busybox, environment: Vec::new(), flags: String::new() }
+        } else {
+            cross::compiler(cache, architecture)?
+        };
+        let cargo = |task: &str| {
+            let mut cargo = repository.cargo();
+            cargo
+                .args([task, "--release", "--target", triple, "--target-dir"])
+                .arg(&target)
+                .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static {}", compiler.flags))
+                .envs(compiler.environment.iter().cloned());
+            cargo
+        };
+        println!("  build the static programs for {triple}");
+        let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
+        ensure!(status.success(), "cargo build ended with {status}");
+        let has_tests = repository.root().join("watchdog/tests").join(TESTS).join("main.rs").is_file();
+        let tests = if has_tests { Some(build_tests(cargo("test"))?) } else { None };
+        let built = target.join(triple).join("release");
+        Ok(Self {
+            agent: built.join("state-watchdog"),
+            workload: built.join("watchdog-workload"),
+            tests,
+            tests_folder: target.join("tmp"),
+            busybox: compiler.busybox,
+        })
+    }
+}
+
+/// How to build for a kind of processor.
+#[derive(Clone, Debug)]
+pub(super) struct Compiler {
+    /// A static busybox for it.
+    pub(super) busybox: PathBuf,
+    /// What cargo needs in its environment.
+    pub(super) environment: Vec<(String, String)>,
+    /// What rustc needs on its command line.
+    pub(super) flags: String,
+}
+
+/// One of cargo's messages; only those of test programs carry all that is asked for.
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(default)]
+    executable: Option<PathBuf>,
+    #[serde(default)]
+    target: Target,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Target {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    kind: Vec<String>,
+}
+
+fn build_tests(mut cargo: Command) -> Result<PathBuf> {
+    let mut child = cargo
+        .args(["--package", "watchdog", "--test", TESTS, "--no-run", "--message-format", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let output = child.stdout.take().context("cargo has no standard output")?;
+    let found = BufReader::new(output).lines().map_while(Result::ok).filter_map(|line| test(&line)).last();
+    let status = child.wait()?;
+    ensure!(status.success(), "cargo test --no-run ended with {status}");
+    found.context("cargo built no test program")
+}
+
+fn test(message: &str) -> Option<PathBuf> {
+    let Message { executable, target } = serde_json::from_str(message).ok()?;
+    executable.filter(|_| target.name == TESTS && target.kind.iter().any(|kind| kind == "test"))
+}
+
+/// The file's content, with its name in the error.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_program_is_found_among_cargos_messages() {
+        let message = |name: &str, kind: &str, file: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["{kind}"]}},"executable":{file}}}"#
+            )
+        };
+        assert_eq!(test(&message("kernel", "test", "\"/t/kernel-1\"")), Some("/t/kernel-1".into()));
+        assert_eq!(test(&message("kernel", "test", "null")), None);
+        assert_eq!(test(&message("state-watchdog", "bin", "\"/t/state-watchdog\"")), None);
+        assert_eq!(test(r#"{"reason":"build-finished","success":true}"#), None);
+        assert_eq!(test("not a message"), None);
+    }
+}

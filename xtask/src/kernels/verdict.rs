@@ -1,0 +1,222 @@
+//! What a machine's transcript proves.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    catalogue::{self, Choice, DOORS, Door, MEDIA, PLANS},
+    transcript::{Section, Transcript},
+};
+use crate::{
+    check::Tally,
+    finding::Finding,
+    metrics::Metrics,
+    truth::{Plan, Truth, Watched, compare},
+};
+
+/// One kernel's results.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    /// What was booted.
+    pub(crate) choice: Choice,
+    /// What the kernel calls itself; empty when it did not come so far.
+    pub(crate) release: String,
+    /// The source that the agent takes when it may choose.
+    pub(crate) takes: String,
+    /// One for each way to events and file system.
+    pub(crate) rows: Vec<Row>,
+    /// How many of the agent's own tests passed, or what went wrong; `None` when there are none.
+    pub(crate) tests: Option<Result<u64, String>>,
+}
+
+/// What one way to events gave on one file system.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The way to events.
+    pub(crate) door: &'static str,
+    /// The file system.
+    pub(crate) medium: &'static str,
+    /// One for each plan, in their order.
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// What came of one plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// The agent agrees with the truth.
+    Agrees,
+    /// It does not.
+    Disagrees,
+    /// It was not run, or its records did not come.
+    Missing,
+}
+
+/// `doctor --json`, as far as it is needed.
+#[derive(Debug, Deserialize)]
+struct Doctor {
+    #[serde(default)]
+    takes: Option<String>,
+}
+
+/// Judges all that a machine delivered; each check is counted and printed as it is judged.
+pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) -> Report {
+    let text = |name| transcript.section(name).map(Section::text).unwrap_or_default();
+    let doctor = serde_json::from_str(&text("doctor")).unwrap_or(Doctor { takes: None });
+    let mut report = Report {
+        choice,
+        release: text("kernel"),
+        takes: doctor.takes.unwrap_or_else(|| "none".to_owned()),
+        rows: Vec::new(),
+        tests: None,
+    };
+    let check = |what: &str| format!("{}: {what}", choice.name);
+    tally.check(&check("the doctor answers"), || {
+        let section = transcript.section("doctor").context("there is no answer")?;
+        ensure!(section.status == Some(0), "{}\n{}", text("doctor"), text("doctor.log"));
+        Ok(format!("it takes {}", report.takes))
+    });
+    for medium in MEDIA {
+        tally.check(&check(&format!("{medium} is there")), || mounted(transcript, medium));
+    }
+    tally.check(&check("the kernel has nothing to complain of"), || untainted(transcript));
+    for door in DOORS {
+        report.rows.extend(judge_door(choice, door, transcript, tally));
+    }
+    if let Some(section) = transcript.section("kernel-tests") {
+        let tests = own_tests(section);
+        tally.check(&check("the agent's own tests"), || match &tests {
+            Ok(count) => Ok(format!("{count} passed")),
+            Err(problem) => bail!("{problem}"),
+        });
+        report.tests = Some(tests);
+    }
+    report
+}
+
+fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) -> Vec<Row> {
+    let check = |what: &str| format!("{}, {}: {what}", choice.name, door.name);
+    let mut said = None;
+    tally.check(&check("the agent ran"), || {
+        let log = transcript.section(&format!("{}.log", door.name)).context("it left no log")?;
+        ensure!(log.status == Some(0), "it ended with {:?}:\n{}", log.status, log.text());
+        let findings = transcript.section(&format!("{}.findings", door.name)).context("no findings")?;
+        let findings =
+            findings.lines.iter().map(|line| Ok(Finding::parse(line)?)).collect::<Result<Vec<_>>>();
+        let scrape = transcript.section(&format!("{}.metrics", door.name)).context("no metrics")?.text();
+        said = Some((findings.context("a line is no finding")?, scrape));
+        Ok(String::new())
+    });
+    let Some((findings, scrape)) = said else { return missing(door) };
+    let metrics = Metrics::parse(&scrape);
+    let mut rows = Vec::new();
+    for (index, medium) in MEDIA.into_iter().enumerate() {
+        if mounted(transcript, medium).is_err() {
+            continue;
+        }
+        let own = |finding: &&Finding| {
+            finding.container_id.as_deref().is_some_and(|id| id.starts_with(&format!("{medium}-")))
+        };
+        let findings: Vec<Finding> = findings.iter().filter(own).cloned().collect();
+        let mut watched =
+            Watched { truths: Vec::new(), findings, metrics: metrics.clone(), scrape: scrape.clone() };
+        if index == 0 {
+            tally.check(&check("nothing was lost"), || watched.nothing_lost());
+        }
+        let mut cells = Vec::new();
+        tally.check(&check(medium), || {
+            let complaints = judge_plans(door, medium, transcript, &mut watched, &mut cells);
+            ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+            watched.metrics_agree(medium)?;
+            let torn: u64 = watched.truths.iter().map(Truth::torn).sum();
+            let reads: usize = watched.truths.iter().map(|truth| truth.reads.len()).sum();
+            Ok(format!("{torn} of {reads} reads were torn, and the agent does not disagree"))
+        });
+        rows.push(Row { door: door.name, medium, cells });
+    }
+    rows
+}
+
+/// Judges each plan on one medium; gives what does not agree.
+fn judge_plans(
+    door: Door,
+    medium: &str,
+    transcript: &Transcript,
+    watched: &mut Watched,
+    cells: &mut Vec<Cell>,
+) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for plan in PLANS {
+        match truth(door, medium, &plan, transcript) {
+            Ok(truth) => {
+                let complaint = compare(&truth, &watched.findings).complaint();
+                cells.push(if complaint.is_none() { Cell::Agrees } else { Cell::Disagrees });
+                complaints.extend(complaint.map(|text| format!("{}: {text}", truth.container)));
+                watched.truths.push(truth);
+            }
+            Err(error) => {
+                cells.push(Cell::Missing);
+                complaints.push(format!("{}: {error:#}", catalogue::container(medium, &plan)));
+            }
+        }
+    }
+    complaints
+}
+
+/// What the workload recorded.
+fn truth(door: Door, medium: &str, plan: &Plan, transcript: &Transcript) -> Result<Truth> {
+    let container = catalogue::container(medium, plan);
+    let section = |what: &str| transcript.section(&format!("{}.{container}.{what}", door.name));
+    let errors = section("errors").context("it was not run")?;
+    ensure!(errors.status == Some(0), "the workload ended with {:?}: {}", errors.status, errors.text());
+    let truth = Truth {
+        how: plan.how,
+        writes: records(section("writes")).context("the writer")?,
+        reads: records(section("reads")).context("the readers")?,
+        container,
+    };
+    ensure!(truth.writes.len() as u64 == plan.writes, "the writer recorded {} saves", truth.writes.len());
+    ensure!(truth.reads.len() as u64 == plan.reads, "the readers recorded {} reads", truth.reads.len());
+    Ok(truth)
+}
+
+fn records<T: DeserializeOwned>(section: Option<&Section>) -> Result<Vec<T>> {
+    let lines = &section.context("the records did not come")?.lines;
+    lines.iter().map(|line| serde_json::from_str(line).with_context(|| line.clone())).collect()
+}
+
+fn missing(door: Door) -> Vec<Row> {
+    let row = |medium| Row { door: door.name, medium, cells: vec![Cell::Missing; PLANS.len()] };
+    MEDIA.map(row).into()
+}
+
+fn mounted(transcript: &Transcript, medium: &str) -> Result<String> {
+    let section = transcript.section(&format!("medium.{medium}")).context("it was not tried")?;
+    ensure!(section.status == Some(0), "{}", section.text());
+    Ok(String::new())
+}
+
+/// A warning or an oops leaves its mark on the kernel, whatever the console is told to show.
+fn untainted(transcript: &Transcript) -> Result<String> {
+    let section = transcript.section("tainted").context("it was not asked")?;
+    let (mask, messages) = section.lines.split_first().context("it said nothing")?;
+    ensure!(mask == "0", "it is tainted ({mask}):\n{}", messages.join("\n"));
+    Ok(String::new())
+}
+
+/// Judged by the exit status and by the summary, because either alone can lie.
+fn own_tests(section: &Section) -> Result<u64, String> {
+    let summary = section.lines.iter().rev().find_map(|line| line.trim().strip_prefix("test result: "));
+    let passed = summary.and_then(|summary| summary.strip_prefix("ok. ")?.split(' ').next()?.parse().ok());
+    match (section.status, passed) {
+        (Some(0), Some(passed)) if passed > 0 => Ok(passed),
+        (status, _) => {
+            let failed: Vec<&str> =
+                section.lines.iter().map(String::as_str).filter(|line| !line.ends_with("... ok")).collect();
+            Err(format!("ended with {status:?}\n{}", failed.join("\n")))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

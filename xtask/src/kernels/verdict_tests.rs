@@ -1,0 +1,144 @@
+use workload::{Content, ReadRecord, WriteRecord};
+
+use super::{super::catalogue::KERNELS, *};
+
+/// A transcript of a machine on which every plan ran, each with its first read as `content` says.
+fn transcript(content: Content, told: bool) -> String {
+    let mut text = String::new();
+    let mut section = |name: &str, lines: &[String]| {
+        text += &format!("@@ begin {name}\r\n{}\r\n@@ end {name} 0\r\n", lines.join("\r\n"));
+    };
+    section("kernel", &["6.1.0".to_owned()]);
+    section("doctor", &["{\"takes\":".to_owned(), "\"syscalls\"}".to_owned()]);
+    section("tainted", &["0".to_owned()]);
+    let mut findings = Vec::new();
+    let mut scrape = String::from(
+        "state_watchdog_events_total{source=\"syscalls\"} 9\nstate_watchdog_events_lost_total{reason=\"full\"} 0\n",
+    );
+    for medium in MEDIA {
+        section(&format!("medium.{medium}"), &[]);
+        let mut torn = 0;
+        for (outcome, plans) in by_outcome() {
+            let saves: u64 = plans.iter().map(|plan| plan.writes).sum();
+            scrape += &format!(
+                "state_watchdog_write_sessions_total{{runtime=\"{medium}\",outcome=\"{outcome}\"}} {saves}\n"
+            );
+        }
+        for plan in PLANS {
+            let container = catalogue::container(medium, &plan);
+            let truncated = plan.how == workload::How::Truncate;
+            let first = if truncated { content } else { Content::Complete };
+            let reads =
+                (0..plan.reads).map(|n| read(&plan, 10 + n, if n == 0 { first } else { Content::Complete }));
+            section(&format!("syscalls.{container}.errors"), &[]);
+            section(&format!("syscalls.{container}.reads"), &reads.collect::<Vec<_>>());
+            let writes = (0..plan.writes).map(|n| write(&plan, n)).collect::<Vec<_>>();
+            section(&format!("syscalls.{container}.writes"), &writes);
+            if !plan.how.is_atomic() {
+                let outcome = plan.how.outcome();
+                let line = format!(
+                    r#"{{"kind":"nonatomic_write","outcome":"{outcome}","container_id":"{container}","writer":{{"pid":7}}}}"#
+                );
+                findings.extend(std::iter::repeat_n(line, usize::try_from(plan.writes).unwrap()));
+            }
+            if truncated && told {
+                torn += 1;
+                findings.push(format!(
+                    r#"{{"kind":"torn_read","container_id":"{container}","reader":{{"pid":10}}}}"#
+                ));
+            }
+        }
+        scrape += &format!(
+            "state_watchdog_overlapping_reads_total{{runtime=\"{medium}\",verdict=\"torn\"}} {torn}\n"
+        );
+    }
+    section("syscalls.log", &[]);
+    section("syscalls.metrics", &[scrape]);
+    section("syscalls.findings", &findings);
+    text + "@@ done\r\n"
+}
+
+fn by_outcome() -> std::collections::BTreeMap<&'static str, Vec<Plan>> {
+    let mut plans = std::collections::BTreeMap::<_, Vec<Plan>>::new();
+    for plan in PLANS {
+        plans.entry(plan.how.outcome()).or_default().push(plan);
+    }
+    plans
+}
+
+fn read(plan: &Plan, pid: u64, content: Content) -> String {
+    let (generation, bytes) = (None, 0);
+    let pid = u32::try_from(pid).unwrap();
+    let record = ReadRecord {
+        pid,
+        style: plan.style,
+        content,
+        generation,
+        bytes,
+        calls: 1,
+        parsed: true,
+        begin: 1,
+        end: 2,
+    };
+    serde_json::to_string(&record).unwrap()
+}
+
+fn write(plan: &Plan, generation: u64) -> String {
+    serde_json::to_string(&WriteRecord { pid: 7, generation, how: plan.how, begin: 1, end: 2 }).unwrap()
+}
+
+/// Judges a transcript: the report, and whether all checks passed.
+fn judged(text: &str) -> (Report, bool) {
+    let mut tally = Tally::default();
+    let report = judge(KERNELS[1], &Transcript::parse(text), &mut tally);
+    (report, tally.is_good())
+}
+
+#[test]
+fn agreement_on_every_medium_is_good() {
+    let (report, good) = judged(&transcript(Content::Empty, true));
+    assert!(good);
+    assert_eq!((report.release.as_str(), report.takes.as_str()), ("6.1.0", "syscalls"));
+    assert_eq!(report.rows.len(), MEDIA.len());
+    assert!(report.rows.iter().all(|row| row.cells == [Cell::Agrees; PLANS.len()]));
+}
+
+#[test]
+fn a_torn_read_missed_or_made_up_is_bad() {
+    for (content, told) in [(Content::Empty, false), (Content::Complete, true)] {
+        let (report, good) = judged(&transcript(content, told));
+        assert!(!good);
+        assert_eq!(report.rows[0].cells[0], Cell::Disagrees);
+        assert_eq!(report.rows[0].cells[1], Cell::Agrees);
+    }
+}
+
+#[test]
+fn a_transcript_that_breaks_off_anywhere_is_bad() {
+    let text = transcript(Content::Empty, true);
+    assert!(!judged("").1);
+    for (at, _) in text.match_indices("@@ end").step_by(7) {
+        assert!(!judged(&text[..at]).1, "{at}");
+    }
+}
+
+#[test]
+fn a_warning_of_the_kernel_is_bad() {
+    let good = transcript(Content::Empty, true);
+    let bad = good.replace("@@ begin tainted\r\n0\r\n", "@@ begin tainted\r\n512\r\nWARNING: at\r\n");
+    assert_ne!(good, bad);
+    assert!(!judged(&bad).1);
+}
+
+#[test]
+fn own_tests_need_a_good_status_and_a_good_summary() {
+    let tests = |status, line: &str| {
+        own_tests(&Section { lines: vec!["test a ... ok".into(), line.into()], status: Some(status) })
+    };
+    assert_eq!(tests(0, "test result: ok. 12 passed; 0 failed; 0 ignored"), Ok(12));
+    assert!(tests(101, "test result: ok. 12 passed; 0 failed").is_err());
+    assert!(tests(0, "test result: FAILED. 1 passed; 2 failed").is_err());
+    assert!(tests(0, "test result: ok. 0 passed; 0 failed").is_err());
+    assert!(tests(0, "").is_err());
+    assert!(tests(143, "test b ...").unwrap_err().contains("test b"));
+}
