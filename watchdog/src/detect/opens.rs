@@ -266,13 +266,13 @@ impl Engine {
     pub(super) fn learn(&mut self, place: &Arc<Place>, file: Slot, span: Span, created: bool) {
         let Some(inode) = self.files.get(file).map(|file| file.inode) else { return };
         let lesson = self.names.found(place, Some(inode), span, created);
-        if let Lesson::Unexplained(old) | Lesson::Explained(old) = lesson {
-            if let Some(old) = old.and_then(|old| self.files.find(&old)) {
-                if let Some(old) = self.files.get_mut(old) {
-                    old.drop_name(place, span.end);
-                }
-                self.drop_if_spent(old);
+        if let Lesson::Unexplained(old) | Lesson::Explained(old) = lesson
+            && let Some(old) = old.and_then(|old| self.files.find(&old))
+        {
+            if let Some(old) = self.files.get_mut(old) {
+                old.drop_name(place, span.end);
             }
+            self.drop_if_spent(old);
         }
         if matches!(lesson, Lesson::Unexplained(_)) {
             self.wake_name(place, span.end.plus(nanos(self.limits.horizon)));
