@@ -182,8 +182,8 @@ fn size(played: &Played, inode: u64, at: u64) -> u64 {
 /// saying what the size is then.
 fn is_untold_before(played: &Played, number: usize, inode: u64) -> bool {
     let start = played.events[number].span.start;
-    let earlier = (0..number).filter(|other| played.events[*other].span.end < start);
-    let last = earlier.filter(|other| modified_inode(played, *other) == Some(inode)).last();
+    let mut earlier = (0..number).filter(|other| played.events[*other].span.end < start);
+    let last = earlier.rfind(|other| modified_inode(played, *other) == Some(inode));
     last.is_some_and(|last| {
         matches!(played.events[last].operation, Operation::Truncate { .. })
             && changes_met(played, last, inode).next().is_some()
