@@ -191,15 +191,17 @@ fn a_lost_event_is_never_silent_and_proves_nothing_false() {
     }
 }
 
-/// With a loss, a session may be missing or `unknown`, but none is said to have ended as it did not.
+/// With a loss, a session may be missing or `unknown`, or begin later than it did, by another operation; but none is said
+/// to be atomic or not against the truth.
 fn check_outcomes(whole: &[Output], lossy: &[Output], say: &impl Fn() -> String) {
     let ended =
         |outputs: &[Output]| -> Vec<truth::Ended> { outputs.iter().filter_map(truth::Ended::of).collect() };
+    let replaces = |session: &truth::Ended| session.outcome == Outcome::AtomicReplace.as_str();
     let all = ended(whole);
     for session in ended(lossy).into_iter().filter(|session| session.outcome != Outcome::Unknown.as_str()) {
         let known = all.iter().any(|known| {
             known.inode == session.inode
-                && known.outcome == session.outcome
+                && replaces(known) == replaces(&session)
                 && known.start <= session.end
                 && session.start <= known.end
         });

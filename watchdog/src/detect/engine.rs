@@ -167,6 +167,12 @@ impl Engine {
         self.loss_at = Some(at);
     }
 
+    /// True when events were lost since `event`, or since `start`: something that became known then, or began then, may
+    /// be other than it seems.
+    pub(super) fn lost_since(&self, event: u64, start: BootNanos) -> bool {
+        event < self.loss || self.loss_at.is_some_and(|at| start <= at)
+    }
+
     /// True when events were lost so short a time ago that a name's past may be among them.
     pub(super) fn lost_lately(&self) -> bool {
         self.loss_at.is_some_and(|at| self.now.since(at) <= nanos(self.limits.session_deadline))

@@ -59,7 +59,10 @@ impl Engine {
         if description.verdict.is_some_and(|(_, considered)| last.number <= considered) {
             return;
         }
-        let certain = description.known >= self.loss && !description.distrusted && !open && !in_doubt;
+        let certain = !self.lost_since(description.known, description.opened.start)
+            && !description.distrusted
+            && !open
+            && !in_doubt;
         let judgement = judge(description, file, &touched, last, certain, now);
         let newest = self.session_count;
         let released = description.released.is_some();
@@ -159,7 +162,7 @@ fn judge<'a>(
     let in_window = description.calls().filter(|call| meeting(call).is_some()).last();
     let session = in_window.and_then(meeting).unwrap_or(last);
 
-    if !certain || sessions.iter().any(|session| session.obscure) {
+    if !certain || around.iter().any(|session| session.obscure) {
         return Judgement { verdict: Verdict::Unknown, session, call: in_window };
     }
     let life = description.life(now);

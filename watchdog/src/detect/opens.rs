@@ -11,6 +11,7 @@ use super::locks::Guarded;
 use super::names::{Lesson, Standing};
 use super::reads::{Call, Pass};
 use super::session::Origin;
+use super::sizes::Doubt;
 use super::table::Slot;
 use super::writes::Modification;
 use crate::model::{
@@ -133,6 +134,14 @@ impl Engine {
             if let Some(size) = size {
                 self.look_at_size(file, at, *size);
             }
+        }
+        if let (None, None, Some(offset)) = (size_before, size, offset)
+            && returned < requested
+        {
+            let end = offset.saturating_add(*returned);
+            let doubt =
+                self.file_mut(file).and_then(|file| file.sizes.end_of_file(span, end, *returned == 0));
+            self.doubt_size(file, doubt);
         }
         let call = Call {
             span,
@@ -286,9 +295,13 @@ impl Engine {
 
     /// Takes a look at a file's size, and remembers when nothing explains what it finds.
     pub(super) fn look_at_size(&mut self, slot: Slot, at: BootNanos, size: u64) {
+        let doubt = self.file_mut(slot).and_then(|file| file.sizes.look(at, size));
+        self.doubt_size(slot, doubt);
+    }
+
+    fn doubt_size(&mut self, slot: Slot, doubt: Option<Doubt>) {
         let horizon = nanos(self.limits.horizon);
-        let Some(file) = self.file_mut(slot) else { return };
-        let Some(doubt) = file.sizes.look(at, size) else { return };
+        let (Some(file), Some(doubt)) = (self.files.get_mut(slot), doubt) else { return };
         let matters = file.state().is_some() || file.current.is_some();
         if matters && !file.explains(doubt) {
             file.sizes.doubt(doubt);

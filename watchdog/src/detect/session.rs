@@ -65,6 +65,8 @@ pub(super) struct Change {
     pub(super) size_after: Option<u64>,
     /// The size that it set, when it is a truncation.
     pub(super) truncates: Option<u64>,
+    /// No modification that is part of no session met it.
+    pub(super) alone: bool,
     /// Through which of the session's writers.
     pub(super) writer: usize,
 }

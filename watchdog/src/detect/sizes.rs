@@ -99,10 +99,8 @@ impl Sizes {
     /// truncation overlaps it.
     pub(super) fn surely_cuts(&self, at: BootNanos, to: u64) -> bool {
         let since = self.samples.iter().rposition(|sample| sample.first < at);
-        let mut before = self.samples.iter().skip(since.unwrap_or(0)).map(|sample| sample.value);
-        if since.is_none() {
-            return self.samples.is_empty();
-        }
+        let Some(since) = since else { return false };
+        let mut before = self.samples.iter().skip(since).map(|sample| sample.value);
         let grows = self.cut_off(at, to).is_some_and(|before| before < to);
         let starts_longer = before.clone().next().flatten().is_some_and(|size| size > to);
         let stays_longer = before.by_ref().take_while(|size| *size != Some(to)).all(|size| size > Some(to));
@@ -132,6 +130,15 @@ impl Sizes {
         };
         self.push(at, Some(value));
         doubt
+    }
+
+    /// Takes an end-of-file at `end`, read in `span` by someone who did not look at the size. Answers with a doubt when
+    /// the size known before cannot have given it.
+    pub(super) fn end_of_file(&self, span: Span, end: u64, nothing_read: bool) -> Option<Doubt> {
+        let last = self.samples.back().filter(|sample| sample.last < span.start)?;
+        let known = last.value?;
+        let fits = if nothing_read { known <= end } else { known == end };
+        (!fits).then_some(Doubt { from: last.last, to: span.end, size: end, shrank: end < known })
     }
 
     /// Remembers a doubt until it is explained or given up.

@@ -20,6 +20,8 @@ pub(super) struct Timeline {
     /// `None` when there is too much to tell apart.
     versions: Option<Vec<Version>>,
     steps: Vec<Step>,
+    /// When each writer had begun for certain.
+    begun: Vec<BootNanos>,
     /// The writers that every version has in it: those that created the file, and those that had long finished.
     finished: Set,
     /// The writers that no version has in it.
@@ -97,7 +99,8 @@ impl Timeline {
             }
         }
         let last_size = sessions.last().and_then(|(session, _)| session.size_after);
-        Self { versions: versions(&workers, last_size), steps, finished, unbegun }
+        let begun = workers.iter().map(|worker| worker.begun).collect();
+        Self { versions: versions(&workers, last_size), steps, begun, finished, unbegun }
     }
 
     /// True when all that the pass got can be one complete version.
@@ -123,9 +126,14 @@ impl Timeline {
     }
 
     /// The writers that a version must have in it, and those that it must not, for the order of calls and operations
-    /// on the same bytes.
+    /// on the same bytes, and for when the pass began.
     fn order(&self, pass: &Pass) -> (Set, Set) {
         let (mut with, mut without) = (self.finished, self.unbegun);
+        // What was there before a writer that had begun before the first call was gone by then.
+        if let Some(first) = pass.calls.first() {
+            let begun = self.begun.iter().enumerate().filter(|(_, begun)| **begun < first.span.start);
+            with = begun.fold(with, |with, (writer, _)| with | single(writer));
+        }
         for call in &pass.calls {
             let Some((from, to)) = call.range() else { continue };
             for step in self.steps.iter().filter(|step| step.range.0 < to && from < step.range.1) {
@@ -255,7 +263,7 @@ impl Worker<'_> {
     /// What its last operation made of the size that it found, if nobody of the version met it. Whoever else was under
     /// way then comes after the version.
     fn last_size(&self) -> Option<u64> {
-        let last = self.changes.iter().find(|change| change.span == self.writer.last)?;
+        let last = self.changes.iter().find(|change| change.span == self.writer.last && change.alone)?;
         match last.truncates {
             Some(to) => Some(to),
             None if last.cuts().is_some() => None,

@@ -191,14 +191,16 @@ impl Engine {
         if late {
             anomaly(AnomalyKind::ArrivedTooLate, span.end, Some(&place), out);
         }
-        let known_since = by.and_then(|by| self.descriptions.get(by)).map(|by| (by.id, by.known));
-        let obscure = modification.strange || known_since.is_some_and(|(_, known)| known < self.loss);
+        let known_since =
+            by.and_then(|by| self.descriptions.get(by)).map(|by| (by.id, by.known, by.opened.start));
+        let obscure = modification.strange
+            || known_since.is_some_and(|(_, known, start)| self.lost_since(known, start));
         let description = by.and_then(|by| self.descriptions.get_mut(by));
         let released = description.is_none_or(|description| {
             description.modified = true;
             description.released.is_some()
         });
-        let id = known_since.map(|(id, _)| id);
+        let id = known_since.map(|(id, ..)| id);
         let guarded = self.is_under_lock(slot, id, modification.actor, span, true);
         let room =
             if self.operations < self.limits.operations { self.limits.operations_per_session } else { 1 };
@@ -206,7 +208,8 @@ impl Engine {
             self.start_session(slot, place, span.start);
         }
         let Some(file) = self.files.get_mut(slot) else { return };
-        let change = modification.change();
+        let mut change = modification.change();
+        change.alone = file.unjudged < span.start;
         file.sizes.explain(span, change.reach());
         // Whoever changed the size meanwhile may not have returned yet.
         let doubt = match (modification.operation, size_after) {
@@ -253,13 +256,20 @@ impl Engine {
 
     /// The session's end: its report, and the verdicts that waited for it.
     pub(super) fn end_session(&mut self, slot: Slot, at: BootNanos, out: &mut Vec<Output>) {
-        let loss = self.loss;
+        let (loss, lost_lately) = (self.loss, self.lost_lately());
         let Some(file) = self.file_mut(slot) else { return };
         let size = file.sizes.latest();
+        let live = file.state().is_some();
         let Some(session) = &mut file.current else { return };
         session.end = Some(at.max(session.last_event));
         session.size_after = size;
-        session.obscure |= session.known < loss;
+        // Whether there was anything to cut off may be among what was lost. If there was not, a file that stands at no
+        // name any more was no state file when it was written.
+        let mut hollow = session.changes.iter().map(|change| {
+            change.truncates.is_some_and(|to| change.size_before.is_none_or(|before| before == to))
+        });
+        let hollow = if live { hollow.all(|hollow| hollow) } else { hollow.next() == Some(true) };
+        session.obscure |= session.known < loss || lost_lately && hollow;
         let start = session.start;
         let inode = file.inode;
         self.open_sessions.retain(|open| *open != inode);
@@ -405,6 +415,7 @@ impl Modification {
             size_before: self.size_before,
             size_after: self.size_after,
             truncates: self.truncates,
+            alone: true,
             writer: 0,
         }
     }

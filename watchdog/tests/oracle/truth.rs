@@ -76,6 +76,8 @@ struct Change {
     to: u64,
     kind: &'static str,
     before: u64,
+    /// What size it found cannot be told.
+    untold: bool,
     sets: Sets,
     /// The description, or the event for a truncation by path.
     writer: (Option<OpenId>, usize),
@@ -420,6 +422,7 @@ fn change(played: &Played, number: usize, inode: u64, kind: &'static str) -> Cha
         to,
         kind,
         before,
+        untold: is_untold_before(played, number, inode),
         sets,
         writer,
         pid: event.actor.pid,
@@ -717,6 +720,14 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
             writers.push(own);
         }
     }
+    // What was there before a writer that had begun before the first call was gone by then.
+    let first = reader.reads.first().map(|read| played.events[*read].span.start);
+    for (index, own) in writers.iter().enumerate() {
+        let mut sure = own.iter().filter(|change| surely_changes(change, &writers));
+        if sure.any(|change| Some(change.span.end) < first) || own.iter().all(|c| Some(c.span.end) < first) {
+            always.insert(index);
+        }
+    }
     let mut moments: BTreeSet<u64> = BTreeSet::from([0, u64::MAX / 2]);
     for change in writers.iter().flatten() {
         for at in [change.span.start.0, change.span.end.0] {
@@ -805,7 +816,7 @@ fn surely_changes(change: &Change, writers: &[Vec<&Change>]) -> bool {
                 && overlap(other.span, change.span)
         })
     };
-    let nothing = matches!(change.sets, Sets::To(to) if to == change.before);
+    let nothing = change.untold || matches!(change.sets, Sets::To(to) if to == change.before);
     !(truncates(change) && (nothing || met()))
 }
 
