@@ -103,8 +103,8 @@ impl Engine {
         if place.role == Role::Lock {
             return;
         }
+        self.make_room_for_name(out);
         let Some(inode) = inode else {
-            self.make_room_for_name(out);
             self.names.found(place, None, span, false);
             return;
         };
