@@ -7,7 +7,7 @@ use super::entered;
 use crate::{
     emit::{self, Span},
     files,
-    kernel::{self, Dentry, FMODE_PATH, FMODE_WRITE, File},
+    kernel::{self, Dentry, FMODE_PATH, FMODE_WRITE, File, Look},
     names::{self, Found, Match},
     process,
     registers::Registers,
@@ -25,18 +25,15 @@ struct Hit {
     dentry: Dentry,
     role: u8,
     mode: u32,
-    /// Read before the clock: it must be a size that the file had within the call.
-    size: u64,
     found: Found,
 }
 
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(hit) = hit(result) else { return };
-    let mut now = kernel::now();
-    if files::release_dead_writers(hit.file.inode(), now) {
-        now = kernel::now();
-    }
+    let inode = hit.file.inode();
+    files::release_dead_writers(inode, kernel::now());
+    let Look { size, at: now } = inode.look();
     let flags = flags(call, registers);
     // The name was looked up after the entry: without it, nothing is known of what stood there.
     let start = if let Some(start) = entered() {
@@ -45,7 +42,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         emit::count(LossCounter::TableFull);
         now
     };
-    report(hit, flags, Span { start, end: now });
+    report(hit, flags, size, Span { start, end: now });
 }
 
 /// A 32-bit program opened a file: counted when it matters, because nothing more is seen of it.
@@ -94,11 +91,11 @@ fn hit(result: i64) -> Option<Hit> {
         files::forget(file, kernel::now());
         return None;
     }
-    Some(Hit { file, dentry, role, mode, size: file.inode().size(), found })
+    Some(Hit { file, dentry, role, mode, found })
 }
 
 #[inline(always)]
-fn report(hit: Hit, flags: u64, span: Span) {
+fn report(hit: Hit, flags: u64, size: u64, span: Span) {
     process::introduce(span.end);
     let writes = hit.mode & FMODE_WRITE != 0;
     if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, writes) {
@@ -106,11 +103,11 @@ fn report(hit: Hit, flags: u64, span: Span) {
     }
     let short = SHORT_NAME as u32;
     if hit.found.root.depth == 2 {
-        emit_with::<LONG_NAME, 3>(hit, flags, span);
+        emit_with::<LONG_NAME, 3>(hit, flags, size, span);
     } else if hit.dentry.name_len() >= short || hit.found.directory.name_len() >= short {
-        emit_with::<LONG_NAME, 2>(hit, flags, span);
+        emit_with::<LONG_NAME, 2>(hit, flags, size, span);
     } else {
-        emit_with::<SHORT_NAME, 2>(hit, flags, span);
+        emit_with::<SHORT_NAME, 2>(hit, flags, size, span);
     }
 }
 
@@ -122,7 +119,7 @@ struct OpenWith<const N: usize, const M: usize> {
 }
 
 #[inline(always)]
-fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
+fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, span: Span) {
     let Some(mut entry) = emit::reserve::<OpenWith<N, M>>() else { return };
     let record = entry.as_mut_ptr();
     let key = hit.file.inode().key();
@@ -135,7 +132,7 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
             ino: key.ino,
             dev: key.dev,
             generation: key.generation,
-            size: hit.size,
+            size,
             mode: hit.mode,
             flags: flags as u32,
             root: hit.found.root.root,
