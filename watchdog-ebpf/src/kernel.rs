@@ -19,6 +19,13 @@ pub(crate) fn read<T>(address: u64, offset: u32) -> T {
     }
 }
 
+/// A kernel pointer as a number. The verifier knows what an fentry program's arguments point to, and lets no such
+/// pointer into a function that takes numbers (`btf_check_func_arg_match`, 5.10 to 6.7).
+#[inline(always)]
+pub(crate) fn as_number(pointer: u64) -> u64 {
+    read((&raw const pointer) as u64, 0)
+}
+
 /// Nanoseconds since boot.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
@@ -128,6 +135,12 @@ impl Inode {
     #[inline(always)]
     pub(crate) fn size(self) -> u64 {
         read(self.0, setting!(offsets.inode_size))
+    }
+
+    /// How many writers have it open, `i_writecount`; negative while it is executed.
+    #[inline(always)]
+    pub(crate) fn writers(self) -> i32 {
+        read(self.0, setting!(offsets.inode_writers))
     }
 
     #[inline(always)]

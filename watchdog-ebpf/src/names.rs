@@ -16,6 +16,7 @@ type Window = [u64; NAME_WINDOW / 8];
 pub(crate) struct Match {
     /// Bit i for name i.
     pub(crate) bit: u8,
+    /// The name's role, as the agent numbers it.
     pub(crate) role: u8,
 }
 
@@ -30,35 +31,40 @@ pub(crate) struct Found {
 /// The first name that the dentry's own name matches.
 #[inline(always)]
 pub(crate) fn of_dentry(dentry: Dentry) -> Option<Match> {
+    let packed = matching_name(dentry.0);
+    (packed != 0).then_some(Match { bit: packed as u8, role: (packed >> 8) as u8 })
+}
+
+/// [`Match`], packed; 0 for none. A function of its own, with numbers alone for arguments, is verified once and not
+/// again wherever it is called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn matching_name(dentry: u64) -> u64 {
+    let dentry = Dentry(dentry);
     let len = dentry.name_len();
     if !could_match(len) {
-        return None;
+        return 0;
     }
     let text = dentry.name();
     // The window ends with the name; what stands in memory before a short name is left out by the mask.
-    let tail: Window = window(text + u64::from(len) - NAME_WINDOW as u64)?;
-    let mut head: Option<Window> = None;
+    let Some(tail) = window(text + u64::from(len) - NAME_WINDOW as u64) else { return 0 };
+    // The window behind a name that ends its page may not be readable: then no beginning matches.
+    let head = window(text).unwrap_or([u64::MAX; NAME_WINDOW / 8]);
     for i in 0..Name::MAX {
-        let name = NAMES.get(i)?;
+        let Some(name) = NAMES.get(i) else { return 0 };
         if name.len == 0 {
-            return None;
+            return 0;
         }
         if name.len > len || (name.shape == NameShape::Exact as u8 && name.len != len) {
             continue;
         }
-        let matches = if name.shape == NameShape::Prefix as u8 {
-            if head.is_none() {
-                head = window(text);
-            }
-            head.is_some_and(|head| equal(&head, name))
-        } else {
-            equal(&tail, name)
-        };
+        let matches =
+            if name.shape == NameShape::Prefix as u8 { equal(&head, name) } else { equal(&tail, name) };
         if matches {
-            return Some(Match { bit: 1 << i, role: name.role });
+            return 1 << i | u64::from(name.role) << 8;
         }
     }
-    None
+    0
 }
 
 /// The first name that a path's last component matches. `end` is the address behind the path's last byte, `len` its
@@ -88,11 +94,20 @@ pub(crate) fn of_path(end: u64, len: u32) -> bool {
 /// The root below which files in the directory are state files, if `names` has a bit of the root's.
 #[inline(always)]
 pub(crate) fn root_of(directory: Dentry, names: u8) -> Option<Found> {
+    let packed = root_above(directory.0, u64::from(names));
+    let root = RootValue { root: packed as u16, depth: (packed >> 16) as u8, names };
+    (packed != 0).then_some(Found { root, directory })
+}
+
+/// Number and depth of the root, packed, with a bit above them; 0 for none. See [`matching_name`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn root_above(directory: u64, names: u64) -> u64 {
     let depths = setting!(depths);
-    let mut ancestor = directory;
+    let mut ancestor = Dentry(directory);
     for depth in 0..=2_u8 {
         if depths >> depth == 0 {
-            return None;
+            return 0;
         }
         if depths & (1 << depth) != 0 {
             let key = ancestor.inode().key();
@@ -100,14 +115,14 @@ pub(crate) fn root_of(directory: Dentry, names: u8) -> Option<Found> {
             // value costs one event at most.
             if let Some(root) = unsafe { ROOTS.get(&key) }
                 && root.depth == depth
-                && root.names & names != 0
+                && u64::from(root.names) & names != 0
             {
-                return Some(Found { root: *root, directory });
+                return 1 << 32 | u64::from(depth) << 16 | u64::from(root.root);
             }
         }
         ancestor = ancestor.parent();
     }
-    None
+    0
 }
 
 /// A cheap first look: exact names of other lengths cannot match.

@@ -6,6 +6,7 @@ mod path;
 
 use watchdog_common::Call;
 
+pub(crate) use data::vector_bytes;
 pub(crate) use open::exit_compat as exit_compat_open;
 
 use crate::{control, kernel, maps, registers::Registers};
