@@ -52,6 +52,7 @@ pub struct Offsets {
     pub rename_flags: u32,
     pub kiocb_file: u32,
     pub kiocb_pos: u32,
+    pub uring_asked: u32,
     pub lock_file: u32,
     pub lock_flags: u32,
     pub lock_type: u32,

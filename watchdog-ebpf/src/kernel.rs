@@ -19,13 +19,6 @@ pub(crate) fn read<T>(address: u64, offset: u32) -> T {
     }
 }
 
-/// A kernel pointer as a number. The verifier knows what an fentry program's arguments point to, and lets no such
-/// pointer into a function that takes numbers (`btf_check_func_arg_match`, 5.10 to 6.7).
-#[inline(always)]
-pub(crate) fn as_number(pointer: u64) -> u64 {
-    read((&raw const pointer) as u64, 0)
-}
-
 /// Nanoseconds since boot.
 #[inline(always)]
 pub(crate) fn now() -> u64 {

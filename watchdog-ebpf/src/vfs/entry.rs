@@ -6,7 +6,7 @@ use watchdog_common::{EntryRecord, Kind, LossCounter, PathKind, Place};
 use super::operation::{Door, key};
 use crate::{
     emit::{self, Span},
-    kernel::{self, Dentry, Inode, as_number, read},
+    kernel::{self, Dentry, Inode, read},
     maps::{BLANK, CHANGES},
     names::{self, Match},
     process,
@@ -36,20 +36,20 @@ pub(super) fn begin_rename(data: u64) {
 
 #[inline(always)]
 pub(super) fn begin_link(from: u64, to: u64) {
-    let (first, second) = (Dentry(as_number(from)), Some(Dentry(as_number(to))));
+    let (first, second) = (Dentry(from), Some(Dentry(to)));
     begin(Given { door: Door::Link, kind: PathKind::Link, first, second, argument: 0 });
 }
 
 #[inline(always)]
 pub(super) fn begin_unlink(dentry: u64) {
-    let first = Dentry(as_number(dentry));
+    let first = Dentry(dentry);
     begin(Given { door: Door::Unlink, kind: PathKind::Unlink, first, second: None, argument: 0 });
 }
 
 /// truncate(2): there is no description.
 #[inline(always)]
 pub(super) fn begin_truncate(dentry: u64, size: u64) {
-    let first = Dentry(as_number(dentry));
+    let first = Dentry(dentry);
     let (door, kind) = (Door::TruncatePath, PathKind::Truncate);
     begin(Given { door, kind, first, second: None, argument: size });
 }

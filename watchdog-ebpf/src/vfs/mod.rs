@@ -11,21 +11,29 @@ mod operation;
 mod uring;
 
 use aya_ebpf::{
+    EbpfContext as _,
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use watchdog_common::IoKind;
 
-use crate::{control, files, kernel::File, settings};
+use crate::{
+    calls::vector_bytes,
+    control, files,
+    kernel::{self, File},
+    settings,
+};
 use operation::Door;
 
-/// Doors at a function's entry. `$argument` gives the function's arguments by number.
+/// Doors at a function's entry. `$argument` gives the function's arguments by number, as plain numbers: 5.10 lets
+/// fentry programs load no argument that points to anything but a struct (`btf_ctx_access`), and 5.10 to 6.7 pass no
+/// pointer to a function that takes numbers (`btf_check_func_arg_match`), so arguments are read past the verifier.
 macro_rules! entry {
     ($($(#[$doc:meta])* ($fentry:ident, $kprobe:ident) => |$argument:ident| $body:expr;)*) => {$(
         $(#[$doc])*
         #[fentry]
         pub fn $fentry(ctx: FEntryContext) -> i32 {
-            let $argument = |n: usize| -> u64 { ctx.arg(n) };
+            let $argument = |n: u32| -> u64 { kernel::read(ctx.as_ptr() as u64, 8 * n) };
             $body;
             0
         }
@@ -81,15 +89,15 @@ entry! {
     /// `__fput(file)`, or `security_file_free(file)`
     (release_fentry, release_kprobe) => |arg| gated(|| files::release(File(arg(0))));
     /// `vfs_read(file, buf, count, pos)`
-    (read_fentry, read_kprobe) => |arg| gated(|| data::begin(Door::Read, arg(0), arg(3), arg(2)));
+    (read_fentry, read_kprobe) => |arg| gated(|| data::begin(Door::Read, arg(0), || (arg(3), arg(2))));
     /// `vfs_readv(file, vec, vlen, pos, flags)`
     (readv_fentry, readv_kprobe) =>
-        |arg| gated(|| data::begin_vector(Door::Readv, arg(0), arg(3), arg(1), arg(2)));
+        |arg| gated(|| data::begin(Door::Readv, arg(0), || (arg(3), vector_bytes(arg(1), arg(2)))));
     /// `vfs_write(file, buf, count, pos)`
-    (write_fentry, write_kprobe) => |arg| gated(|| data::begin(Door::Write, arg(0), arg(3), arg(2)));
+    (write_fentry, write_kprobe) => |arg| gated(|| data::begin(Door::Write, arg(0), || (arg(3), arg(2))));
     /// `vfs_writev(file, vec, vlen, pos, flags)`
     (writev_fentry, writev_kprobe) =>
-        |arg| gated(|| data::begin_vector(Door::Writev, arg(0), arg(3), arg(1), arg(2)));
+        |arg| gated(|| data::begin(Door::Writev, arg(0), || (arg(3), vector_bytes(arg(1), arg(2)))));
     /// `io_read(req, issue_flags)`
     (uring_read_fentry, uring_read_kprobe) => |arg| gated(|| uring::begin(Door::UringRead, arg(0)));
     /// `io_write(req, issue_flags)`
@@ -103,7 +111,9 @@ entry! {
     /// `vfs_fallocate(file, mode, offset, len)`: also where the agent's commands arrive
     (allocate_fentry, allocate_kprobe) => |arg| allocate(arg(0), arg(1), arg(2), arg(3));
     /// `vfs_fsync_range(file, start, end, datasync)`
-    (sync_fentry, sync_kprobe) => |arg| gated(|| data::begin(Door::Sync, arg(0), 0, 0));
+    (sync_fentry, sync_kprobe) => |arg| gated(|| data::begin_sync(arg(0)));
+    /// `do_fsync(fd, datasync)`
+    (fsync_fentry, fsync_kprobe) => |arg| gated(|| data::begin_fsync(arg(0) as i32));
     /// `security_mmap_file(file, prot, flags)`
     (map_fentry, map_kprobe) => |arg| gated(|| data::begin_map(arg(0), arg(1), arg(2)));
     /// `fcntl_setlk(fd, filp, cmd, flock)`
@@ -113,10 +123,10 @@ entry! {
     (flock_fentry, flock_kprobe) => |arg| gated(|| data::begin_flock(arg(1)));
     /// `do_splice_read(in, ppos, pipe, len, flags)`, `do_splice_to` up to 6.4
     (splice_read_fentry, splice_read_kprobe) =>
-        |arg| gated(|| data::begin_splice(Door::SpliceRead, arg(0), arg(1), arg(3)));
+        |arg| gated(|| data::begin_splice(Door::SpliceRead, arg(0), || (arg(1), arg(3))));
     /// `iter_file_splice_write(pipe, out, ppos, len, flags)`
     (splice_write_fentry, splice_write_kprobe) =>
-        |arg| gated(|| data::begin_splice(Door::SpliceWrite, arg(1), arg(2), arg(3)));
+        |arg| gated(|| data::begin_splice(Door::SpliceWrite, arg(1), || (arg(2), arg(3))));
     /// `vfs_copy_file_range(file_in, pos_in, file_out, pos_out, len, flags)`
     (copy_fentry, copy_kprobe) =>
         |arg| gated(|| data::begin_copy(arg(0), arg(1), arg(2), arg(3), arg(4)));
@@ -143,6 +153,7 @@ exit! {
     (truncate_5_fexit, 5, truncate_5_kretprobe) => |result| truncated(result);
     (allocate_fexit, 4, allocate_kretprobe) => |result| data::end_allocate(result);
     (sync_fexit, 4, sync_kretprobe) => |result| data::end_plain(Door::Sync, IoKind::Sync, result);
+    (fsync_fexit, 2, fsync_kretprobe) => |result| data::end_plain(Door::Fsync, IoKind::Sync, result);
     (map_fexit, 3, map_kretprobe) => |result| data::end_plain(Door::Map, IoKind::Map, result);
     (record_lock_fexit, 4, record_lock_kretprobe) =>
         |result| data::end_plain(Door::RecordLock, IoKind::RecordLock, result);

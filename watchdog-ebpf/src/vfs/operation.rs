@@ -25,6 +25,7 @@ pub(crate) enum Door {
     Truncate,
     Allocate,
     Sync,
+    Fsync,
     Map,
     RecordLock,
     Flock,
@@ -57,11 +58,11 @@ pub(super) struct Given {
 
 /// Remembers a call on a tracked description.
 #[inline(always)]
-pub(super) fn begin(door: Door, file: File, given: Given) {
+pub(super) fn begin(door: Door, file: File, given: impl FnOnce() -> Given) {
     // SAFETY: the value is copied at once.
     let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
     let (opened, inode) = (tracked.opened, tracked.inode);
-    let Given { position, requested, extra } = given;
+    let Given { position, requested, extra } = given();
     let size = Inode(inode).size();
     let start = kernel::now();
     let operation = Operation { start, file: file.0, opened, inode, size, position, requested, extra };

@@ -2,7 +2,7 @@
 //!
 //! `struct io_kiocb` begins with the request's `struct kiocb` (5.10 to 7.2), so one address is both.
 
-use watchdog_common::IoKind;
+use watchdog_common::{IoKind, UNKNOWN};
 
 use super::operation::{self, Door, Given};
 use crate::{
@@ -14,9 +14,10 @@ use crate::{
 #[inline(always)]
 pub(super) fn begin(door: Door, request: u64) {
     let file = File(read(request, setting!(offsets.kiocb_file)));
-    let position = request + u64::from(setting!(offsets.kiocb_pos));
-    let given = Given { position, requested: watchdog_common::UNKNOWN, extra: read(position, 0) };
-    operation::begin(door, file, given);
+    operation::begin(door, file, || {
+        let position = request + u64::from(setting!(offsets.kiocb_pos));
+        Given { position, requested: UNKNOWN, extra: read(position, 0) }
+    });
 }
 
 /// `kiocb_done`: the request in hand has its result.
@@ -36,8 +37,20 @@ fn finish(door: Door, kind: IoKind, request: u64, result: i64) {
     let least = if matches!(kind, IoKind::Read) { 0 } else { 1 };
     if matches && result >= least {
         operation.extra = 0;
+        operation.requested = asked(request, result);
         operation::tell(kind, &operation, operation::offset(&operation, result), result);
     }
+}
+
+/// How much the request asks for, which is never less than what it got.
+#[inline(always)]
+fn asked(request: u64, result: i64) -> u64 {
+    let at = setting!(offsets.uring_asked);
+    if at == 0 {
+        return UNKNOWN;
+    }
+    let asked = u64::from(read::<u32>(request, at));
+    if asked < result as u64 { result as u64 } else { asked }
 }
 
 /// `io_read` or `io_write` returns. Without a result the request goes on elsewhere, and what this try has moved is

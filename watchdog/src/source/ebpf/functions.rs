@@ -10,7 +10,7 @@ use aya::programs::{FEntry, FExit, KProbe, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::control::Channel;
-use super::hooks::{Candidate, HOOKS, Hook};
+use super::hooks::{Candidate, HOOKS, Hook, Need};
 use super::load::{self, Doors, LoadError};
 use super::offsets::Layout;
 use super::tracepoints;
@@ -41,14 +41,14 @@ impl Doors for Functions {
         let mut status = Vec::new();
         for hook in &HOOKS {
             let outcome = kernel.attach(hook);
-            if let (true, Err(refusal)) = (hook.required, outcome.as_ref()) {
-                return Err(LoadError::Hook {
-                    operation: hook.operation,
-                    reason: refusal.text(),
-                    errno: refusal.errno,
-                });
+            match (hook.need, outcome) {
+                (Need::Required, Err(Refusal { reasons, errno })) => {
+                    let (operation, reason) = (hook.operation, text(&reasons));
+                    return Err(LoadError::Hook { operation, reason, errno });
+                }
+                (Need::Extra, Err(refusal)) if refusal.reasons.is_empty() => {}
+                (Need::Required | Need::Wanted | Need::Extra, outcome) => status.push(verdict(hook, outcome)),
             }
-            status.push(verdict(hook, outcome));
         }
         status.push(tracepoints::attach_process_exit(kernel.ebpf, &kernel.btf)?);
         Ok(status)
@@ -60,7 +60,7 @@ fn verdict(hook: &Hook, outcome: Result<&'static str, Refusal>) -> ProbeStatus {
     match outcome {
         Ok(mechanism) => ProbeStatus { probe, mechanism, attached: true, reason: None },
         Err(refusal) => {
-            ProbeStatus { probe, mechanism: "fentry", attached: false, reason: Some(refusal.text()) }
+            ProbeStatus { probe, mechanism: "fentry", attached: false, reason: Some(text(&refusal.reasons)) }
         }
     }
 }
@@ -82,13 +82,13 @@ impl Refusal {
         tracing::debug!(what, %error, "cannot attach");
         self.reasons.push(format!("{what}: {why}"));
     }
+}
 
-    fn text(&self) -> String {
-        if self.reasons.is_empty() {
-            return "the kernel has no function for it with known parameters".to_owned();
-        }
-        self.reasons.join("; ")
+fn text(reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        return "the kernel has no function for it with known parameters".to_owned();
     }
+    reasons.join("; ")
 }
 
 /// The system's own word, somewhere down the chain.

@@ -8,10 +8,21 @@
 pub(super) struct Hook {
     /// What it sees; the label value of `probe`.
     pub(super) operation: &'static str,
-    /// Without it the source does not run: the next one sees more.
-    pub(super) required: bool,
+    /// What it means when it cannot be attached.
+    pub(super) need: Need,
     /// The functions that would do, best first.
     pub(super) candidates: &'static [Candidate],
+}
+
+/// What it means when a hook cannot be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The source does not run: the next one sees more.
+    Required,
+    /// The operation is not seen.
+    Wanted,
+    /// Nothing, where the kernel has no function for it: another hook sees the operation there.
+    Extra,
 }
 
 /// A function with doors that fit it.
@@ -38,67 +49,70 @@ pub(super) enum Shape {
     Return,
 }
 
-const fn hook(operation: &'static str, required: bool, candidates: &'static [Candidate]) -> Hook {
-    Hook { operation, required, candidates }
+const fn hook(operation: &'static str, need: Need, candidates: &'static [Candidate]) -> Hook {
+    Hook { operation, need, candidates }
 }
 
 const fn on(function: &'static str, parameters: usize, doors: &'static str, shape: Shape) -> Candidate {
     Candidate { function, parameters, doors, shape }
 }
 
+use Need::{Extra, Required, Wanted};
 use Shape::{Both, Entry, Return};
 
 /// All operations. Each comment names what else would see the operation, or why nothing else does.
-pub(super) const HOOKS: [Hook; 22] = [
+pub(super) const HOOKS: [Hook; 23] = [
     // Runs after `vfs_open` has set the path and before truncation; O_TMPFILE (6.1 on) and filesystems that open
     // atomically come through `finish_open` to it, past `vfs_open`.
     hook(
         "open",
-        true,
+        Required,
         &[on("do_dentry_open", 2, "open_2", Return), on("do_dentry_open", 3, "open_3", Return)],
     ),
     // Both run when the last reference is gone; `security_file_free` also for files that were never opened.
     hook(
         "release",
-        true,
+        Required,
         &[on("__fput", 1, "release", Entry), on("security_file_free", 1, "release", Entry)],
     ),
-    hook("read", true, &[on("vfs_read", 4, "read", Both)]),
-    hook("write", true, &[on("vfs_write", 4, "write", Both)]),
+    hook("read", Required, &[on("vfs_read", 4, "read", Both)]),
+    hook("write", Required, &[on("vfs_write", 4, "write", Both)]),
     // Where the agent's questions arrive too.
-    hook("allocate", true, &[on("vfs_fallocate", 4, "allocate", Both)]),
+    hook("allocate", Required, &[on("vfs_fallocate", 4, "allocate", Both)]),
     // O_TRUNC, ftruncate and truncate(2) all reach it; 5.12 put a parameter in front.
     hook(
         "truncate",
-        true,
+        Required,
         &[on("do_truncate", 5, "truncate_5", Both), on("do_truncate", 4, "truncate_4", Both)],
     ),
-    hook("readv", false, &[on("vfs_readv", 5, "readv", Both)]),
-    hook("writev", false, &[on("vfs_writev", 5, "writev", Both)]),
+    hook("readv", Wanted, &[on("vfs_readv", 5, "readv", Both)]),
+    hook("writev", Wanted, &[on("vfs_writev", 5, "writev", Both)]),
     // Without it, a file that an open creates is known from that open's end on.
-    hook("create", false, &[on("security_inode_create", 3, "inode_create", Entry)]),
-    hook("rename", false, &[on("vfs_rename", 1, "rename", Both)]),
-    hook("link", false, &[on("vfs_link", 5, "link_5", Both), on("vfs_link", 4, "link_4", Both)]),
-    hook("unlink", false, &[on("vfs_unlink", 4, "unlink_4", Both), on("vfs_unlink", 3, "unlink_3", Both)]),
-    hook("sync", false, &[on("vfs_fsync_range", 4, "sync", Both)]),
-    hook("map", false, &[on("security_mmap_file", 3, "map", Both)]),
-    hook("record_lock", false, &[on("fcntl_setlk", 4, "record_lock", Both)]),
-    hook("flock", false, &[on("locks_lock_inode_wait", 2, "flock", Both)]),
+    hook("create", Wanted, &[on("security_inode_create", 3, "inode_create", Entry)]),
+    hook("rename", Wanted, &[on("vfs_rename", 1, "rename", Both)]),
+    hook("link", Wanted, &[on("vfs_link", 5, "link_5", Both), on("vfs_link", 4, "link_4", Both)]),
+    hook("unlink", Wanted, &[on("vfs_unlink", 4, "unlink_4", Both), on("vfs_unlink", 3, "unlink_3", Both)]),
+    hook("sync", Wanted, &[on("vfs_fsync_range", 4, "sync", Both)]),
+    // Compilers put `vfs_fsync_range` into it, as seen in a build of 7.2, or it into the system call.
+    hook("fsync", Extra, &[on("do_fsync", 2, "fsync", Both)]),
+    hook("map", Wanted, &[on("security_mmap_file", 3, "map", Both)]),
+    hook("record_lock", Wanted, &[on("fcntl_setlk", 4, "record_lock", Both)]),
+    hook("flock", Wanted, &[on("locks_lock_inode_wait", 2, "flock", Both)]),
     // 6.5 renamed it.
     hook(
         "splice_read",
-        false,
+        Wanted,
         &[on("do_splice_read", 5, "splice_read", Both), on("do_splice_to", 5, "splice_read", Both)],
     ),
-    hook("splice_write", false, &[on("iter_file_splice_write", 5, "splice_write", Both)]),
-    hook("copy_file_range", false, &[on("vfs_copy_file_range", 6, "copy", Both)]),
+    hook("splice_write", Wanted, &[on("iter_file_splice_write", 5, "splice_write", Both)]),
+    hook("copy_file_range", Wanted, &[on("vfs_copy_file_range", 6, "copy", Both)]),
     // io_uring calls the filesystem itself: `io_read` and `io_write` show the request, `kiocb_done` its result.
-    hook("io_uring_read", false, &[on("io_read", 2, "uring_read", Both)]),
-    hook("io_uring_write", false, &[on("io_write", 2, "uring_write", Both)]),
+    hook("io_uring_read", Wanted, &[on("io_read", 2, "uring_read", Both)]),
+    hook("io_uring_write", Wanted, &[on("io_write", 2, "uring_write", Both)]),
     // 5.16 exchanged the first parameter for one with the same address; 6.0 and 6.12 added one each.
     hook(
         "io_uring_done",
-        false,
+        Wanted,
         &[on("kiocb_done", 3, "uring_done", Entry), on("kiocb_done", 4, "uring_done", Entry)],
     ),
 ];

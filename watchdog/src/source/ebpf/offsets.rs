@@ -122,6 +122,8 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         rename_flags: at("renamedata", &["flags"]).unwrap_or(0),
         kiocb_file: at("kiocb", &["ki_filp"]).unwrap_or(0),
         kiocb_pos: at("kiocb", &["ki_pos"]).unwrap_or(0),
+        // `io_read` and `io_write` keep here what is asked for until the result takes its place (5.10 to 7.2).
+        uring_asked: at("io_kiocb", &["cqe.res", "result"]).unwrap_or(0),
         // 6.9 moved what all kinds of locks share into a struct of its own.
         lock_file: at("file_lock", &["fl_file", "c.flc_file"]).unwrap_or(0),
         lock_flags: at("file_lock", &["fl_flags", "c.flc_flags"]).unwrap_or(0),

@@ -296,7 +296,8 @@ fn operation(io: &IoRecord) -> Result<Operation, Discarded> {
             Operation::Write { id, offset, length: io.result, size_before, size }
         }
         k if k == IoKind::Truncate as u16 => {
-            Operation::Truncate { target: Target::Open(id), inode: None, to: io.requested, size_before }
+            let target = if io.extra == 1 { Target::Opening(id) } else { Target::Open(id) };
+            Operation::Truncate { target, inode: None, to: io.requested, size_before }
         }
         k if k == IoKind::Allocate as u16 => allocate(id, io)?,
         k if k == IoKind::Map as u16 => {
