@@ -7,6 +7,7 @@ pub mod decode;
 mod functions;
 mod hooks;
 mod load;
+mod misses;
 mod names;
 mod offsets;
 mod paths;

@@ -11,6 +11,7 @@ use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::decode;
 use super::load::{self, Doors, LoadError, Parameters, Plain, Probes};
+use super::misses;
 use super::names::Names;
 use super::translate::{Discarded, Translator};
 use crate::model::{InodeId, OpenId};
@@ -40,6 +41,7 @@ pub struct EbpfSource<D> {
     translator: Translator,
     malformed: u64,
     unresolved: u64,
+    missed: u64,
     doors: PhantomData<D>,
 }
 
@@ -50,7 +52,7 @@ struct Attached {
     losses: aya::maps::Array<MapData, u64>,
     gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
-    _programs: aya::Ebpf,
+    programs: aya::Ebpf,
 }
 
 impl<D: Doors> EbpfSource<D> {
@@ -69,7 +71,7 @@ impl<D: Doors> EbpfSource<D> {
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| LoadError::Runtime(error.into()))?;
-        let probes = Attached { control, roots, losses, gate, status, _programs: programs };
+        let probes = Attached { control, roots, losses, gate, status, programs };
         Ok(Self {
             ring,
             probes,
@@ -77,6 +79,7 @@ impl<D: Doors> EbpfSource<D> {
             translator: Translator::new(),
             malformed: 0,
             unresolved: 0,
+            missed: 0,
             doors: PhantomData,
         })
     }
@@ -90,13 +93,17 @@ impl<D: Doors> EbpfSource<D> {
 
     /// Takes what is in the ring, at most [`BATCH`] records; false when it was empty.
     fn drain(&mut self, out: &mut Vec<Item>) -> bool {
+        // What was missed before this look is missing before its records, at the latest.
+        self.missed = misses::total(&self.probes.programs);
         let ring = self.ring.get_mut();
         let control = &self.probes.control;
         let identify = |file: &File| control.identify(file);
         for taken in 0..BATCH {
             let Some(bytes) = ring.next() else { return taken > 0 };
             let item = match decode::record(&bytes) {
-                Ok(record) => self.translator.item(&record, self.malformed + self.unresolved, &identify),
+                Ok(record) => {
+                    self.translator.item(&record, self.malformed + self.unresolved + self.missed, &identify)
+                }
                 Err(error) => {
                     tracing::debug!(%error, "the probes sent a record that cannot be read");
                     Err(Discarded::Malformed)
@@ -166,6 +173,7 @@ impl<D: Doors> Source for EbpfSource<D> {
         losses.0[LossReason::Compat as usize] = self.counter(LossCounter::Compat);
         losses.0[LossReason::Malformed as usize] = self.malformed;
         losses.0[LossReason::Unresolved as usize] = self.unresolved;
+        losses.0[LossReason::ProbeMissed as usize] = misses::total(&self.probes.programs);
         losses
     }
 
