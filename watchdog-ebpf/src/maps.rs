@@ -44,10 +44,6 @@ pub(crate) static OPERATIONS: HashMap<u64, Operation> = HashMap::with_max_entrie
 #[map]
 pub(crate) static ENTERED: HashMap<u64, u64> = HashMap::with_max_entries(1024, 0);
 
-/// When a thread began to create a file. Indexed as [`ENTRIES`].
-#[map]
-pub(crate) static CREATIONS: Array<Creation> = Array::with_max_entries(1 << 10, 0);
-
 /// Names that are about to change, by thread and function, as they were before.
 #[map]
 pub(crate) static CHANGES: HashMap<u64, EntryRecord> = HashMap::with_max_entries(128, 0);
@@ -135,16 +131,6 @@ pub(crate) struct Operation {
     pub(crate) position: u64,
     pub(crate) requested: u64,
     pub(crate) extra: u64,
-}
-
-/// A slot of [`CREATIONS`].
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Creation {
-    pub(crate) thread: u64,
-    pub(crate) at: u64,
-    /// Address of the dentry.
-    pub(crate) dentry: u64,
 }
 
 /// A slot of [`ENTRIES`].

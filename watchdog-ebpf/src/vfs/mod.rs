@@ -18,7 +18,7 @@ use aya_ebpf::{
 use watchdog_common::IoKind;
 
 use crate::{
-    calls::vector_bytes,
+    calls::{self, vector_bytes},
     control, files,
     kernel::{self, File},
     settings,
@@ -84,8 +84,8 @@ fn gated(body: impl FnOnce()) {
 
 // What 5.10 to 7.2 have in common stands in the comments: the arguments that the doors take.
 entry! {
-    /// `security_inode_create(dir, dentry, mode)`
-    (inode_create_fentry, inode_create_kprobe) => |arg| open::create(arg(1));
+    /// `do_filp_open(dfd, pathname, op)`, `do_file_open` from 7.0 on: before the name is looked up
+    (lookup_fentry, lookup_kprobe) => |_arg| calls::remember_entry();
     /// `__fput(file)`, or `security_file_free(file)`
     (release_fentry, release_kprobe) => |arg| gated(|| files::release(File(arg(0))));
     /// `vfs_read(file, buf, count, pos)`

@@ -5,25 +5,12 @@ use watchdog_common::LossCounter;
 
 use super::operation::{Door, key};
 use crate::{
+    calls,
     emit::{self, Span},
-    kernel::{self, Dentry, File},
-    maps::{CREATIONS, Creation, ENTERED},
+    kernel::{self, File},
+    maps::ENTERED,
     opens::{self, Releases},
 };
-
-/// include/linux/fs.h, 5.10 to 7.2.
-const FMODE_CREATED: u32 = 0x10_0000;
-const SLOTS: u64 = 1 << 10;
-
-/// An open is about to create a file: its window begins before there is a description.
-#[inline(always)]
-pub(super) fn create(dentry: u64) {
-    let thread = kernel::thread();
-    if let Some(slot) = CREATIONS.get_ptr_mut((thread & (SLOTS - 1)) as u32) {
-        // SAFETY: threads that share a slot may overwrite each other; `created` tells.
-        unsafe { *slot = Creation { thread, at: kernel::now(), dentry } };
-    }
-}
 
 /// `do_dentry_open` was entered, and its return will not show the description: one that may matter is remembered.
 #[inline(always)]
@@ -56,14 +43,7 @@ pub(super) fn returned(file: u64, result: i64) {
         return;
     }
     let end = kernel::now();
-    let start = if hit.mode & FMODE_CREATED != 0 { created(hit.dentry).unwrap_or(end) } else { end };
+    // The name was looked up after the entry; what is opened by handle or from within the kernel has no name to look up.
+    let start = calls::take_entry().unwrap_or(end);
     opens::report(hit, 0, Span { start, end }, Releases::Seen);
-}
-
-/// When the running thread began to create what stands at `dentry`.
-#[inline(always)]
-fn created(dentry: Dentry) -> Option<u64> {
-    let thread = kernel::thread();
-    let slot = CREATIONS.get((thread & (SLOTS - 1)) as u32)?;
-    (slot.thread == thread && slot.dentry == dentry.0).then_some(slot.at)
 }

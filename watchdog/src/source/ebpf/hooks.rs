@@ -87,8 +87,8 @@ pub(super) const HOOKS: [Hook; 23] = [
     ),
     hook("readv", Wanted, &[on("vfs_readv", 5, "readv", Both)]),
     hook("writev", Wanted, &[on("vfs_writev", 5, "writev", Both)]),
-    // Without it, a file that an open creates is known from that open's end on.
-    hook("create", Wanted, &[on("security_inode_create", 3, "inode_create", Entry)]),
+    // Without it, an open's span begins at its end, after the name was looked up.
+    hook("lookup", Wanted, &[on("do_file_open", 3, "lookup", Entry), on("do_filp_open", 3, "lookup", Entry)]),
     hook("rename", Wanted, &[on("vfs_rename", 1, "rename", Both)]),
     hook("link", Wanted, &[on("vfs_link", 5, "link_5", Both), on("vfs_link", 4, "link_4", Both)]),
     hook("unlink", Wanted, &[on("vfs_unlink", 4, "unlink_4", Both), on("vfs_unlink", 3, "unlink_3", Both)]),

@@ -62,11 +62,12 @@ impl<D: Doors> EbpfSource<D> {
     /// The kernel refuses, see [`LoadError`].
     pub fn attach(options: &Options) -> Result<Self, LoadError> {
         let names = Names::new(&options.names).ok_or(LoadError::TooManyNames)?;
-        let Probes { ring, control, roots, losses, gate, status, programs } = load::attach::<D>(&Parameters {
-            names: &names,
-            depths: options.depths,
-            ring_bytes: options.ring_bytes,
-        })?;
+        let Probes { ring, control, roots, losses, gate, status, programs } =
+            load::attach::<D>(&Parameters {
+                names: &names,
+                depths: options.depths,
+                ring_bytes: options.ring_bytes,
+            })?;
         #[expect(unsafe_code, reason = "AsyncFd asks for the promise that the descriptor stays the same")]
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
