@@ -1,7 +1,5 @@
 //! Whatever it is told, in whatever order, the engine answers, stays within its bounds and says the same again.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -19,12 +19,23 @@ pub(crate) struct Finding {
     /// Who read.
     #[serde(default)]
     pub(crate) reader: Option<Process>,
+    /// The write window that it is about.
+    #[serde(default)]
+    pub(crate) window: Option<Window>,
     /// One sentence for a person.
     #[serde(default)]
     pub(crate) message: String,
     /// The whole line.
     #[serde(skip)]
     pub(crate) line: String,
+}
+
+/// A write window, by which a finding names its session.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Window {
+    /// When it began, as the agent writes it.
+    #[serde(default)]
+    pub(crate) start: String,
 }
 
 /// A process of a finding.

@@ -103,8 +103,8 @@ impl Engine {
         if place.role == Role::Lock {
             return;
         }
+        self.make_room_for_name(out);
         let Some(inode) = inode else {
-            self.make_room_for_name(out);
             self.names.found(place, None, span, false);
             return;
         };
@@ -342,10 +342,10 @@ impl Engine {
 
     /// A file, its sizes forgotten when they are from before a loss.
     pub(super) fn file_mut(&mut self, slot: Slot) -> Option<&mut File> {
-        let (loss, event) = (self.loss, self.event);
+        let (loss, event, at) = (self.loss, self.event, self.loss_at.unwrap_or_default());
         let file = self.files.get_mut(slot)?;
         if file.sizes_known < loss {
-            file.sizes.forget();
+            file.sizes.forget(at);
             file.sizes_known = event;
         }
         file.touched = event;

@@ -14,6 +14,8 @@ const DOUBTS: usize = 4;
 pub(super) struct Sizes {
     samples: VecDeque<Sample>,
     doubts: Vec<Doubt>,
+    /// Of what was before, nothing is known.
+    since: Option<BootNanos>,
 }
 
 /// The same size seen from `first` to `last`; `None` after a modification whose result could not be told.
@@ -121,6 +123,7 @@ impl Sizes {
     /// Takes a look at the size. Answers with a doubt when it is not the size known so far.
     pub(super) fn look(&mut self, at: BootNanos, value: u64) -> Option<Doubt> {
         let doubt = match self.samples.back() {
+            None if self.since.is_some_and(|since| at <= since) => return None,
             // The same moment has no order, and of an earlier one nothing new is to be learned.
             Some(last) if at <= last.last && last.value.is_some() => return None,
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
@@ -178,9 +181,10 @@ impl Sizes {
         self.doubts.iter().any(|doubt| doubt.meets(span))
     }
 
-    /// Forgets the sizes: after a loss, none is certain. What is in doubt stays so.
-    pub(super) fn forget(&mut self) {
+    /// Forgets the sizes until `at`: after a loss, none is certain. What is in doubt stays so.
+    pub(super) fn forget(&mut self, at: BootNanos) {
         self.samples.clear();
+        self.since = Some(at);
     }
 
     fn push(&mut self, at: BootNanos, value: Option<u64>) {

@@ -367,6 +367,7 @@ impl Engine {
             }
             Target::Place(place) => {
                 let inode = inode.or_else(|| self.names.inode(place))?;
+                self.make_room_for_name(out);
                 let file = self.file(inode, place, span, false, out);
                 self.learn(place, file, span, false);
                 Some((None, file, false))

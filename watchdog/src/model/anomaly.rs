@@ -37,7 +37,7 @@ pub enum AnomalyKind {
     ArrivedTooLate,
     /// A bounded table was full and something had to be forgotten.
     Evicted,
-    /// A session or a description was given up at its deadline, its end never seen.
+    /// A session was given up at its deadline, its end never seen.
     DeadlinePassed,
 }
 

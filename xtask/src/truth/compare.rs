@@ -139,8 +139,15 @@ impl Comparison {
                 self.disagreements.push(evidence(truth, read, word, findings, sessions));
             }
         }
-        let said = told.iter().filter(|word| **word == Told::Torn).count();
-        if said > reads.len() {
+        // A reader that is proved torn and reads on is judged anew by the next session that it meets; by the same
+        // session it must not be told twice.
+        let torn = findings.iter().filter(|finding| read_verdict(finding) == Some(Told::Torn));
+        let mut windows: Vec<&str> =
+            torn.map(|finding| finding.window.as_ref().map_or("", |window| window.start.as_str())).collect();
+        let said = windows.len();
+        windows.sort_unstable();
+        windows.dedup();
+        if said > reads.len() && windows.len() < said {
             let lines: Vec<&str> = findings.iter().map(|finding| finding.line.as_str()).collect();
             self.disagreements
                 .push(format!("reader {pid} is told as torn {said} times:\n{}", lines.join("\n")));
