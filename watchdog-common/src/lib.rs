@@ -16,4 +16,4 @@ pub use record::{
     OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, ProcessRecord, SHORT_NAME, UNKNOWN,
 };
 pub use settings::{Offsets, RegisterOffsets, Settings};
-pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, RootKey, RootValue};
+pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, NameWords, RootKey, RootValue};
