@@ -4,9 +4,7 @@
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated,
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
 
 use crate::settings::setting;
 
@@ -24,7 +22,11 @@ pub(crate) fn at<T>(address: u64) -> T {
     // SAFETY: reading kernel memory that may not be there yields an error, not a fault; the helper writes all of
     // the value either way, and T is plain data.
     unsafe {
-        generated::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void);
+        generated::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
         value.assume_init()
     }
 }

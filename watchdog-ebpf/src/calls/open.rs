@@ -32,16 +32,12 @@ struct Hit {
 
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
-    if result < 0 {
-        return;
-    }
-    // Asked first, so that the verifier need not tell the calls apart through all that follows.
-    let flags = flags(call, registers);
     let Some(hit) = hit(result) else { return };
     let mut now = kernel::now();
     if files::release_dead_writers(hit.file.inode(), now) {
         now = kernel::now();
     }
+    let flags = flags(call, registers);
     // The name was looked up after the entry: without it, nothing is known of what stood there.
     let start = if let Some(start) = entered() {
         start
