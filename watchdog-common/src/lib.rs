@@ -17,4 +17,4 @@ pub use record::{
     UNKNOWN,
 };
 pub use settings::{Offsets, RegisterOffsets, Settings};
-pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, RootKey, RootValue};
+pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, NameWords, RootKey, RootValue};

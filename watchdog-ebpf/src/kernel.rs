@@ -2,20 +2,32 @@
 //!
 //! Every read is one that survives a bad address and then yields 0: an object may have gone while we look.
 
-use core::mem;
+use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes, generated,
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
 
 use crate::settings::setting;
 
 /// The member at `address + offset`, or zeros.
 #[inline(always)]
 pub(crate) fn read<T>(address: u64, offset: u32) -> T {
-    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; T is plain data.
+    at(address + u64::from(offset))
+}
+
+/// What lies at the address, or zeros: `bpf_probe_read_kernel_common` clears what it cannot fill (5.10 to 7.2). Asking
+/// for its result would double the paths that the verifier walks, with each read anew.
+#[inline(always)]
+pub(crate) fn at<T>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; the helper writes all of
+    // the value either way, and T is plain data.
     unsafe {
-        bpf_probe_read_kernel((address + u64::from(offset)) as *const T).unwrap_or_else(|_| mem::zeroed())
+        generated::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+        value.assume_init()
     }
 }
 

@@ -1,15 +1,14 @@
 //! Which names matter, and whether a file lies at its depth below a root.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
-use watchdog_common::{NAME_WINDOW, Name, NameShape, RootValue};
+use watchdog_common::{NAME_WINDOW, Name, NameWords, RootValue};
 
 use crate::{
-    kernel::Dentry,
+    kernel::{Dentry, at},
     maps::{NAMES, ROOTS},
     settings::setting,
 };
 
-type Window = [u64; NAME_WINDOW / 8];
+const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
 
 /// What a name matched.
 #[derive(Clone, Copy)]
@@ -46,45 +45,36 @@ extern "C" fn matching_name(dentry: u64) -> u64 {
         return 0;
     }
     let text = dentry.name();
-    // The window ends with the name; what stands in memory before a short name is left out by the mask.
-    let Some(tail) = window(text + u64::from(len) - NAME_WINDOW as u64) else { return 0 };
-    // The window behind a name that ends its page may not be readable: then no beginning matches.
-    let head = window(text).unwrap_or([u64::MAX; NAME_WINDOW / 8]);
+    // The windows: one begins with the name, one ends with it. What stands in memory before a short name is left out
+    // by the masks, and an unreadable window is zeros, which match nothing.
+    let head: NameWords = at(text);
+    let tail: NameWords = at(text + u64::from(len) - NAME_WINDOW as u64);
     for i in 0..Name::MAX {
         let Some(name) = NAMES.get(i) else { return 0 };
-        if name.len == 0 {
+        if name.shortest == 0 {
             return 0;
         }
-        if name.len > len || (name.shape == NameShape::Exact as u8 && name.len != len) {
-            continue;
-        }
-        let matches =
-            if name.shape == NameShape::Prefix as u8 { equal(&head, name) } else { equal(&tail, name) };
-        if matches {
-            return 1 << i | u64::from(name.role) << 8;
+        let other = difference(name, &head, &tail) | wrong_length(name, len);
+        if other == 0 {
+            return 1 << i | (name.role & 0xff) << 8;
         }
     }
     0
 }
 
-/// The first name that a path's last component matches. `end` is the address behind the path's last byte, `len` its
+/// Whether a path's last component matches a name. `end` is the address behind the path's last byte, `len` its
 /// length; at least [`NAME_WINDOW`] readable bytes stand before `end`, zeros before the path.
 #[inline(always)]
 pub(crate) fn of_path(end: u64, len: u32) -> bool {
-    let Some(tail) = window(end - NAME_WINDOW as u64) else { return false };
+    let tail: NameWords = at(end - NAME_WINDOW as u64);
     for i in 0..Name::MAX {
         let Some(name) = NAMES.get(i) else { return false };
-        if name.len == 0 {
+        if name.shortest == 0 {
             return false;
         }
         // Where a beginning is enough, the last component would have to be found first: the agent does that.
-        if name.shape == NameShape::Prefix as u8 {
-            return true;
-        }
-        if name.len > len || !equal(&tail, name) {
-            continue;
-        }
-        if name.shape == NameShape::Suffix as u8 || name.len == len || byte_before(&tail, name.len) == b'/' {
+        let other = difference(name, &[0; NAME_WINDOW / 8], &tail) | not_last(name, &tail);
+        if (any(&name.head) != 0) | ((other == 0) & (name.shortest <= len)) {
             return true;
         }
     }
@@ -131,28 +121,37 @@ fn could_match(len: u32) -> bool {
     len < 64 && setting!(name_lengths) & (1 << len) != 0 || len >= 64 && setting!(name_lengths) >> 63 != 0
 }
 
+/// 0 when the windows hold the name.
 #[inline(always)]
-fn window(address: u64) -> Option<Window> {
-    // SAFETY: reading kernel memory that may not be there yields an error, not a fault.
-    unsafe { bpf_probe_read_kernel(address as *const Window) }.ok()
-}
-
-#[inline(always)]
-fn equal(window: &Window, name: &Name) -> bool {
+fn difference(name: &Name, head: &NameWords, tail: &NameWords) -> u64 {
     let mut difference = 0;
-    for i in 0..window.len() {
-        difference |= (window[i] & name.mask[i]) ^ name.words[i];
+    for i in 0..tail.len() {
+        difference |= ((head[i] & name.head[i]) | (tail[i] & name.tail[i])) ^ name.words[i];
     }
-    difference == 0
+    difference
 }
 
-/// The byte before the last `len` bytes of the window.
+/// 0 when a name of `len` bytes may match.
 #[inline(always)]
-fn byte_before(window: &Window, len: u32) -> u8 {
-    let index = (NAME_WINDOW as u32).wrapping_sub(1 + len) as usize;
-    if index >= NAME_WINDOW {
-        return 0;
+fn wrong_length(name: &Name, len: u32) -> u64 {
+    let (len, shortest, longest) = (u64::from(len), u64::from(name.shortest), u64::from(name.longest));
+    // All are 32 bits wide, so that a difference below zero shows in the upper half.
+    (len.wrapping_sub(shortest) | longest.wrapping_sub(len)) >> 32
+}
+
+/// 0 when nothing or a slash stands before an exact name.
+#[inline(always)]
+fn not_last(name: &Name, tail: &NameWords) -> u64 {
+    let (mut something, mut no_slash) = (0, 0);
+    for i in 0..tail.len() {
+        something |= tail[i] & name.before[i];
+        no_slash |= (tail[i] ^ SLASHES) & name.before[i];
     }
-    // SAFETY: the index was checked, and a window is 40 plain bytes.
-    unsafe { window.as_ptr().cast::<u8>().add(index).read() }
+    if something == 0 { 0 } else { no_slash }
+}
+
+/// 0 when all words are.
+#[inline(always)]
+fn any(words: &NameWords) -> u64 {
+    words.iter().fold(0, |all, word| all | word)
 }
