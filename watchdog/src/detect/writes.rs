@@ -284,6 +284,7 @@ impl Engine {
         let Some(file) = self.files.get_mut(slot) else { return };
         let Some(session) = file.current.take() else { return };
         out.push(Output::Session(Box::new(session.report())));
+        file.quiet_since = file.quiet_since.max(session.end.unwrap_or_default());
         file.past.push_back(session);
 
         let readers = self.readers_since(slot, start);
