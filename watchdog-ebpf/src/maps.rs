@@ -82,6 +82,8 @@ pub(crate) struct Tracked {
     pub(crate) inode: u64,
     /// Address of its dentry, for the same reason.
     pub(crate) dentry: u64,
+    /// FMODE_READ and FMODE_WRITE, for the same reason.
+    pub(crate) access: u64,
 }
 
 /// Addresses of `struct file`s, 0 for none. Writers beyond these are found gone by the agent's questions.

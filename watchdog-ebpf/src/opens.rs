@@ -44,10 +44,13 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
         None => return None,
     };
     let found = names::root_of(dentry.parent(), bit)?;
-    if mode & FMODE_PATH != 0
-        || !file.inode().is_regular()
-        || settings::is_agent((kernel::thread() >> 32) as u32)
-    {
+    if mode & FMODE_PATH != 0 || !file.inode().is_regular() {
+        return None;
+    }
+    if settings::is_agent((kernel::thread() >> 32) as u32) {
+        // The same file at the same address: without a word, the agent's reads would pass for those of a
+        // description that is gone.
+        files::forget(file, kernel::now());
         return None;
     }
     Some(Hit { file, dentry, role, mode, size: file.inode().size(), found })
