@@ -5,7 +5,7 @@ use watchdog_common::{IoKind, LossCounter, UNKNOWN};
 
 use crate::{
     emit::{self, Io, Span},
-    kernel::{Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
+    kernel::{self, Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
     maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
     settings,
 };
@@ -126,6 +126,19 @@ pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) -> 
         released(file, &tracked, Span { start: from, end });
     }
     true
+}
+
+/// The description's last reference is gone.
+#[inline(always)]
+pub(crate) fn release(file: File) {
+    // SAFETY: the value is copied at once; nobody else uses a description whose last reference is gone.
+    let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
+    let tracked = *tracked;
+    if FILES.remove(&file.0).is_ok() {
+        settings::gate_down();
+        let now = kernel::now();
+        released(file, &tracked, Span { start: now, end: now });
+    }
 }
 
 /// Drops a stale entry whose address was reused by an open that returned at `now`.

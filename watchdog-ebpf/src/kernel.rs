@@ -2,12 +2,9 @@
 //!
 //! Every read is one that survives a bad address and then yields 0: an object may have gone while we look.
 
-use core::mem;
+use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes, generated,
-};
-
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
 use watchdog_common::UNKNOWN;
 
 use crate::settings::setting;
@@ -15,9 +12,32 @@ use crate::settings::setting;
 /// The member at `address + offset`, or zeros.
 #[inline(always)]
 pub(crate) fn read<T>(address: u64, offset: u32) -> T {
-    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; T is plain data.
+    at(address + u64::from(offset))
+}
+
+/// What lies at the address, or zeros: `bpf_probe_read_kernel_common` clears what it cannot fill (5.10 to 7.2). Asking
+/// for its result would double the paths that the verifier walks, with each read anew.
+#[inline(always)]
+pub(crate) fn at<T>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: `copy` writes all of the value, and T is plain data.
     unsafe {
-        bpf_probe_read_kernel((address + u64::from(offset)) as *const T).unwrap_or_else(|_| mem::zeroed())
+        copy(address, value.as_mut_ptr());
+        value.assume_init()
+    }
+}
+
+/// The same, straight to where it shall stand.
+///
+/// # Safety
+///
+/// `room` must be valid for writes, and any bytes must be a value of its type.
+#[inline(always)]
+pub(crate) unsafe fn copy<T>(address: u64, room: *mut T) {
+    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; the helper writes all of the
+    // room either way.
+    unsafe {
+        generated::bpf_probe_read_kernel(room.cast(), size_of::<T>() as u32, address as *const c_void);
     }
 }
 
@@ -41,10 +61,11 @@ pub(crate) fn task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The running thread's name.
+/// Copies the running thread's name; the helper clears what it cannot fill.
 #[inline(always)]
-pub(crate) fn comm() -> [u8; 16] {
-    aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; 16])
+pub(crate) fn copy_comm(room: &mut [u8; 16]) {
+    // SAFETY: the helper writes as many bytes as it is told.
+    unsafe { generated::bpf_get_current_comm(room.as_mut_ptr().cast(), room.len() as u32) };
 }
 
 /// `struct file`.
@@ -139,6 +160,12 @@ impl Inode {
     pub(crate) fn look(self) -> Look {
         let ([size, _], at) = look([self, NO_INODE]);
         Look { size, at }
+    }
+
+    /// How many writers have it open, `i_writecount`; negative while it is executed.
+    #[inline(always)]
+    pub(crate) fn writers(self) -> i32 {
+        read(self.0, setting!(offsets.inode_writers))
     }
 
     #[inline(always)]

@@ -193,6 +193,6 @@ mod tests {
         let roots = Roots::new(crate::host_root::HostRoot::default(), Vec::new());
         let report = report(&capabilities, &plan(SourceChoice::Auto, &capabilities), &roots);
         assert_eq!(report.exit(), Exit::Fine);
-        assert!(report.to_text().contains("run takes the source syscalls"));
+        assert!(report.to_text().contains("run takes the source vfs"));
     }
 }

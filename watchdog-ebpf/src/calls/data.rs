@@ -270,10 +270,15 @@ fn requested(call: Call, registers: Registers) -> u64 {
     if matches!(call, Call::Read | Call::Pread | Call::Write | Call::Pwrite) {
         return count;
     }
+    vector_bytes(registers.argument(1), count)
+}
+
+/// What `count` buffers of user memory hold together; [`UNKNOWN`] for more than are added up.
+#[inline(always)]
+pub(crate) fn vector_bytes(vectors: u64, count: u64) -> u64 {
     if count > MAX_VECTORS {
         return UNKNOWN;
     }
-    let vectors = registers.argument(1);
     let mut total = 0_u64;
     for i in 0..MAX_VECTORS {
         if i < count {

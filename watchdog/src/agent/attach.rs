@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, routes, serve};
 use crate::report::Outlet;
-use crate::source::ebpf::{Options, SyscallsSource};
+use crate::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
 use crate::source::{Plan, Source, SourceKind};
 
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
@@ -30,12 +30,16 @@ pub(super) async fn attach(
     let mut exit = Exit::Unavailable;
     for kind in &plan.candidates {
         let refused: Box<dyn Error + Send + Sync> = match kind {
-            SourceKind::Syscalls => match SyscallsSource::attach(&syscalls_options(config)) {
+            SourceKind::Vfs => match VfsSource::attach(&options(config)) {
+                Ok(source) => return with_source(config, source, listener, shared, stop).await,
+                Err(error) => error.into(),
+            },
+            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
                 Ok(source) => return with_source(config, source, listener, shared, stop).await,
                 Err(error) => error.into(),
             },
             // The plan offers none of these.
-            SourceKind::Vfs | SourceKind::Inotify | SourceKind::Replay => continue,
+            SourceKind::Inotify | SourceKind::Replay => continue,
         };
         if is_permission(refused.as_ref()) {
             exit = Exit::Permission;
@@ -49,7 +53,7 @@ pub(super) async fn attach(
 }
 
 /// The probes must know all names and depths from the start.
-fn syscalls_options(config: &Config) -> Options {
+fn options(config: &Config) -> Options {
     let profiles = || config.roots.iter().map(|root| &root.profile);
     Options {
         names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
@@ -111,7 +115,11 @@ fn is_permission(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        let refused_hook =
+            |error| matches!(error, &LoadError::Hook { errno: Some(libc::EPERM | libc::EACCES), .. });
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+            || error.downcast_ref().is_some_and(refused_hook)
+        {
             return true;
         }
         next = error.source();

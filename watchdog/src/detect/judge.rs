@@ -44,6 +44,9 @@ impl Engine {
         else {
             return;
         };
+        if file.current.is_none() && file.quiet_since < description.opened.end {
+            return;
+        }
         let touched =
             |session: &Session| session.number > description.settled && description.touches(session, now);
         let Some(last) = file.sessions().rev().find(|session| touched(session)) else { return };

@@ -137,12 +137,14 @@ pub enum LossReason {
     Unresolved,
     /// A 32-bit program's calls, which are not decoded.
     Compat,
+    /// The kernel did not run a probe.
+    ProbeMissed,
 }
 
 impl LossReason {
     /// All reasons, in label order.
-    pub const ALL: [Self; 5] =
-        [Self::RingFull, Self::TableFull, Self::Malformed, Self::Unresolved, Self::Compat];
+    pub const ALL: [Self; 6] =
+        [Self::RingFull, Self::TableFull, Self::Malformed, Self::Unresolved, Self::Compat, Self::ProbeMissed];
 
     /// The label value.
     #[must_use]
@@ -153,6 +155,7 @@ impl LossReason {
             Self::Malformed => "malformed",
             Self::Unresolved => "unresolved",
             Self::Compat => "compat",
+            Self::ProbeMissed => "probe_missed",
         }
     }
 }

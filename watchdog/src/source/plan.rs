@@ -76,18 +76,18 @@ pub fn plan(choice: SourceChoice, capabilities: &Capabilities) -> Plan {
 
 fn refusal(kind: SourceKind, capabilities: &Capabilities) -> Option<Refusal> {
     match kind {
-        SourceKind::Vfs | SourceKind::Inotify => Some(Refusal {
+        SourceKind::Inotify => Some(Refusal {
             reason: format!("the {kind} source is not built into this version"),
             remedy: Remedy::Nothing,
         }),
         SourceKind::Replay => {
             Some(Refusal { reason: "a recording is not a live source".to_owned(), remedy: Remedy::Nothing })
         }
-        SourceKind::Syscalls if !cfg!(feature = "ebpf") => Some(Refusal {
+        SourceKind::Vfs | SourceKind::Syscalls if !cfg!(feature = "ebpf") => Some(Refusal {
             reason: "this binary was built without eBPF".to_owned(),
             remedy: Remedy::Environment("build with the `ebpf` feature".to_owned()),
         }),
-        SourceKind::Syscalls => ebpf_refusal(capabilities),
+        SourceKind::Vfs | SourceKind::Syscalls => ebpf_refusal(capabilities),
     }
 }
 
@@ -143,11 +143,11 @@ mod tests {
 
     #[cfg(feature = "ebpf")]
     #[test]
-    fn auto_takes_system_calls_and_says_why_not_the_others() {
+    fn auto_tries_the_best_first_and_says_why_not_the_others() {
         let plan = plan(SourceChoice::Auto, &machine());
-        assert_eq!(plan.candidates, [SourceKind::Syscalls]);
+        assert_eq!(plan.candidates, [SourceKind::Vfs, SourceKind::Syscalls]);
         let refused: Vec<_> = plan.refused.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(refused, [SourceKind::Vfs, SourceKind::Inotify]);
+        assert_eq!(refused, [SourceKind::Inotify]);
         assert!(plan.refused[0].1.reason.contains("not built into"));
     }
 
