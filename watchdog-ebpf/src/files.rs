@@ -8,15 +8,19 @@ use crate::{
     kernel::{self, Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
     maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
     settings,
+    turn::Turn,
 };
 
 /// Begins to track a description, and says that an earlier one at the same address is gone. False when the table
-/// is full; that loss is counted.
+/// is full, a loss that is counted, and when this open is tracked already.
 #[inline(always)]
-pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, writes: bool) -> bool {
+pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, writes: bool, turn: Turn) -> bool {
+    if is_tracked(file, turn) {
+        return false;
+    }
     forget(file, opened);
-    let access = access(file);
-    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access };
+    let (access, turns) = (access(file), turn as u64);
+    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access, turns };
     if FILES.insert(&file.0, &tracked, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
         return false;
@@ -26,6 +30,19 @@ pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, write
         remember_writer(inode, file);
     }
     true
+}
+
+/// Whether the other copy of the program has just begun to track this description.
+#[inline(always)]
+fn is_tracked(file: File, turn: Turn) -> bool {
+    let Some(tracked) = FILES.get_ptr_mut(&file.0) else { return false };
+    // SAFETY: the pointer came from the map and stays valid in this program.
+    let tracked = unsafe { &mut *tracked };
+    let is_second = turn.is_second(tracked.turns) && is_still(file, tracked);
+    if is_second {
+        tracked.turns |= turn as u64;
+    }
+    is_second
 }
 
 #[inline(always)]
@@ -84,6 +101,19 @@ pub(crate) fn end_of(fd: u64, now: u64) -> End {
         ((*tracked).opened, (*tracked).inode)
     };
     End { file: file.0, opened, inode, position: file.position(), size: UNKNOWN }
+}
+
+/// Whether the other copy of the program has just remembered the thread's operation.
+#[inline(always)]
+pub(crate) fn is_in_flight(thread: u64, turn: Turn) -> bool {
+    let Some(operation) = IN_FLIGHT.get_ptr_mut(&thread) else { return false };
+    // SAFETY: the entry belongs to the running thread alone.
+    let operation = unsafe { &mut *operation };
+    let is_second = turn.is_second(operation.turns);
+    if is_second {
+        operation.turns |= turn as u64;
+    }
+    is_second
 }
 
 /// Remembers an operation until its return.

@@ -8,6 +8,7 @@ use crate::{
     kernel::{self, Dentry, FMODE_PATH, FMODE_WRITE, File},
     names::{self, Found, Match},
     process, settings,
+    turn::Turn,
 };
 
 /// How the end of a description comes to be known.
@@ -69,10 +70,10 @@ pub(crate) fn may_matter(file: File) -> bool {
 /// Begins to track the description and says so. `flags` are those that the caller gave, as far as they are known;
 /// `size` is that at the span's end.
 #[inline(always)]
-pub(crate) fn report(hit: Hit, flags: u64, size: u64, span: Span, releases: Releases) {
+pub(crate) fn report(hit: Hit, flags: u64, size: u64, span: Span, releases: Releases, turn: Turn) {
     process::introduce(span.end);
     let asks = matches!(releases, Releases::Asked) && hit.mode & FMODE_WRITE != 0;
-    if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks) {
+    if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks, turn) {
         return;
     }
     let short = SHORT_NAME as u32;

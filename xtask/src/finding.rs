@@ -22,6 +22,9 @@ pub(crate) struct Finding {
     /// The write window that it is about.
     #[serde(default)]
     pub(crate) window: Option<Window>,
+    /// The read call that it is about.
+    #[serde(default)]
+    pub(crate) read: Option<Read>,
     /// One sentence for a person.
     #[serde(default)]
     pub(crate) message: String,
@@ -36,6 +39,28 @@ pub(crate) struct Window {
     /// When it began, as the agent writes it.
     #[serde(default)]
     pub(crate) start: String,
+}
+
+/// A read call, by which a finding about a reader is explained.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Read {
+    /// Where it began.
+    #[serde(default)]
+    pub(crate) offset: Option<u64>,
+    /// The file's size when it returned.
+    #[serde(default)]
+    pub(crate) size_at_read: Option<u64>,
+    /// The file's size after the session.
+    #[serde(default)]
+    pub(crate) final_size: Option<u64>,
+}
+
+impl Read {
+    /// True for a reader's first call that returned after the last change. Old bytes that the reader got came by it
+    /// then, so it began before the first change too, and nothing tells which of its bytes it read when.
+    pub(crate) fn spans_the_session(&self) -> bool {
+        self.offset == Some(0) && self.size_at_read.is_some() && self.size_at_read == self.final_size
+    }
 }
 
 /// A process of a finding.

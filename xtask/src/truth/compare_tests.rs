@@ -1,7 +1,7 @@
 use workload::Style;
 
 use super::*;
-use crate::finding::Process;
+use crate::finding::{Process, Read};
 
 const WRITER: u32 = 7;
 
@@ -52,6 +52,19 @@ fn a_missed_torn_read_is_found() {
             assert!(found[0].contains("\"pid\":1") && found[0].contains("write {"), "{}", found[0]);
         }
     }
+}
+
+#[test]
+fn a_read_call_that_spans_the_session_proves_nothing() {
+    let told = |content, size_at_read| {
+        let read = Read { offset: Some(0), size_at_read: Some(size_at_read), final_size: Some(9) };
+        let overlapping = Finding { read: Some(read), ..finding("overlapping_read", 1) };
+        let findings = [overlapping, finding("nonatomic_write", WRITER)];
+        compare(&truth(How::Truncate, &[(1, content)]), &findings).disagreements.len()
+    };
+    assert_eq!(told(Content::Mixed, 9), 0);
+    assert_eq!(told(Content::Mixed, 8), 1);
+    assert_eq!(told(Content::Short, 9), 1);
 }
 
 #[test]
