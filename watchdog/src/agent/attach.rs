@@ -1,4 +1,4 @@
-//! From a plan to an agent that runs with a source of eBPF programs.
+//! From a plan to an agent that runs with a source.
 
 use std::error::Error;
 use std::io;
@@ -13,9 +13,12 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, routes, serve};
 use crate::report::Outlet;
+#[cfg(feature = "ebpf")]
 use crate::source::ebpf::{Options, SyscallsSource};
+use crate::source::inotify::InotifySource;
 use crate::source::{Plan, Source, SourceKind};
 
+#[cfg(feature = "ebpf")]
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
 const RING_BYTES: u32 = 2 << 20;
 
@@ -30,12 +33,17 @@ pub(super) async fn attach(
     let mut exit = Exit::Unavailable;
     for kind in &plan.candidates {
         let refused: Box<dyn Error + Send + Sync> = match kind {
+            #[cfg(feature = "ebpf")]
             SourceKind::Syscalls => match SyscallsSource::attach(&syscalls_options(config)) {
                 Ok(source) => return with_source(config, source, listener, shared, stop).await,
                 Err(error) => error.into(),
             },
+            SourceKind::Inotify => match InotifySource::new() {
+                Ok(source) => return with_source(config, source, listener, shared, stop).await,
+                Err(error) => error.into(),
+            },
             // The plan offers none of these.
-            SourceKind::Vfs | SourceKind::Inotify | SourceKind::Replay => continue,
+            _ => continue,
         };
         if is_permission(refused.as_ref()) {
             exit = Exit::Permission;
@@ -48,6 +56,7 @@ pub(super) async fn attach(
     exit
 }
 
+#[cfg(feature = "ebpf")]
 /// The probes must know all names and depths from the start.
 fn syscalls_options(config: &Config) -> Options {
     let profiles = || config.roots.iter().map(|root| &root.profile);

@@ -22,6 +22,15 @@ pub(super) enum Job {
     Settled(Sighting),
 }
 
+impl Job {
+    fn place(&self) -> &Arc<Place> {
+        match self {
+            Self::Aftermath(report) => &report.place,
+            Self::Settled(sighting) => &sighting.place,
+        }
+    }
+}
+
 /// At most so many large files are read at once; more are not judged.
 const MAX_READING: usize = 8;
 
@@ -73,6 +82,7 @@ impl<S: Source> Agent<S> {
 
     /// Reads a state file: a small one here, a large one beside the loop.
     pub(super) fn read(&mut self, job: Job, path: PathBuf) {
+        self.source.reads_itself(job.place());
         let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);
         if !large {
             let reading = read_state_file(&path);
@@ -151,6 +161,9 @@ impl<S: Source> Agent<S> {
 
     /// The process's name as a label value: that of the process where it is known, else that of the thread.
     fn label(&self, actor: &Actor, at: BootNanos) -> String {
+        if !actor.is_known() {
+            return "unknown".to_owned();
+        }
         let known = self.processes.find(actor.pid, at).map(Process::name);
         crate::report::clean(known.unwrap_or(&actor.comm.to_string()))
     }

@@ -2,7 +2,6 @@
 //!
 //! source -> engine -> enrich -> metrics, line on stdout, recent store. No step calls back.
 
-#[cfg(feature = "ebpf")]
 mod attach;
 mod conclude;
 mod descriptions;
@@ -162,7 +161,9 @@ impl<S: Source> Agent<S> {
         if self.own.is_ours(event) {
             return;
         }
-        if let EventOperation::Open { .. } = event.operation {
+        if let EventOperation::Open { .. } = event.operation
+            && event.actor.is_known()
+        {
             self.processes.witness(&event.actor, event.at());
         }
         self.descriptions.follow(event);
@@ -212,6 +213,7 @@ impl<S: Source> Agent<S> {
         let mut status = self.shared.status();
         status.readiness = readiness(running, &probes);
         status.source = Some(kind.as_str());
+        status.blind_spots = kind.blind_spots();
         status.roots = self.root_views();
         status.losses =
             LossReason::ALL.into_iter().map(|reason| (reason.as_str(), losses.get(reason))).collect();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-#[cfg(feature = "ebpf")]
 use super::attach::attach;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -59,12 +58,6 @@ async fn run(config: &Config) -> Exit {
     attach(config, &plan, listener, shared, stop).await
 }
 
-/// Without eBPF there is nothing to try: the plan has no candidates.
-#[cfg(not(feature = "ebpf"))]
-async fn attach(_: &Config, plan: &Plan, _: tokio::net::TcpListener, _: Arc<Shared>, _: Stop) -> Exit {
-    refuse(plan)
-}
-
 fn status(config: &Config, plan: &Plan) -> Status {
     let mut status = Status::starting(config.hash());
     status.refused_sources =
@@ -91,10 +84,6 @@ impl Stop {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    #[cfg_attr(
-        not(feature = "ebpf"),
-        expect(dead_code, reason = "without a source there is nothing to stop")
-    )]
     pub(super) async fn wait(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -145,7 +145,8 @@ pub struct OperationView {
     /// How long it took.
     pub duration_ns: u64,
     /// By which process.
-    pub pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// First byte that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,

@@ -3,6 +3,7 @@
 mod capabilities;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+pub mod inotify;
 mod plan;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -12,8 +13,9 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::model::{FileEvent, InodeId, OpenId, ProcessFacts, RootId};
+use crate::model::{FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
 
 pub use capabilities::{Capabilities, Capability, Fact};
 pub use plan::{Plan, Refusal, Remedy, plan};
@@ -45,6 +47,11 @@ pub trait Source {
     fn identify(&self, file: &File) -> Option<InodeId> {
         let _ = file;
         None
+    }
+
+    /// The agent is about to read this state file itself: a source that cannot tell who reads must leave that out.
+    fn reads_itself(&mut self, place: &Arc<Place>) {
+        let _ = place;
     }
 }
 
@@ -109,6 +116,22 @@ impl SourceKind {
     }
 }
 
+impl SourceKind {
+    /// What it can never tell, for `/status` and `doctor`.
+    #[must_use]
+    pub fn blind_spots(self) -> &'static [&'static str] {
+        match self {
+            Self::Inotify => &[
+                "which process wrote or read: attribution is none",
+                "whether a read was torn: reads in a write window are overlapping",
+                "offsets, sizes, locks, fsync and stores through mappings",
+                "how many reads there were: what happens twice before it is taken is told once",
+            ],
+            Self::Vfs | Self::Syscalls | Self::Replay => &[],
+        }
+    }
+}
+
 impl fmt::Display for SourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -137,12 +160,23 @@ pub enum LossReason {
     Unresolved,
     /// A 32-bit program's calls, which are not decoded.
     Compat,
+    /// The kernel's queue of inotify events overflowed; how many events that cost, it does not say.
+    QueueOverflow,
+    /// A directory could not be watched.
+    WatchLimit,
 }
 
 impl LossReason {
     /// All reasons, in label order.
-    pub const ALL: [Self; 5] =
-        [Self::RingFull, Self::TableFull, Self::Malformed, Self::Unresolved, Self::Compat];
+    pub const ALL: [Self; 7] = [
+        Self::RingFull,
+        Self::TableFull,
+        Self::Malformed,
+        Self::Unresolved,
+        Self::Compat,
+        Self::QueueOverflow,
+        Self::WatchLimit,
+    ];
 
     /// The label value.
     #[must_use]
@@ -153,6 +187,8 @@ impl LossReason {
             Self::Malformed => "malformed",
             Self::Unresolved => "unresolved",
             Self::Compat => "compat",
+            Self::QueueOverflow => "queue_overflow",
+            Self::WatchLimit => "watch_limit",
         }
     }
 }

@@ -76,7 +76,8 @@ pub fn plan(choice: SourceChoice, capabilities: &Capabilities) -> Plan {
 
 fn refusal(kind: SourceKind, capabilities: &Capabilities) -> Option<Refusal> {
     match kind {
-        SourceKind::Vfs | SourceKind::Inotify => Some(Refusal {
+        SourceKind::Inotify => None,
+        SourceKind::Vfs => Some(Refusal {
             reason: format!("the {kind} source is not built into this version"),
             remedy: Remedy::Nothing,
         }),
@@ -145,15 +146,22 @@ mod tests {
     #[test]
     fn auto_takes_system_calls_and_says_why_not_the_others() {
         let plan = plan(SourceChoice::Auto, &machine());
-        assert_eq!(plan.candidates, [SourceKind::Syscalls]);
+        assert_eq!(plan.candidates, [SourceKind::Syscalls, SourceKind::Inotify]);
         let refused: Vec<_> = plan.refused.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(refused, [SourceKind::Vfs, SourceKind::Inotify]);
+        assert_eq!(refused, [SourceKind::Vfs]);
         assert!(plan.refused[0].1.reason.contains("not built into"));
     }
 
     #[test]
+    fn inotify_needs_nothing_and_comes_last() {
+        let bare = Capabilities { effective: 0, btf: Fact::No, ..machine() };
+        assert_eq!(plan(SourceChoice::Auto, &bare).candidates, [SourceKind::Inotify]);
+        assert_eq!(plan(SourceChoice::Inotify, &machine()).candidates, [SourceKind::Inotify]);
+    }
+
+    #[test]
     fn a_source_that_is_not_built_in_is_no_matter_of_permission() {
-        let plan = plan(SourceChoice::Inotify, &machine());
+        let plan = plan(SourceChoice::Vfs, &machine());
         assert!(plan.candidates.is_empty());
         assert!(!plan.lacks_permission());
     }
