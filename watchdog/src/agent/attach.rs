@@ -16,6 +16,8 @@ use crate::report::Outlet;
 #[cfg(feature = "ebpf")]
 use crate::source::ebpf::{Options, SyscallsSource};
 use crate::source::inotify::InotifySource;
+#[cfg(feature = "ebpf")]
+use crate::source::witness::Witnessed;
 use crate::source::{Plan, Source, SourceKind};
 
 #[cfg(feature = "ebpf")]
@@ -35,7 +37,10 @@ pub(super) async fn attach(
         let refused: Box<dyn Error + Send + Sync> = match kind {
             #[cfg(feature = "ebpf")]
             SourceKind::Syscalls => match SyscallsSource::attach(&syscalls_options(config)) {
-                Ok(source) => return with_source(config, source, listener, shared, stop).await,
+                Ok(source) => {
+                    let source = Witnessed::new(source, config.witness);
+                    return with_source(config, source, listener, shared, stop).await;
+                }
                 Err(error) => error.into(),
             },
             SourceKind::Inotify => match InotifySource::new() {

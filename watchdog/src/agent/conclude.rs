@@ -123,8 +123,12 @@ impl<S: Source> Agent<S> {
     }
 
     fn judge_aftermath(&mut self, report: &SessionReport, reading: Option<Reading>) {
-        // Another size than the session left: somebody has been at it since, and this is not its aftermath.
-        let own = reading.filter(|reading| report.size_after.is_none_or(|size| size == reading.size));
+        // Another size than the session left: somebody has been at it since, and this is not its aftermath. Where the
+        // size is not known, a damaged file may be the next session's doing; the survey will find it if it stays.
+        let own = reading.filter(|reading| match report.size_after {
+            Some(size) => size == reading.size,
+            None => reading.content == Content::Valid,
+        });
         if let Some(reading) = &own {
             self.pods.learn(&report.place, &reading.identity);
         }

@@ -149,6 +149,7 @@ impl<S: Source> Agent<S> {
             match item {
                 Item::Process(facts) => self.processes.learn(&facts),
                 Item::Event(event) => self.observe(&event),
+                Item::Anomaly(anomaly) => self.outputs.push(Output::Anomaly(anomaly)),
             }
         }
         self.items = items;

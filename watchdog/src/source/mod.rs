@@ -7,6 +7,7 @@ pub mod inotify;
 mod plan;
 #[cfg(test)]
 pub(crate) mod scripted;
+pub mod witness;
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
+use crate::model::{Anomaly, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
 
 pub use capabilities::{Capabilities, Capability, Fact};
 pub use plan::{Plan, Refusal, Remedy, plan};
@@ -143,6 +144,8 @@ impl fmt::Display for SourceKind {
 pub enum Item {
     /// For the engine.
     Event(FileEvent),
+    /// Something that the source itself cannot explain.
+    Anomaly(Anomaly),
     /// For attribution; comes before the process's first event.
     Process(Box<ProcessFacts>),
 }

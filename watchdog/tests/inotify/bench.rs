@@ -149,7 +149,7 @@ impl Bench {
                     assert!(!event.actor.is_known());
                     self.engine.observe(&event, &mut outputs);
                 }
-                Item::Process(_) => panic!("inotify knows no process"),
+                Item::Process(_) | Item::Anomaly(_) => panic!("inotify knows no more than events"),
             }
         }
         self.said.extend(outputs.iter().map(words));

@@ -5,6 +5,7 @@ mod limits;
 mod queue;
 mod translate;
 mod watches;
+mod witness;
 
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use limits::Limits;
 use queue::{Queue, Raw};
 use translate::{Sign, Translator};
 use watches::{News, Watches};
+pub use witness::{Sight, Witness};
 
 /// What is asked of a directory that holds state files.
 const INTEREST: WatchMask = WatchMask::OPEN

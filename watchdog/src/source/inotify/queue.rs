@@ -36,6 +36,8 @@ pub(super) struct Queue {
     buffer: Vec<u8>,
     /// When the queue was last seen empty.
     empty_at: BootNanos,
+    /// The last look found it empty.
+    is_empty: bool,
 }
 
 impl Queue {
@@ -46,7 +48,7 @@ impl Queue {
         // SAFETY: the instance owns its descriptor and never exchanges it.
         let inotify = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) }
             .map_err(io::Error::from)?;
-        Ok(Self { inotify, buffer: vec![0; BUFFER], empty_at: boot_now() })
+        Ok(Self { inotify, buffer: vec![0; BUFFER], empty_at: boot_now(), is_empty: false })
     }
 
     /// Adds and removes watches.
@@ -61,10 +63,12 @@ impl Queue {
             Ok(events) => events,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.empty_at = asked;
+                self.is_empty = true;
                 return Ok(false);
             }
             Err(error) => return Err(error),
         };
+        self.is_empty = false;
         let (since, at) = (self.empty_at, boot_now());
         out.extend(events.map(|event| Raw {
             directory: event.wd,
@@ -77,8 +81,12 @@ impl Queue {
         Ok(true)
     }
 
-    /// Waits until there is something. Cancel-safe.
+    /// Waits until there may be something. Cancel-safe.
     pub(super) async fn filled(&mut self) -> io::Result<()> {
+        // The kernel says once that something came; what is left of that, nobody says again.
+        if !self.is_empty {
+            return Ok(());
+        }
         // Not armed before the queue was found empty: an event in between makes it readable at once.
         let mut ready = self.inotify.readable_mut().await?;
         ready.clear_ready();

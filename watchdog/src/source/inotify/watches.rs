@@ -42,6 +42,8 @@ pub(super) struct Watches {
     instance: Instance,
     /// What is asked of a directory that holds state files.
     interest: WatchMask,
+    /// Directories in which roots stand are watched, too.
+    parents: bool,
     stands: HashMap<WatchDescriptor, Vec<Stand>>,
     roots: Vec<Option<Root>>,
     /// Directories that could not be watched when last tried.
@@ -78,12 +80,18 @@ impl Watches {
         Self {
             instance,
             interest,
+            parents: true,
             stands: HashMap::new(),
             roots: Vec::new(),
             refused: 0,
             refusals: 0,
             refusal: None,
         }
+    }
+
+    /// Waits to be told when a root comes back.
+    pub(super) fn without_parents(self) -> Self {
+        Self { parents: false, ..self }
     }
 
     /// How many directories could not be watched when last tried, and why.
@@ -211,7 +219,8 @@ impl Watches {
     fn enter_root(&mut self, id: RootId, out: &mut Vec<News>) -> io::Result<()> {
         let Some(root) = self.root(id) else { return Ok(()) };
         let path = root.spec.path.clone();
-        if let Some(parent) = path.parent()
+        if self.parents
+            && let Some(parent) = path.parent()
             && let Ok(directory) = self.instance.add(parent, PARENT | FLAGS)
         {
             self.note(directory, Stand::Parent(id));
