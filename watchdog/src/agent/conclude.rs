@@ -9,8 +9,10 @@ use super::Agent;
 use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
 use crate::enrich::{Content, Process, Reading, SMALL_FILE, read_state_file};
-use crate::model::{Actor, BootNanos, Output, Place, ReadReport, ReaderExit, SessionReport};
-use crate::profile::Sighting;
+use crate::model::{
+    Actor, BootNanos, Outcome, Output, Place, ReadReport, ReaderExit, Role, SessionReport, Verdict,
+};
+use crate::profile::{Root, Sighting};
 use crate::report::{FileFacts, Finding, line};
 use crate::source::Source;
 
@@ -41,7 +43,7 @@ impl<S: Source> Agent<S> {
         for output in outputs.drain(..) {
             match output {
                 Output::Session(report) => self.conclude_session(report),
-                Output::Read(report) => self.conclude_read(&report),
+                Output::Read(report) => self.conclude_read(report),
                 Output::ReaderExit(exit) => self.conclude_exit(&exit),
                 Output::Anomaly(anomaly) => {
                     self.shared.metrics.anomaly(anomaly.kind);
@@ -52,7 +54,10 @@ impl<S: Source> Agent<S> {
         self.outputs = outputs;
     }
 
-    fn conclude_session(&mut self, report: Box<SessionReport>) {
+    fn conclude_session(&mut self, mut report: Box<SessionReport>) {
+        if report.outcome.is_nonatomic() && self.may_be_guarded_unseen(&report.place) {
+            report.outcome = Outcome::Unknown;
+        }
         let Some(file) = self.file_facts(&report.place) else { return };
         let writer = self.label(&report.writer, report.window.start);
         self.shared.metrics.session(&file.runtime, &report, &writer);
@@ -64,11 +69,14 @@ impl<S: Source> Agent<S> {
         }
     }
 
-    fn conclude_read(&mut self, report: &ReadReport) {
+    fn conclude_read(&mut self, mut report: Box<ReadReport>) {
+        if self.may_be_guarded_unseen(&report.place) {
+            report.verdict = Verdict::Unknown;
+        }
         let Some(file) = self.file_facts(&report.place) else { return };
         let reader = self.label(&report.reader, report.judged);
         self.shared.metrics.read(&file.runtime, report.verdict, &reader);
-        if let Some(finding) = self.reporter.read(&file, report, &self.processes) {
+        if let Some(finding) = self.reporter.read(&file, &report, &self.processes) {
             self.publish(&finding);
         }
     }
@@ -161,6 +169,12 @@ impl<S: Source> Agent<S> {
             FindingsFormat::Text => self.outlet.send(line(finding)),
             FindingsFormat::None => {}
         }
+    }
+
+    /// The profile knows a lock that makes writing in place harmless, and the source sees no locks.
+    fn may_be_guarded_unseen(&self, place: &Place) -> bool {
+        let lock = |root: &Root| root.profile.names.iter().any(|name| name.role == Role::Lock);
+        !self.source.kind().sees_locks() && self.roots.get(place.root).is_some_and(lock)
     }
 
     /// The process's name as a label value: that of the process where it is known, else that of the thread.

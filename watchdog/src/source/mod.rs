@@ -131,6 +131,12 @@ impl SourceKind {
             Self::Vfs | Self::Syscalls | Self::Replay => &[],
         }
     }
+
+    /// Whether its events tell of locks.
+    #[must_use]
+    pub fn sees_locks(self) -> bool {
+        !matches!(self, Self::Inotify)
+    }
 }
 
 impl fmt::Display for SourceKind {

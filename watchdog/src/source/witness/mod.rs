@@ -25,6 +25,8 @@ pub struct Witnessed<S> {
     source_story: SourceStory,
     witness_story: WitnessStory,
     sights: Vec<Sight>,
+    /// What was before that time, the source has told.
+    told: BootNanos,
 }
 
 impl<S: Source> Witnessed<S> {
@@ -43,11 +45,13 @@ impl<S: Source> Witnessed<S> {
             source_story: SourceStory::default(),
             witness_story: WitnessStory::default(),
             sights: Vec::new(),
+            told: BootNanos(0),
         }
     }
 
     /// Waits for either of the two, or until a session is to be judged.
     async fn wait(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
+        let asked = boot_now();
         let due = self.testimony.due();
         let judge = async {
             match due {
@@ -62,11 +66,15 @@ impl<S: Source> Witnessed<S> {
             }
         };
         tokio::select! {
-            read = self.source.read(out) => read,
+            biased;
+            read = self.source.read(out) => return read,
             // An error comes back when the queue is read.
-            _ = filled => Ok(()),
-            () = judge => Ok(()),
+            _ = filled => {}
+            () = judge => {}
         }
+        // The source had nothing more.
+        self.told = asked;
+        Ok(())
     }
 
     /// Takes what the witness has.
@@ -87,7 +95,7 @@ impl<S: Source> Witnessed<S> {
 
     fn judge(&mut self, now: BootNanos, out: &mut Vec<Item>) {
         let mut anomalies = Vec::new();
-        self.testimony.judge(now, &mut anomalies);
+        self.testimony.judge(now, self.told, &mut anomalies);
         out.extend(anomalies.into_iter().map(Item::Anomaly));
     }
 }

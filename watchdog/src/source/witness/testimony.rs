@@ -110,9 +110,11 @@ impl Testimony {
         self.waiting.front().map(|waiting| waiting.due)
     }
 
-    /// Says which sessions the other side knew nothing of.
-    pub(super) fn judge(&mut self, now: BootNanos, out: &mut Vec<Anomaly>) {
-        while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.due <= now) {
+    /// Says which sessions the other side knew nothing of. The source has told all that was before `told`: under load it
+    /// may be far behind.
+    pub(super) fn judge(&mut self, now: BootNanos, told: BootNanos, out: &mut Vec<Anomaly>) {
+        let ripe = |waiting: &mut Waiting| waiting.due <= now && waiting.session.end <= told;
+        while let Some(waiting) = self.waiting.pop_front_if(ripe) {
             let Waiting { side, place, session, due: _ } = waiting;
             if self.is_comparable(side, &place, session) && !self.is_confirmed(side, &place, session) {
                 let kind = match side {
@@ -183,7 +185,7 @@ mod tests {
 
     fn judged(testimony: &mut Testimony) -> Vec<AnomalyKind> {
         let mut out = Vec::new();
-        testimony.judge(BootNanos(10 * SECOND), &mut out);
+        testimony.judge(BootNanos(10 * SECOND), BootNanos(10 * SECOND), &mut out);
         out.iter().map(|anomaly| anomaly.kind).collect()
     }
 
@@ -217,7 +219,9 @@ mod tests {
         testimony.session(Side::Source, &place(), span(90, 200), BootNanos(300));
         assert_eq!(testimony.due(), Some(BootNanos(300 + Testimony::PATIENCE)));
         let mut out = Vec::new();
-        testimony.judge(BootNanos(299 + Testimony::PATIENCE), &mut out);
+        let due = 300 + Testimony::PATIENCE;
+        testimony.judge(BootNanos(due - 1), BootNanos(due), &mut out);
+        testimony.judge(BootNanos(due), BootNanos(199), &mut out);
         assert!(out.is_empty());
         testimony.modified(Side::Witness, &place(), span(0, 100));
         assert_eq!(judged(&mut testimony), []);
