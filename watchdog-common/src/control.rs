@@ -1,8 +1,14 @@
-//! How the agent talks to the probes: `fsync(fd, key, command, argument, argument)`.
+//! How the agent talks to the probes.
 //!
-//! The kernel's fsync reads its first argument alone; the probe on it sees the rest. This makes the probes
+//! Those on system calls hear `fsync(fd, key, command, argument, argument)`: the kernel's fsync reads its first
+//! argument alone; the probe on it sees the rest. Those on VFS functions hear `fallocate(fd, COMMAND_MODE | command,
+//! key, 1)`, a mode that no filesystem knows and the kernel refuses, from `vfs_fallocate`.
+//! This makes the probes
 //! themselves measure a directory's identity or a description's life, with the ruler that they use for events, at
 //! a moment of the agent's choosing, without a program type that older kernels or lockdown lack.
+
+/// A bit that no mode of fallocate has (include/uapi/linux/falloc.h, 5.10 to 7.2).
+pub const COMMAND_MODE: u32 = 1 << 30;
 
 /// What the agent asks. The key is a random number made at load; calls with another one are ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,11 @@ mod settings;
 mod table;
 
 pub use call::{CALL_TABLE_LEN, Call};
-pub use control::Command;
+pub use control::{COMMAND_MODE, Command};
 pub use record::{
-    ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, ExitRecord, Header, IoKind, IoRecord, Kind, LONG_NAME,
-    OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, ProcessRecord, SHORT_NAME, UNKNOWN,
+    ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, EntryRecord, ExitRecord, Header, IoKind, IoRecord, Kind,
+    LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord, SHORT_NAME,
+    UNKNOWN,
 };
 pub use settings::{Offsets, RegisterOffsets, Settings};
-pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, RootKey, RootValue};
+pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, NameWords, RootKey, RootValue};

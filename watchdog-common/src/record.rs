@@ -31,6 +31,8 @@ pub enum Kind {
     Path = 4,
     /// [`ExitRecord`]
     Exit = 5,
+    /// [`EntryRecord`]
+    Entry = 6,
 }
 
 /// The beginning of every record.
@@ -136,7 +138,7 @@ pub enum IoKind {
     Read = 1,
     /// `offset`, `requested`, `result` bytes written.
     Write = 2,
-    /// `requested` is the new size.
+    /// `requested` is the new size; `extra` is 1 when it belongs to an open.
     Truncate = 3,
     /// `offset`, `requested` is the length, `extra` the mode.
     Allocate = 4,
@@ -242,6 +244,48 @@ pub struct PathRecord {
     pub second: [u8; PATH_LEN],
 }
 
+/// A directory entry as the kernel knows it.
+///
+/// The names are those of the file, of its directory and of the directory above, each ended by NUL.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Place {
+    /// The root.
+    pub root: u16,
+    /// The root's depth.
+    pub depth: u8,
+    /// 1 when the entry lies at its root's depth below it; all else counts only then.
+    pub is_below_root: u8,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+    /// The names.
+    pub names: [[u8; LONG_NAME]; 3],
+}
+
+/// A name that matters came, went or changed hands, or the file behind it was truncated by name.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct EntryRecord {
+    /// The call; `what` is a [`PathKind`].
+    pub header: Header,
+    /// rename's flags, truncate's size.
+    pub argument: u64,
+    /// Inode number of the file behind `first`.
+    pub ino: u64,
+    /// Device.
+    pub dev: u32,
+    /// Generation.
+    pub generation: u32,
+    /// Size at entry.
+    pub size_before: u64,
+    /// `i_writecount` at return: above 0, someone has the file open for writing.
+    pub writers: i64,
+    /// The entry.
+    pub first: Place,
+    /// The new entry of a rename or link.
+    pub second: Place,
+}
+
 /// A process that had touched a file that matters ended.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -260,5 +304,6 @@ const _: () = {
     assert!(size_of::<OpenRecord>() == 56 + 56);
     assert!(size_of::<IoRecord>() == 56 + 64);
     assert!(size_of::<PathRecord>() == 56 + 32 + 2 * (24 + LONG_NAME) + 2 * PATH_LEN);
+    assert!(size_of::<EntryRecord>() == 56 + 40 + 2 * (8 + 3 * LONG_NAME));
     assert!(size_of::<ExitRecord>() == 64);
 };

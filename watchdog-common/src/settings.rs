@@ -46,6 +46,16 @@ pub struct Offsets {
     pub signal_group_exit_code: u32,
     pub nsproxy_mnt: u32,
     pub mnt_inum: u32,
+    pub inode_writers: u32,
+    pub rename_old_dentry: u32,
+    pub rename_new_dentry: u32,
+    pub rename_flags: u32,
+    pub kiocb_file: u32,
+    pub kiocb_pos: u32,
+    pub uring_asked: u32,
+    pub lock_file: u32,
+    pub lock_flags: u32,
+    pub lock_type: u32,
 }
 
 /// Where `struct pt_regs` keeps what a system call was given.

@@ -5,35 +5,39 @@ pub const NAME_WINDOW: usize = 40;
 
 /// How a [`Name`] compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum NameShape {
     /// The whole name.
-    Exact = 1,
+    Exact,
     /// The name begins with it.
-    Prefix = 2,
+    Prefix,
     /// The name ends with it.
-    Suffix = 3,
+    Suffix,
 }
 
-/// A file name that matters, ready for word-wise comparison.
+/// A window's bytes as native words.
+pub type NameWords = [u64; NAME_WINDOW / 8];
+
+/// A file name that matters, ready for word-wise comparison without a branch: kernels before 6.3 verify each branch of
+/// a loop anew, and a pattern's shape is a mask here instead.
 ///
-/// `words` and `mask` are the pattern's bytes as native words: right-aligned in the window for exact names and
-/// suffixes, left-aligned for prefixes. The bytes that the mask leaves out are 0 in `words`.
+/// Two windows are compared: `head` begins with the file's name, `tail` ends with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Name {
-    /// The pattern's bytes.
-    pub words: [u64; NAME_WINDOW / 8],
-    /// Which bits of them count.
-    pub mask: [u64; NAME_WINDOW / 8],
-    /// Length of the pattern; 0 ends the list.
-    pub len: u32,
-    /// A [`NameShape`].
-    pub shape: u8,
+    /// The pattern's bytes, where the masks have theirs.
+    pub words: NameWords,
+    /// Which bits of the head count: those of a prefix.
+    pub head: NameWords,
+    /// Which bits of the tail count: those of exact names and of suffixes.
+    pub tail: NameWords,
+    /// The byte of the tail before an exact name: in a path, a slash or nothing stands there.
+    pub before: NameWords,
+    /// The shortest name that can match; 0 ends the list.
+    pub shortest: u32,
+    /// The longest one.
+    pub longest: u32,
     /// The role's number as the agent knows it; carried through.
-    pub role: u8,
-    /// Keeps the size a multiple of 8.
-    pub reserved: [u8; 2],
+    pub role: u64,
 }
 
 impl Name {
@@ -46,23 +50,30 @@ impl Name {
         if text.is_empty() || text.len() > 32 {
             return None;
         }
-        let start = if matches!(shape, NameShape::Prefix) { 0 } else { NAME_WINDOW - text.len() };
-        let (mut bytes, mut mask) = ([0_u8; NAME_WINDOW], [0_u8; NAME_WINDOW]);
-        bytes[start..start + text.len()].copy_from_slice(text);
-        mask[start..start + text.len()].fill(0xff);
-        let mut name = Self { len: text.len() as u32, shape: shape as u8, role, ..Self::default() };
-        for (word, chunk) in name.words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_ne_bytes([
-                chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7],
-            ]);
+        let len = text.len();
+        let start = if matches!(shape, NameShape::Prefix) { 0 } else { NAME_WINDOW - len };
+        let (mut bytes, mut mask, mut before) = ([0; NAME_WINDOW], [0; NAME_WINDOW], [0; NAME_WINDOW]);
+        bytes[start..start + len].copy_from_slice(text);
+        mask[start..start + len].fill(0xff);
+        if matches!(shape, NameShape::Exact) {
+            before[start - 1] = 0xff;
         }
-        for (word, chunk) in name.mask.iter_mut().zip(mask.chunks_exact(8)) {
-            *word = u64::from_ne_bytes([
-                chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7],
-            ]);
-        }
-        Some(name)
+        let (mask, none) = (words(&mask), [0; NAME_WINDOW / 8]);
+        let (head, tail) = if matches!(shape, NameShape::Prefix) { (mask, none) } else { (none, mask) };
+        let shortest = len as u32;
+        let longest = if matches!(shape, NameShape::Exact) { shortest } else { u32::MAX };
+        let (words, before) = (words(&bytes), words(&before));
+        Some(Self { words, head, tail, before, shortest, longest, role: u64::from(role) })
     }
+}
+
+fn words(bytes: &[u8; NAME_WINDOW]) -> NameWords {
+    let mut words = [0; NAME_WINDOW / 8];
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        let &[a, b, c, d, e, f, g, h] = chunk else { continue };
+        *word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+    }
+    words
 }
 
 /// A directory as the kernel identifies it: the key of the table of roots.

@@ -18,7 +18,11 @@ pub(crate) fn run(registers: Registers) -> bool {
     }
     match Command::from_u64(registers.argument(2)) {
         Some(Command::Hello) => settings::set_agent((kernel::thread() >> 32) as u32),
-        Some(Command::Identify) => identify(registers.argument(0)),
+        Some(Command::Identify) => {
+            if let Some(file) = File::of_descriptor(registers.argument(0) as i32) {
+                identify(file);
+            }
+        }
         Some(Command::Poll) => {
             let _ =
                 files::release_if_dead(File(registers.argument(3)), registers.argument(4), 0, kernel::now());
@@ -28,10 +32,22 @@ pub(crate) fn run(registers: Registers) -> bool {
     true
 }
 
+/// The same where the description itself is at hand, and every release is seen.
 #[inline(always)]
-fn identify(fd: u64) {
+pub(crate) fn run_on(file: File, command: u64, key: u64) {
+    if key != setting!(key) {
+        return;
+    }
+    match Command::from_u64(command) {
+        Some(Command::Hello) => settings::set_agent((kernel::thread() >> 32) as u32),
+        Some(Command::Identify) => identify(file),
+        Some(Command::Poll) | None => {}
+    }
+}
+
+#[inline(always)]
+fn identify(file: File) {
     let Some(answer) = IDENTITY.get_ptr_mut(0) else { return };
-    let Some(file) = File::of_descriptor(fd as i32) else { return };
     // SAFETY: only the agent's one thread asks, and it waits for the answer.
     unsafe {
         let serial = (*answer).serial + 1;

@@ -5,7 +5,7 @@ use watchdog_common::{IoKind, LossCounter, UNKNOWN};
 
 use crate::{
     emit::{self, Io, Span},
-    kernel::{Dentry, File, Inode},
+    kernel::{self, Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
     maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
     settings,
 };
@@ -14,12 +14,9 @@ use crate::{
 /// is full; that loss is counted.
 #[inline(always)]
 pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, writes: bool) -> bool {
-    // SAFETY: only the description's own thread group races here, and only with an update of `last`.
-    if let Some(old) = unsafe { FILES.get(&file.0) } {
-        let old = *old;
-        forget(file, &old, opened);
-    }
-    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0 };
+    forget(file, opened);
+    let access = access(file);
+    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access };
     if FILES.insert(&file.0, &tracked, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
         return false;
@@ -48,13 +45,12 @@ fn remember_writer(inode: Inode, file: File) {
     }
 }
 
-/// Tells the ends of the file's writers that nobody saw end; true when there was one.
+/// Tells the ends of the file's writers that nobody saw end.
 #[inline(always)]
-pub(crate) fn release_dead_writers(inode: Inode, now: u64) -> bool {
-    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return false };
+pub(crate) fn release_dead_writers(inode: Inode, now: u64) {
+    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return };
     // SAFETY: as in `remember_writer`.
     let slots = unsafe { &mut (*writers).0 };
-    let mut any = false;
     for slot in slots {
         let file = File(*slot);
         if file.0 == 0 {
@@ -66,13 +62,11 @@ pub(crate) fn release_dead_writers(inode: Inode, now: u64) -> bool {
             Some(tracked) if tracked.inode == inode.0 => {
                 if release_if_dead(file, tracked.opened, 0, now) {
                     *slot = 0;
-                    any = true;
                 }
             }
             _ => *slot = 0,
         }
     }
-    any
 }
 
 /// The running thread's operation on what stands behind `fd`, as one end of an operation in flight; an empty
@@ -83,13 +77,13 @@ pub(crate) fn end_of(fd: u64, now: u64) -> End {
     let Some(tracked) = FILES.get_ptr_mut(&file.0) else { return End::NONE };
     // SAFETY: the pointer came from the map and stays valid in this program; races cost a stale time only.
     let (opened, inode) = unsafe {
+        if !is_still(file, &*tracked) {
+            return End::NONE;
+        }
         (*tracked).last = now;
         ((*tracked).opened, (*tracked).inode)
     };
-    if file.inode().0 != inode {
-        return End::NONE;
-    }
-    End { file: file.0, opened, inode, position: file.position(), size: Inode(inode).size() }
+    End { file: file.0, opened, inode, position: file.position(), size: UNKNOWN }
 }
 
 /// Remembers an operation until its return.
@@ -123,8 +117,7 @@ pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) -> 
     if tracked.opened != opened {
         return false;
     }
-    let is_reused = file.inode().0 != tracked.inode || file.dentry().0 != tracked.dentry;
-    if !file.is_dead() && !is_reused {
+    if !file.is_dead() && is_still(file, &tracked) {
         return false;
     }
     let from = if start == 0 { tracked.last } else { start };
@@ -135,13 +128,40 @@ pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) -> 
     true
 }
 
-/// Drops a stale entry whose address was reused by an open that returned at `now`.
+/// The description's last reference is gone.
 #[inline(always)]
-fn forget(file: File, old: &Tracked, now: u64) {
+pub(crate) fn release(file: File) {
+    // SAFETY: the value is copied at once; nobody else uses a description whose last reference is gone.
+    let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
+    let tracked = *tracked;
     if FILES.remove(&file.0).is_ok() {
         settings::gate_down();
-        released(file, old, Span { start: old.last, end: now });
+        let now = kernel::now();
+        released(file, &tracked, Span { start: now, end: now });
     }
+}
+
+/// Drops a stale entry whose address was reused by an open that returned at `now`.
+#[inline(always)]
+pub(crate) fn forget(file: File, now: u64) {
+    // SAFETY: the value is copied at once; only an update of `last` races here.
+    let Some(old) = (unsafe { FILES.get(&file.0) }) else { return };
+    let old = *old;
+    if FILES.remove(&file.0).is_ok() {
+        settings::gate_down();
+        released(file, &old, Span { start: old.last, end: now });
+    }
+}
+
+/// Whether the `struct file` is, by all that it shows, still the description that was tracked.
+#[inline(always)]
+fn is_still(file: File, tracked: &Tracked) -> bool {
+    file.inode().0 == tracked.inode && file.dentry().0 == tracked.dentry && access(file) == tracked.access
+}
+
+#[inline(always)]
+fn access(file: File) -> u64 {
+    u64::from(file.mode() & (FMODE_READ | FMODE_WRITE))
 }
 
 #[inline(always)]

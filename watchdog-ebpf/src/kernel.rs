@@ -2,20 +2,42 @@
 //!
 //! Every read is one that survives a bad address and then yields 0: an object may have gone while we look.
 
-use core::mem;
+use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes, generated,
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
+use watchdog_common::UNKNOWN;
 
 use crate::settings::setting;
 
 /// The member at `address + offset`, or zeros.
 #[inline(always)]
 pub(crate) fn read<T>(address: u64, offset: u32) -> T {
-    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; T is plain data.
+    at(address + u64::from(offset))
+}
+
+/// What lies at the address, or zeros: `bpf_probe_read_kernel_common` clears what it cannot fill (5.10 to 7.2). Asking
+/// for its result would double the paths that the verifier walks, with each read anew.
+#[inline(always)]
+pub(crate) fn at<T>(address: u64) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: `copy` writes all of the value, and T is plain data.
     unsafe {
-        bpf_probe_read_kernel((address + u64::from(offset)) as *const T).unwrap_or_else(|_| mem::zeroed())
+        copy(address, value.as_mut_ptr());
+        value.assume_init()
+    }
+}
+
+/// The same, straight to where it shall stand.
+///
+/// # Safety
+///
+/// `room` must be valid for writes, and any bytes must be a value of its type.
+#[inline(always)]
+pub(crate) unsafe fn copy<T>(address: u64, room: *mut T) {
+    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; the helper writes all of the
+    // room either way.
+    unsafe {
+        generated::bpf_probe_read_kernel(room.cast(), size_of::<T>() as u32, address as *const c_void);
     }
 }
 
@@ -39,10 +61,11 @@ pub(crate) fn task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The running thread's name.
+/// Copies the running thread's name; the helper clears what it cannot fill.
 #[inline(always)]
-pub(crate) fn comm() -> [u8; 16] {
-    aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; 16])
+pub(crate) fn copy_comm(room: &mut [u8; 16]) {
+    // SAFETY: the helper writes as many bytes as it is told.
+    unsafe { generated::bpf_get_current_comm(room.as_mut_ptr().cast(), room.len() as u32) };
 }
 
 /// `struct file`.
@@ -50,6 +73,7 @@ pub(crate) fn comm() -> [u8; 16] {
 pub(crate) struct File(pub(crate) u64);
 
 /// Bits of `f_mode` (include/linux/fs.h, the same from 5.10 to 7.2).
+pub(crate) const FMODE_READ: u32 = 0x1;
 pub(crate) const FMODE_WRITE: u32 = 0x2;
 pub(crate) const FMODE_PATH: u32 = 0x4000;
 
@@ -130,12 +154,54 @@ impl Inode {
         read(self.0, setting!(offsets.inode_size))
     }
 
+    /// The size, and a moment at which the file had it: between the look and the clock the CPU may be away for long,
+    /// and others change the file.
+    #[inline(always)]
+    pub(crate) fn look(self) -> Look {
+        let ([size, _], at) = look([self, NO_INODE]);
+        Look { size, at }
+    }
+
+    /// How many writers have it open, `i_writecount`; negative while it is executed.
+    #[inline(always)]
+    pub(crate) fn writers(self) -> i32 {
+        read(self.0, setting!(offsets.inode_writers))
+    }
+
     #[inline(always)]
     pub(crate) fn is_regular(self) -> bool {
         let mode: u16 = read(self.0, setting!(offsets.inode_mode));
         mode & 0o170_000 == 0o100_000
     }
 }
+
+/// See [`Inode::look`].
+#[derive(Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) size: u64,
+    pub(crate) at: u64,
+}
+
+const NO_INODE: Inode = Inode(0);
+
+/// The sizes of two files at one moment. A size that changes whenever it is looked at is unknown.
+#[inline(always)]
+pub(crate) fn look(inodes: [Inode; 2]) -> ([u64; 2], u64) {
+    let sizes = || [inodes[0].size(), inodes[1].size()];
+    let mut before = sizes();
+    let mut at = 0;
+    for _ in 0..LOOKS {
+        at = now();
+        let after = sizes();
+        if before[0] == after[0] && before[1] == after[1] {
+            return (after, at);
+        }
+        before = after;
+    }
+    ([UNKNOWN; 2], at)
+}
+
+const LOOKS: u32 = 4;
 
 /// `struct dentry`.
 #[derive(Clone, Copy)]

@@ -1,7 +1,8 @@
 //! The probes: they filter and report, they never judge.
 //!
-//! One body, several doors: a door is a tracepoint that decodes where its arguments stand; what an operation means
-//! for a tracked description is in [`calls`], and every record leaves through [`emit`].
+//! One body, several doors: a door decodes where its arguments stand, tracepoints on system calls in [`calls`],
+//! functions of the VFS in [`vfs`]; both lead to [`opens`], [`files`] and [`process`], and every record leaves
+//! through [`emit`].
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -16,9 +17,11 @@ mod files;
 mod kernel;
 mod maps;
 mod names;
+mod opens;
 mod process;
 mod registers;
 mod settings;
+mod vfs;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 

@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use watchdog_common::{Identity, LossCounter, NAME_WINDOW, Name, PATH_LEN, RootKey, RootValue};
+use watchdog_common::{EntryRecord, Identity, LossCounter, NAME_WINDOW, Name, PATH_LEN, RootKey, RootValue};
 
 /// Where records leave. The agent sets the size at load.
 #[map]
@@ -36,6 +36,22 @@ pub(crate) static IN_FLIGHT: HashMap<u64, InFlight> = HashMap::with_max_entries(
 #[map]
 pub(crate) static ENTRIES: Array<Entry> = Array::with_max_entries(ENTRY_SLOTS, 0);
 
+/// Calls of VFS functions on tracked descriptions in flight, by thread and function.
+#[map]
+pub(crate) static OPERATIONS: HashMap<u64, Operation> = HashMap::with_max_entries(16384, 0);
+
+/// Descriptions on their way through `do_dentry_open`, by thread, where its return does not show them.
+#[map]
+pub(crate) static ENTERED: HashMap<u64, u64> = HashMap::with_max_entries(1024, 0);
+
+/// Names that are about to change, by thread and function, as they were before.
+#[map]
+pub(crate) static CHANGES: HashMap<u64, EntryRecord> = HashMap::with_max_entries(128, 0);
+
+/// An empty record, which is too large for the stack.
+#[map]
+pub(crate) static BLANK: Array<EntryRecord> = Array::with_max_entries(1, 0);
+
 /// Processes that touched a file that matters: whose end is news, and who need no further introduction.
 #[map]
 pub(crate) static PROCESSES: LruHashMap<u32, Known> = LruHashMap::with_max_entries(16384, 0);
@@ -66,6 +82,8 @@ pub(crate) struct Tracked {
     pub(crate) inode: u64,
     /// Address of its dentry, for the same reason.
     pub(crate) dentry: u64,
+    /// FMODE_READ and FMODE_WRITE, for the same reason.
+    pub(crate) access: u64,
 }
 
 /// Addresses of `struct file`s, 0 for none. Writers beyond these are found gone by the agent's questions.
@@ -98,6 +116,23 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) const NONE: Self = Self { file: 0, opened: 0, inode: 0, position: 0, size: 0 };
+}
+
+/// A call of a VFS function between entry and return.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Operation {
+    pub(crate) start: u64,
+    pub(crate) file: u64,
+    pub(crate) opened: u64,
+    /// Address of the file's inode.
+    pub(crate) inode: u64,
+    /// Size at entry.
+    pub(crate) size: u64,
+    /// Address of the position that the function moves.
+    pub(crate) position: u64,
+    pub(crate) requested: u64,
+    pub(crate) extra: u64,
 }
 
 /// A slot of [`ENTRIES`].

@@ -19,6 +19,13 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 /// Emits the running process's record unless that was done before.
 #[inline(always)]
 pub(crate) fn introduce(now: u64) {
+    introduce_process(now);
+}
+
+/// A function of its own, with numbers alone for arguments, is verified once and not again wherever it is called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn introduce_process(now: u64) -> u64 {
     let task = kernel::task();
     let leader: u64 = read(task, setting!(offsets.task_group_leader));
     let tgid = (kernel::thread() >> 32) as u32;
@@ -27,17 +34,17 @@ pub(crate) fn introduce(now: u64) {
     let known = Known { started, program: u64::from(exec_id) };
     // SAFETY: the value is compared at once; a stale one costs a repeated record.
     if unsafe { PROCESSES.get(&tgid) }.is_some_and(|old| *old == known) {
-        return;
+        return 0;
     }
     if PROCESSES.insert(&tgid, &known, u64::from(BPF_ANY)).is_err() {
-        return;
+        return 0;
     }
-    let Some(mut entry) = emit::reserve::<ProcessRecord>() else { return };
+    let Some(mut entry) = emit::reserve::<ProcessRecord>() else { return 0 };
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record; every field that the agent reads is written before submission,
     // `args` and `ancestors` up to the counts beside them.
     unsafe {
-        (*record).header = emit::header::<ProcessRecord>(Kind::Process, 0, Span { start: now, end: now });
+        emit::write_header(record, Kind::Process, 0, Span { start: now, end: now });
         (*record).started = started;
         (*record).cgroup = generated::bpf_get_current_cgroup_id();
         let cred: u64 = read(task, setting!(offsets.task_cred));
@@ -46,6 +53,7 @@ pub(crate) fn introduce(now: u64) {
         read_ancestors(leader, record);
     }
     entry.submit(0);
+    0
 }
 
 /// The beginning of the command line. It is the process's own memory, so it says what the process wants it to.
@@ -86,15 +94,16 @@ unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
         if parent == 0 || parent == task {
             break;
         }
-        let ancestor = Ancestor {
-            pid: read(parent, setting!(offsets.task_tgid)),
-            comm: read(parent, setting!(offsets.task_comm)),
-        };
-        if ancestor.pid == 0 {
+        let pid = read(parent, setting!(offsets.task_tgid));
+        if pid == 0 {
             break;
         }
         // SAFETY: `i` is below the array's length.
-        unsafe { (*record).ancestors[i] = ancestor };
+        unsafe {
+            let ancestor: *mut Ancestor = &raw mut (*record).ancestors[i];
+            (*ancestor).pid = pid;
+            kernel::copy(parent + u64::from(setting!(offsets.task_comm)), &raw mut (*ancestor).comm);
+        }
         count = i as u64 + 1;
         task = parent;
     }
@@ -129,10 +138,12 @@ pub(crate) fn exit(task: u64) {
     };
     let Some(mut entry) = emit::reserve::<ExitRecord>() else { return };
     let now = kernel::now();
-    entry.write(ExitRecord {
-        header: emit::header::<ExitRecord>(Kind::Exit, 0, Span { start: now, end: now }),
-        status,
-        reserved: 0,
-    });
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole record, and every field is written.
+    unsafe {
+        emit::write_header(record, Kind::Exit, 0, Span { start: now, end: now });
+        (*record).status = status;
+        (*record).reserved = 0;
+    }
     entry.submit(0);
 }

@@ -108,8 +108,9 @@ pub(crate) fn is_idle(call: u8) -> bool {
     Call::is_gated(call) && gate() == 0
 }
 
+/// How many descriptions and operations are followed.
 #[inline(always)]
-fn gate() -> u64 {
+pub(crate) fn gate() -> u64 {
     GATE.get()
 }
 

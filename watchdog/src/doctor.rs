@@ -190,10 +190,15 @@ mod tests {
     fn a_source_that_cannot_run_is_a_no_with_its_reason() {
         let host = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(host.path().join("run/youki")).unwrap();
-        let report = examine(&config(host.path(), SourceChoice::Vfs));
+        let config = config(host.path(), SourceChoice::Vfs);
+        let capabilities = Capabilities { btf: Fact::No, ..Capabilities::probe(&config.host()) };
+        let mut roots = Roots::new(config.host(), config.roots.clone());
+        roots.refresh();
+        let plan = plan(config.source, &capabilities);
+        let report = report(&capabilities, Limits::default(), &plan, &roots);
         assert_eq!(report.exit(), Exit::Unavailable);
         let text = report.to_text();
-        assert!(text.contains("not built into this version") && text.contains("no source can run"), "{text}");
+        assert!(text.contains("        remedy: ") && text.contains("no source can run"), "{text}");
         assert!(text.contains("--  runc        /run/runc") && text.contains("ok  youki"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(json["sources"][0]["can_run"], false);
@@ -228,6 +233,6 @@ mod tests {
         let report =
             report(&capabilities, Limits::default(), &plan(SourceChoice::Auto, &capabilities), &roots);
         assert_eq!(report.exit(), Exit::Fine);
-        assert!(report.to_text().contains("run takes the source syscalls"));
+        assert!(report.to_text().contains("run takes the source vfs"));
     }
 }

@@ -68,9 +68,12 @@ pub(super) fn enter(call: Call, registers: Registers) {
     if operation.first.file == 0 && operation.second.file == 0 {
         return;
     }
-    if reads(call) && files::release_dead_writers(Inode(operation.first.inode), start) {
-        operation.start = kernel::now();
+    if reads(call) {
+        files::release_dead_writers(Inode(operation.first.inode), start);
     }
+    let sizes;
+    (sizes, operation.start) = kernel::look([Inode(operation.first.inode), Inode(operation.second.inode)]);
+    (operation.first.size, operation.second.size) = (sizes[0], sizes[1]);
     // A position in user memory moves with the call, so it is read before.
     if operation.first.file != 0
         && let Some(pointer) = first_position(call, registers)
@@ -89,9 +92,8 @@ pub(super) fn enter(call: Call, registers: Registers) {
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
     let InFlight { start, first, second } = operation;
-    // Sizes are read before the clock: each must be one that the file had within the call.
-    let (first_size, second_size) = (Inode(first.inode).size(), Inode(second.inode).size());
-    let span = Span { start, end: kernel::now() };
+    let ([first_size, second_size], end) = kernel::look([Inode(first.inode), Inode(second.inode)]);
+    let span = Span { start, end };
     if matches!(call, Call::Close | Call::Dup2) {
         // Linux gives the descriptor back whatever close returns; for a failed dup the description lives.
         let _ = files::release_if_dead(File(first.file), first.opened, span.start, span.end);
@@ -268,10 +270,15 @@ fn requested(call: Call, registers: Registers) -> u64 {
     if matches!(call, Call::Read | Call::Pread | Call::Write | Call::Pwrite) {
         return count;
     }
+    vector_bytes(registers.argument(1), count)
+}
+
+/// What `count` buffers of user memory hold together; [`UNKNOWN`] for more than are added up.
+#[inline(always)]
+pub(crate) fn vector_bytes(vectors: u64, count: u64) -> u64 {
     if count > MAX_VECTORS {
         return UNKNOWN;
     }
-    let vectors = registers.argument(1);
     let mut total = 0_u64;
     for i in 0..MAX_VECTORS {
         if i < count {

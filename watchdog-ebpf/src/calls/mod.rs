@@ -6,6 +6,7 @@ mod path;
 
 use watchdog_common::Call;
 
+pub(crate) use data::vector_bytes;
 pub(crate) use open::exit_compat as exit_compat_open;
 
 use crate::{control, kernel, maps, registers::Registers};
@@ -57,7 +58,7 @@ fn slot(thread: u64) -> u32 {
 
 /// Notes when the running thread entered its call.
 #[inline(always)]
-fn remember_entry() {
+pub(crate) fn remember_entry() {
     let thread = kernel::thread();
     if let Some(entry) = maps::ENTRIES.get_ptr_mut(slot(thread)) {
         // SAFETY: threads that share a slot may overwrite each other; `entered` tells.
@@ -71,4 +72,15 @@ fn entered() -> Option<u64> {
     let thread = kernel::thread();
     let entry = maps::ENTRIES.get(slot(thread))?;
     (entry.thread == thread).then_some(entry.at)
+}
+
+/// The same, once: what the thread does next is another call.
+#[inline(always)]
+pub(crate) fn take_entry() -> Option<u64> {
+    let at = entered()?;
+    if let Some(entry) = maps::ENTRIES.get_ptr_mut(slot(kernel::thread())) {
+        // SAFETY: as in `remember_entry`.
+        unsafe { (*entry).thread = 0 };
+    }
+    Some(at)
 }

@@ -14,14 +14,14 @@ use crate::exit::Exit;
 use crate::http::{Shared, routes, serve};
 use crate::report::Outlet;
 #[cfg(feature = "ebpf")]
-use crate::source::ebpf::{Options, SyscallsSource};
+use crate::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
 use crate::source::inotify::InotifySource;
 #[cfg(feature = "ebpf")]
 use crate::source::witness::Witnessed;
 use crate::source::{Plan, Source, SourceKind};
 
-#[cfg(feature = "ebpf")]
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
+#[cfg(feature = "ebpf")]
 const RING_BYTES: u32 = 2 << 20;
 
 /// Tries the candidates, best first.
@@ -36,7 +36,15 @@ pub(super) async fn attach(
     for kind in &plan.candidates {
         let refused: Box<dyn Error + Send + Sync> = match kind {
             #[cfg(feature = "ebpf")]
-            SourceKind::Syscalls => match SyscallsSource::attach(&syscalls_options(config)) {
+            SourceKind::Vfs => match VfsSource::attach(&options(config)) {
+                Ok(source) => {
+                    let source = Witnessed::new(source, config.witness);
+                    return with_source(config, source, listener, shared, stop).await;
+                }
+                Err(error) => error.into(),
+            },
+            #[cfg(feature = "ebpf")]
+            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
                 Ok(source) => {
                     let source = Witnessed::new(source, config.witness);
                     return with_source(config, source, listener, shared, stop).await;
@@ -61,9 +69,9 @@ pub(super) async fn attach(
     exit
 }
 
-#[cfg(feature = "ebpf")]
 /// The probes must know all names and depths from the start.
-fn syscalls_options(config: &Config) -> Options {
+#[cfg(feature = "ebpf")]
+fn options(config: &Config) -> Options {
     let profiles = || config.roots.iter().map(|root| &root.profile);
     Options {
         names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
@@ -125,10 +133,21 @@ fn is_permission(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) || is_refused_hook(error) {
             return true;
         }
         next = error.source();
     }
+    false
+}
+
+#[cfg(feature = "ebpf")]
+fn is_refused_hook(error: &(dyn Error + 'static)) -> bool {
+    let refused = |error| matches!(error, &LoadError::Hook { errno: Some(libc::EPERM | libc::EACCES), .. });
+    error.downcast_ref().is_some_and(refused)
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn is_refused_hook(_: &(dyn Error + 'static)) -> bool {
     false
 }

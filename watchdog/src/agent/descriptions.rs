@@ -42,7 +42,7 @@ impl Descriptions {
             | EventOperation::Map { id, .. }
             | EventOperation::Sync { id }
             | EventOperation::Lock { id, .. }
-            | EventOperation::Truncate { target: Target::Open(id), .. } => {
+            | EventOperation::Truncate { target: Target::Open(id) | Target::Opening(id), .. } => {
                 if let Some(live) = self.live.get_mut(id) {
                     live.wait = Self::FIRST_WAIT;
                     live.due = event.at().plus(Self::FIRST_WAIT);

@@ -41,7 +41,9 @@ impl Own {
             | EventOperation::Map { id, .. }
             | EventOperation::Sync { id }
             | EventOperation::Lock { id, .. }
-            | EventOperation::Truncate { target: Target::Open(id), .. } => self.opens.contains(id),
+            | EventOperation::Truncate { target: Target::Open(id) | Target::Opening(id), .. } => {
+                self.opens.contains(id)
+            }
             EventOperation::Truncate { target: Target::Place(_), .. }
             | EventOperation::Rename { .. }
             | EventOperation::Link { .. }

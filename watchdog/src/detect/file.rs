@@ -28,6 +28,8 @@ pub(super) struct File {
     pub(super) unjudged: BootNanos,
     pub(super) current: Option<Session>,
     pub(super) past: VecDeque<Session>,
+    /// The latest end of a session.
+    pub(super) quiet_since: BootNanos,
     /// Its open descriptions.
     pub(super) live: Vec<Slot>,
     /// Its released readers, by release.
@@ -82,6 +84,7 @@ impl File {
             unjudged: BootNanos(0),
             current: None,
             past: VecDeque::new(),
+            quiet_since: BootNanos(0),
             live: Vec::new(),
             retired: VecDeque::new(),
             forgotten: None,

@@ -112,7 +112,14 @@ impl Engine {
                     size_after: alone.then_some(*to),
                     truncates: Some(*to),
                     strange,
-                    ..Modification::new(Operation::Truncate, span, actor)
+                    ..Modification::new(
+                        match target {
+                            Target::Opening(_) => Operation::OpenTruncate,
+                            Target::Open(_) | Target::Place(_) => Operation::Truncate,
+                        },
+                        span,
+                        actor,
+                    )
                 };
                 self.modify(file, slot, modification, out);
             }
@@ -278,6 +285,7 @@ impl Engine {
         let Some(file) = self.files.get_mut(slot) else { return };
         let Some(session) = file.current.take() else { return };
         out.push(Output::Session(Box::new(session.report())));
+        file.quiet_since = file.quiet_since.max(session.end.unwrap_or_default());
         file.past.push_back(session);
 
         let readers = self.readers_since(slot, start);
@@ -349,11 +357,13 @@ impl Engine {
         out: &mut Vec<Output>,
     ) -> Option<(Option<Slot>, Slot, bool)> {
         match target {
-            Target::Open(id) if self.descriptions.find(id).is_some() || inode.is_none() => {
+            Target::Open(id) | Target::Opening(id)
+                if self.descriptions.find(id).is_some() || inode.is_none() =>
+            {
                 let (slot, file, strange) = self.modifier(*id, span, out)?;
                 Some((Some(slot), file, strange))
             }
-            Target::Open(_) => {
+            Target::Open(_) | Target::Opening(_) => {
                 anomaly(AnomalyKind::UnknownDescription, span.end, None, out);
                 Some((None, self.files.find(&inode?)?, true))
             }

@@ -83,6 +83,8 @@ pub struct Access {
 pub enum Target {
     /// Through a description (ftruncate).
     Open(OpenId),
+    /// By the open that made this description (O_TRUNC), from sources that see it apart from the open itself.
+    Opening(OpenId),
     /// By name (truncate); the inode is the one that stands there.
     Place(Arc<Place>),
 }
@@ -172,7 +174,7 @@ pub enum Operation {
         /// Size at return.
         size: Option<u64>,
     },
-    /// The size was set: ftruncate, truncate. (O_TRUNC arrives as [`Operation::Open`].)
+    /// The size was set: ftruncate, truncate, and O_TRUNC where it does not arrive as [`Operation::Open`].
     Truncate {
         /// Which file.
         target: Target,

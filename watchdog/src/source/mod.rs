@@ -169,6 +169,8 @@ pub enum LossReason {
     Unresolved,
     /// A 32-bit program's calls, which are not decoded.
     Compat,
+    /// The kernel did not run a probe.
+    ProbeMissed,
     /// The kernel's queue of inotify events overflowed; how many events that cost, it does not say.
     QueueOverflow,
     /// A directory could not be watched.
@@ -177,12 +179,13 @@ pub enum LossReason {
 
 impl LossReason {
     /// All reasons, in label order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::TableFull,
         Self::Malformed,
         Self::Unresolved,
         Self::Compat,
+        Self::ProbeMissed,
         Self::QueueOverflow,
         Self::WatchLimit,
     ];
@@ -196,6 +199,7 @@ impl LossReason {
             Self::Malformed => "malformed",
             Self::Unresolved => "unresolved",
             Self::Compat => "compat",
+            Self::ProbeMissed => "probe_missed",
             Self::QueueOverflow => "queue_overflow",
             Self::WatchLimit => "watch_limit",
         }

@@ -77,18 +77,14 @@ pub fn plan(choice: SourceChoice, capabilities: &Capabilities) -> Plan {
 fn refusal(kind: SourceKind, capabilities: &Capabilities) -> Option<Refusal> {
     match kind {
         SourceKind::Inotify => None,
-        SourceKind::Vfs => Some(Refusal {
-            reason: format!("the {kind} source is not built into this version"),
-            remedy: Remedy::Nothing,
-        }),
         SourceKind::Replay => {
             Some(Refusal { reason: "a recording is not a live source".to_owned(), remedy: Remedy::Nothing })
         }
-        SourceKind::Syscalls if !cfg!(feature = "ebpf") => Some(Refusal {
+        SourceKind::Vfs | SourceKind::Syscalls if !cfg!(feature = "ebpf") => Some(Refusal {
             reason: "this binary was built without eBPF".to_owned(),
             remedy: Remedy::Environment("build with the `ebpf` feature".to_owned()),
         }),
-        SourceKind::Syscalls => ebpf_refusal(capabilities),
+        SourceKind::Vfs | SourceKind::Syscalls => ebpf_refusal(capabilities),
     }
 }
 
@@ -144,12 +140,10 @@ mod tests {
 
     #[cfg(feature = "ebpf")]
     #[test]
-    fn auto_takes_system_calls_and_says_why_not_the_others() {
+    fn auto_tries_the_best_first() {
         let plan = plan(SourceChoice::Auto, &machine());
-        assert_eq!(plan.candidates, [SourceKind::Syscalls, SourceKind::Inotify]);
-        let refused: Vec<_> = plan.refused.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(refused, [SourceKind::Vfs]);
-        assert!(plan.refused[0].1.reason.contains("not built into"));
+        assert_eq!(plan.candidates, [SourceKind::Vfs, SourceKind::Syscalls, SourceKind::Inotify]);
+        assert_eq!(plan.refused, []);
     }
 
     #[test]
@@ -159,6 +153,7 @@ mod tests {
         assert_eq!(plan(SourceChoice::Inotify, &machine()).candidates, [SourceKind::Inotify]);
     }
 
+    #[cfg(not(feature = "ebpf"))]
     #[test]
     fn a_source_that_is_not_built_in_is_no_matter_of_permission() {
         let plan = plan(SourceChoice::Vfs, &machine());

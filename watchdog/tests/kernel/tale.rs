@@ -59,7 +59,7 @@ impl Cast {
             }
             Operation::Truncate { target, inode: _, to, size_before } => {
                 let target = match target {
-                    Target::Open(id) => self.description(*id),
+                    Target::Open(id) | Target::Opening(id) => self.description(*id),
                     Target::Place(place) => path(place),
                 };
                 let from = size_before.map_or(String::new(), |from| format!(" from={from}"));

@@ -56,6 +56,13 @@ sessions() {
 }
 enough_sessions() { [ "$(sessions)" -ge "$1" ]; }
 
+# programs PID: what the kernel says of each BPF program that a process holds, one line each.
+programs() {
+    for descriptor in /proc/"$1"/fdinfo/*; do
+        grep -q '^prog_id:' "$descriptor" && tr '\t\n' ' ' <"$descriptor" && echo
+    done
+}
+
 # container DOOR MEDIUM HOW STYLE WRITES READS: one writer and its readers beside the agent.
 container() {
     local status readers file=/media/$2/$1/$2-$3-$4/state.json out=/tmp/$1.$2-$3-$4
@@ -92,6 +99,7 @@ door() {
         until_true enough_sessions $saves
         wget -q -O "/tmp/$1.metrics" $base/metrics
         wget -q -O "/tmp/$1.status" $base/status
+        programs $agent >"/tmp/$1.programs"
         kill -TERM $agent
     else
         kill -KILL $agent
@@ -99,6 +107,7 @@ door() {
     wait $agent
     status=$?
     section "$1.log" $status "/tmp/$1.log"
+    section "$1.programs" $status "/tmp/$1.programs"
     section "$1.metrics" $status "/tmp/$1.metrics"
     section "$1.status" $status "/tmp/$1.status"
     section "$1.findings" $status "/tmp/$1.findings"

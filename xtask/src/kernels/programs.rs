@@ -99,7 +99,15 @@ struct Target {
 
 fn build_tests(mut cargo: Command) -> Result<PathBuf> {
     let mut child = cargo
-        .args(["--package", "watchdog", "--test", TESTS, "--no-run", "--message-format", "json"])
+        .args([
+            "--package",
+            "watchdog",
+            "--test",
+            TESTS,
+            "--no-run",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;

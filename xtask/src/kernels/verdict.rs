@@ -107,6 +107,7 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
         Ok(String::new())
     });
     let Some((findings, scrape)) = said else { return missing(door) };
+    tally.check(&check("the kernel ran every probe that fired"), || none_skipped(door, transcript));
     let metrics = Metrics::parse(&scrape);
     let mut rows = Vec::new();
     for (index, medium) in MEDIA.into_iter().enumerate() {
@@ -193,6 +194,24 @@ fn mounted(transcript: &Transcript, medium: &str) -> Result<String> {
     let section = transcript.section(&format!("medium.{medium}")).context("it was not tried")?;
     ensure!(section.status == Some(0), "{}", section.text());
     Ok(String::new())
+}
+
+/// A program that is preempted on a CPU is not started there a second time: the kernel counts the event as a
+/// recursion, and nobody else learns of it.
+fn none_skipped(door: Door, transcript: &Transcript) -> Result<String> {
+    let section = transcript.section(&format!("{}.programs", door.name)).context("nobody asked")?;
+    let value = |line: &str, name: &str| -> Option<u64> {
+        let mut words = line.split_whitespace();
+        words.find(|word| word.strip_suffix(':') == Some(name))?;
+        words.next()?.parse().ok()
+    };
+    ensure!(!section.lines.is_empty(), "the agent holds no program");
+    let sum = |name: &str| section.lines.iter().filter_map(|line| value(line, name)).sum::<u64>();
+    let skipped = sum("recursion_misses");
+    ensure!(skipped == 0, "it skipped {skipped} runs:\n{}", section.text());
+    // Kernels before 5.16 do not say how long their verifier worked.
+    let verified = sum("verified_insns");
+    Ok(if verified == 0 { String::new() } else { format!("{verified} instructions verified") })
 }
 
 /// A warning or an oops leaves its mark on the kernel, whatever the console is told to show.

@@ -53,6 +53,7 @@ fn transcript(content: Content, told: bool) -> String {
         );
     }
     section("syscalls.log", &[]);
+    section("syscalls.programs", &["prog_id: 5 recursion_misses: 0 verified_insns: 7".to_owned()]);
     section("syscalls.metrics", &[scrape]);
     section("syscalls.findings", &findings);
     text + "@@ done\r\n"
@@ -126,6 +127,14 @@ fn a_transcript_that_breaks_off_anywhere_is_bad() {
 fn a_warning_of_the_kernel_is_bad() {
     let good = transcript(Content::Empty, true);
     let bad = good.replace("@@ begin tainted\r\n0\r\n", "@@ begin tainted\r\n512\r\nWARNING: at\r\n");
+    assert_ne!(good, bad);
+    assert!(!judged(&bad).1);
+}
+
+#[test]
+fn a_probe_that_the_kernel_skipped_is_bad() {
+    let good = transcript(Content::Empty, true);
+    let bad = good.replace("recursion_misses: 0", "recursion_misses: 3");
     assert_ne!(good, bad);
     assert!(!judged(&bad).1);
 }

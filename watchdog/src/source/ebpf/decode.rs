@@ -1,7 +1,8 @@
 //! From the ring buffer's bytes to records. The bytes are foreign: a wrong size or kind is refused, never trusted.
 
 use watchdog_common::{
-    ExitRecord, Header, IoRecord, Kind, LONG_NAME, OpenRecord, PathRecord, ProcessRecord, SHORT_NAME,
+    EntryRecord, ExitRecord, Header, IoRecord, Kind, LONG_NAME, OpenRecord, PathRecord, ProcessRecord,
+    SHORT_NAME,
 };
 use zerocopy::FromBytes;
 
@@ -16,6 +17,8 @@ pub enum Record<'a> {
     Io(&'a IoRecord),
     /// Something happened by path.
     Path(&'a PathRecord),
+    /// Something happened to a directory entry.
+    Entry(&'a EntryRecord),
     /// A process ended.
     Exit(&'a ExitRecord),
 }
@@ -69,6 +72,7 @@ pub fn record(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
             .and_then(|(open, rest)| Some(Record::Open(open, names(rest)?))),
         k if k == Kind::Io as u16 => whole(bytes).map(Record::Io),
         k if k == Kind::Path as u16 => whole(bytes).map(Record::Path),
+        k if k == Kind::Entry as u16 => whole(bytes).map(Record::Entry),
         k if k == Kind::Exit as u16 => whole(bytes).map(Record::Exit),
         _ => return Err(Malformed::Kind(kind)),
     }

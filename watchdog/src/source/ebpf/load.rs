@@ -1,17 +1,17 @@
 //! Loading and attaching the probes.
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
-use aya::programs::{BtfTracePoint, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use aya::programs::ProgramError;
+use aya::{Btf, BtfError as AyaBtfError, Ebpf, EbpfError, EbpfLoader, Endianness};
 use watchdog_common::{Name, RootKey, RootValue, Settings};
 
 use super::btf::BtfError;
 use super::calls;
-use super::control::Control;
+use super::control::{Channel, Control};
 use super::names::Names;
-use super::offsets::{self, TRACEPOINTS};
+use super::offsets::{self, Layout};
 use crate::memory;
-use crate::source::ProbeStatus;
+use crate::source::{ProbeStatus, SourceKind};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/watchdog-ebpf"));
 
@@ -30,13 +30,23 @@ pub enum LoadError {
     #[error("the kernel refused the probes (they need CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN)")]
     Object(#[source] Box<EbpfError>),
     /// A program was refused or could not be attached.
-    #[error("cannot attach the probe on {tracepoint}")]
+    #[error("cannot attach the probe on {probe}")]
     Program {
         /// Which.
-        tracepoint: &'static str,
+        probe: &'static str,
         /// Why.
         #[source]
         cause: Box<ProgramError>,
+    },
+    /// An operation that cannot be done without has no door.
+    #[error("cannot see the operation {operation} ({reason})")]
+    Hook {
+        /// Which.
+        operation: &'static str,
+        /// Why.
+        reason: String,
+        /// The kernel's error number.
+        errno: Option<i32>,
     },
     /// A map is not what we expect: object and agent do not belong together.
     #[error("the probes' map {name} is unusable")]
@@ -72,6 +82,22 @@ macro_rules! plain {
 }
 plain!(Settings, Name, RootKey, RootValue, watchdog_common::Identity);
 
+/// What programs are attached to.
+pub trait Doors {
+    /// The source that this makes.
+    const KIND: SourceKind;
+    /// How its programs hear the agent.
+    #[expect(private_interfaces, reason = "only this folder makes doors")]
+    const CHANNEL: Channel;
+
+    /// The functions that it would attach to.
+    fn functions() -> Vec<&'static str>;
+
+    /// Loads the programs and attaches them.
+    #[expect(private_interfaces, reason = "only this folder makes doors")]
+    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Vec<ProbeStatus>, LoadError>;
+}
+
 /// The probes, attached. Dropping it detaches them.
 pub(super) struct Probes {
     pub(super) ring: RingBuf<MapData>,
@@ -91,8 +117,8 @@ pub(super) struct Parameters<'a> {
 }
 
 /// Loads, attaches and makes sure that the probes answer.
-pub(super) fn attach(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
-    let layout = offsets::resolve()?;
+pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
+    let layout = offsets::resolve(&D::functions())?;
     let key = random()?;
     let settings = Plain(Settings {
         key,
@@ -116,11 +142,11 @@ pub(super) fn attach(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
     for (i, name) in parameters.names.for_probes().into_iter().enumerate() {
         names.set(i as u32, Plain(name), 0).map_err(map_error("NAMES"))?;
     }
-    let status = attach_programs(&mut ebpf, &layout.attach_points)?;
+    let status = D::open(&mut ebpf, &layout)?;
     let identity = ebpf.take_map("IDENTITY").ok_or(LoadError::Map { name: "IDENTITY", cause: None })?;
     let probes = Probes {
         ring: take(&mut ebpf, "EVENTS")?,
-        control: Control::new(key, identity).map_err(map_error("IDENTITY"))?,
+        control: Control::new(D::CHANNEL, key, identity).map_err(map_error("IDENTITY"))?,
         roots: take(&mut ebpf, "ROOTS")?,
         losses: take(&mut ebpf, "LOSSES")?,
         gate: take(&mut ebpf, ".bss.gate")?,
@@ -131,19 +157,13 @@ pub(super) fn attach(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
     Ok(probes)
 }
 
-fn attach_programs(ebpf: &mut Ebpf, attach_points: &[u8]) -> Result<Vec<ProbeStatus>, LoadError> {
-    let btf = Btf::parse(attach_points, Endianness::default())
-        .map_err(|error| LoadError::Object(Box::new(EbpfError::BtfError(error))))?;
-    let mut status = Vec::new();
-    for tracepoint in TRACEPOINTS {
-        let refused = |cause| LoadError::Program { tracepoint, cause: Box::new(cause) };
-        let program = ebpf.program_mut(tracepoint).ok_or(LoadError::Map { name: tracepoint, cause: None })?;
-        let program: &mut BtfTracePoint = program.try_into().map_err(refused)?;
-        program.load(tracepoint, &btf).map_err(refused)?;
-        program.attach().map_err(refused)?;
-        status.push(ProbeStatus { probe: tracepoint, mechanism: "tp_btf", attached: true, reason: None });
-    }
-    Ok(status)
+/// The small BTF from which aya takes type ids.
+pub(super) fn attach_points(layout: &Layout) -> Result<Btf, LoadError> {
+    Btf::parse(&layout.attach_points, Endianness::default()).map_err(btf_error)
+}
+
+fn btf_error(error: AyaBtfError) -> LoadError {
+    LoadError::Object(Box::new(EbpfError::BtfError(error)))
 }
 
 fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {

@@ -4,14 +4,23 @@ pub mod btf;
 mod calls;
 mod control;
 pub mod decode;
+mod functions;
+mod hooks;
 mod load;
+mod misses;
 mod names;
 mod offsets;
 mod paths;
-mod syscalls;
+mod reader;
 #[cfg(test)]
 mod tests;
+mod tracepoints;
 mod translate;
 
 pub use load::LoadError;
-pub use syscalls::{Options, SyscallsSource};
+pub use reader::{EbpfSource, Options};
+
+/// The source `syscalls`: tracepoints on system calls.
+pub type SyscallsSource = EbpfSource<tracepoints::Tracepoints>;
+/// The source `vfs`: functions that all accesses to files come through.
+pub type VfsSource = EbpfSource<functions::Functions>;

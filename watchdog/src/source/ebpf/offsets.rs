@@ -1,13 +1,15 @@
 //! Where the running kernel keeps what the probes read.
 
+use std::collections::HashMap;
+
 use watchdog_common::{Offsets, RegisterOffsets, Settings};
 
 use super::btf::{BtfError, KernelBtf, Kind, synthetic_btf};
 
-/// The tracepoints that the probes attach to.
-pub(super) const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
+/// The tracepoints that programs attach to.
+const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
 
-const STRUCTS: [&str; 15] = [
+const STRUCTS: [&str; 20] = [
     "file",
     "inode",
     "super_block",
@@ -23,33 +25,48 @@ const STRUCTS: [&str; 15] = [
     "mnt_namespace",
     "pt_regs",
     "qstr",
+    "renamedata",
+    "kiocb",
+    "file_lock",
+    "file_lock_core",
+    "io_kiocb",
 ];
 
 /// What the kernel's BTF told.
 pub(super) struct Layout {
     /// Settings with all offsets; key, depths and name lengths are the caller's.
     pub(super) settings: Settings,
-    /// A small BTF from which aya takes the tracepoints' type ids.
+    /// A small BTF from which aya takes the type ids of tracepoints and functions.
     pub(super) attach_points: Vec<u8>,
+    /// The functions that there are, with how many parameters they take.
+    pub(super) functions: HashMap<&'static str, usize>,
 }
 
 /// Reads the kernel's BTF, keeps what the probes need and gives the rest back.
-pub(super) fn resolve() -> Result<Layout, BtfError> {
+pub(super) fn resolve(functions: &[&'static str]) -> Result<Layout, BtfError> {
     let typedefs = TRACEPOINTS.map(|name| format!("btf_trace_{name}"));
     let announced: Vec<(Kind, &str)> = STRUCTS
         .iter()
         .map(|&name| (Kind::Struct, name))
         .chain(typedefs.iter().map(|name| (Kind::Typedef, name.as_str())))
+        .chain(functions.iter().map(|&name| (Kind::Func, name)))
         .collect();
     let btf = KernelBtf::load(&announced)?;
     let mut wanted = Vec::new();
     for name in &typedefs {
         wanted.push((Kind::Typedef, name.as_str(), btf.type_id(Kind::Typedef, name)?));
     }
+    let mut found = HashMap::new();
+    for &name in functions {
+        if let (Ok(id), Ok(count)) = (btf.type_id(Kind::Func, name), btf.func_param_count(name)) {
+            wanted.push((Kind::Func, name, id));
+            found.insert(name, count);
+        }
+    }
     let file_ref_t = u32::from(btf.member_offset("file", &["f_ref"]).is_ok());
     let settings =
         Settings { offsets: offsets(&btf)?, registers: registers(&btf)?, file_ref_t, ..Settings::default() };
-    Ok(Layout { settings, attach_points: synthetic_btf(&wanted)? })
+    Ok(Layout { settings, attach_points: synthetic_btf(&wanted)?, functions: found })
 }
 
 fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
@@ -98,6 +115,19 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         signal_group_exit_code: at("signal_struct", &["group_exit_code"])?,
         nsproxy_mnt: at("nsproxy", &["mnt_ns"])?,
         mnt_inum: at("mnt_namespace", &["ns.inum"])?,
+        inode_writers: at("inode", &["i_writecount"])?,
+        // What follows serves single operations of the source `vfs`: 0 where the kernel has no such thing.
+        rename_old_dentry: at("renamedata", &["old_dentry"]).unwrap_or(0),
+        rename_new_dentry: at("renamedata", &["new_dentry"]).unwrap_or(0),
+        rename_flags: at("renamedata", &["flags"]).unwrap_or(0),
+        kiocb_file: at("kiocb", &["ki_filp"]).unwrap_or(0),
+        kiocb_pos: at("kiocb", &["ki_pos"]).unwrap_or(0),
+        // `io_read` and `io_write` keep here what is asked for until the result takes its place (5.10 to 7.2).
+        uring_asked: at("io_kiocb", &["cqe.res", "result"]).unwrap_or(0),
+        // 6.9 moved what all kinds of locks share into a struct of its own.
+        lock_file: at("file_lock", &["fl_file", "c.flc_file"]).unwrap_or(0),
+        lock_flags: at("file_lock", &["fl_flags", "c.flc_flags"]).unwrap_or(0),
+        lock_type: at("file_lock", &["fl_type", "c.flc_type"]).unwrap_or(0),
     })
 }
 

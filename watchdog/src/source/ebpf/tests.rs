@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use watchdog_common::{
-    ExitRecord, IoKind, IoRecord, Kind, LONG_NAME, OpenRecord, PATH_LEN, PathKind, PathRecord, ProcessRecord,
-    RootKey, SHORT_NAME,
+    EntryRecord, ExitRecord, IoKind, IoRecord, Kind, LONG_NAME, OpenRecord, PATH_LEN, PathKind, PathRecord,
+    ProcessRecord, RootKey, SHORT_NAME,
 };
 
 use super::decode::{self, Malformed, Record};
@@ -15,7 +15,7 @@ use super::translate::{Discarded, Translator};
 use crate::model::{FileEvent, Role, RootId};
 use crate::source::{Item, NamePattern, Shape};
 
-const KINDS: [(Kind, usize); 7] = [
+const KINDS: [(Kind, usize); 8] = [
     (Kind::Process, size_of::<ProcessRecord>()),
     (Kind::Open, size_of::<OpenRecord>() + 2 * SHORT_NAME),
     (Kind::Open, size_of::<OpenRecord>() + 2 * LONG_NAME),
@@ -23,6 +23,7 @@ const KINDS: [(Kind, usize); 7] = [
     (Kind::Io, size_of::<IoRecord>()),
     (Kind::Path, size_of::<PathRecord>()),
     (Kind::Exit, size_of::<ExitRecord>()),
+    (Kind::Entry, size_of::<EntryRecord>()),
 ];
 
 /// Bytes at an address that suits every record, as those of the ring are.
@@ -131,7 +132,7 @@ proptest! {
             Kind::Io if !(1..=IoKind::Release as u16).contains(&what) => {
                 prop_assert_eq!(translated.err(), Some(Discarded::Malformed));
             }
-            Kind::Io | Kind::Path => {}
+            Kind::Io | Kind::Path | Kind::Entry => {}
         }
     }
 

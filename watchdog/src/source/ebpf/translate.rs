@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use watchdog_common::{
-    Header, IoKind, IoRecord, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, ProcessRecord, RootKey,
-    UNKNOWN,
+    EntryRecord, Header, IoKind, IoRecord, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord,
+    ProcessRecord, RootKey, UNKNOWN,
 };
 
 use super::decode::{self, Names as OpenNames, Record};
@@ -66,6 +66,7 @@ impl Translator {
             Record::Open(open, names) => (&open.header, self.open(open, names)),
             Record::Io(io) => (&io.header, operation(io)?),
             Record::Path(path) => (&path.header, self.path(path, identify)?),
+            Record::Entry(entry) => (&entry.header, self.entry(entry)?),
             Record::Exit(exit) => (&exit.header, Operation::Exit { status: exit_status(exit.status) }),
         };
         Ok(Item::Event(FileEvent {
@@ -90,7 +91,7 @@ impl Translator {
             access: Access { read: open.mode & FMODE_READ != 0, write: open.mode & FMODE_WRITE != 0 },
             created,
             truncated: !created && open.flags & libc::O_TRUNC as u32 != 0,
-            size: Some(open.size),
+            size: known(open.size),
         }
     }
 
@@ -100,39 +101,43 @@ impl Translator {
         let second = given(&path.second, path.second_len, path.second_dir, &path.second_base);
         let mut first = self.named(path, first, identify);
         let what = path.header.what;
-        if what == PathKind::Unlink as u16 {
-            return Ok(Operation::Unlink { place: first?.ok_or(Discarded::Irrelevant)?, inode: None });
-        }
-        if what == PathKind::Truncate as u16 {
-            let target = Target::Place(first?.ok_or(Discarded::Irrelevant)?);
-            return Ok(Operation::Truncate { target, inode: None, to: path.argument, size_before: None });
+        if what == PathKind::Unlink as u16 || what == PathKind::Truncate as u16 {
+            return Moved::unseen(path.argument, first?, None).operation(what);
         }
         let second = self.named(path, second, identify)?;
         // Where a file came from matters less than where it went: an unknown origin is no reason to lose the event.
         if second.is_some() && first == Err(Discarded::Unresolved) {
             first = Ok(None);
         }
-        let first = first?;
-        let matters =
-            |place: &Option<Arc<Place>>| place.as_ref().is_some_and(|place| place.role != Role::Temporary);
-        if what == PathKind::Rename as u16 {
-            if !matters(&first) && !matters(&second) {
-                return Err(Discarded::Irrelevant);
-            }
-            let exchange = path.argument & RENAME_EXCHANGE != 0;
-            return Ok(Operation::Rename {
-                from: first,
-                to: second,
-                inode: None,
-                exchange,
-                still_open_for_writing: None,
-            });
+        Moved::unseen(path.argument, first?, second).operation(what)
+    }
+
+    fn entry(&mut self, entry: &EntryRecord) -> Result<Operation, Discarded> {
+        let moved = Moved {
+            argument: entry.argument,
+            from: self.known_place(&entry.first),
+            to: self.known_place(&entry.second),
+            inode: Some(InodeId { dev: entry.dev, ino: entry.ino, generation: entry.generation }),
+            size_before: Some(entry.size_before),
+            still_open_for_writing: Some(entry.writers > 0),
+        };
+        moved.operation(entry.header.what)
+    }
+
+    /// The place that the probes found; `None` when it lies outside the roots.
+    fn known_place(&mut self, place: &watchdog_common::Place) -> Option<Arc<Place>> {
+        if place.is_below_root == 0 {
+            return None;
         }
-        if what == PathKind::Link as u16 {
-            let to = second.filter(|place| place.role != Role::Temporary).ok_or(Discarded::Irrelevant)?;
-            return Ok(Operation::Link { from: first, to, inode: None });
-        }
-        Err(Discarded::Malformed)
+        let [file, directory, outer] = [0, 1, 2].map(|i| decode::text(&place.names[i]));
+        let container = match place.depth {
+            0 => Vec::new(),
+            1 => directory.to_vec(),
+            _ => [outer, directory].join(&b'/'),
+        };
+        let patterns = self.patterns.get(&place.root).map_or(&[][..], Vec::as_slice);
+        let role = Names::role(patterns, file);
+        Some(self.place(place.root, container, file.to_vec(), role))
     }
 
     /// The place that one of a call's paths means; `None` when it lies outside the roots.
@@ -184,6 +189,51 @@ impl Translator {
             self.places.insert(key, Arc::clone(&place));
         }
         place
+    }
+}
+
+/// What happened to one or two names, with what the probes know of the file.
+struct Moved {
+    argument: u64,
+    from: Option<Arc<Place>>,
+    to: Option<Arc<Place>>,
+    inode: Option<InodeId>,
+    size_before: Option<u64>,
+    still_open_for_writing: Option<bool>,
+}
+
+impl Moved {
+    /// From probes that see paths alone.
+    fn unseen(argument: u64, from: Option<Arc<Place>>, to: Option<Arc<Place>>) -> Self {
+        Self { argument, from, to, inode: None, size_before: None, still_open_for_writing: None }
+    }
+
+    fn operation(self, what: u16) -> Result<Operation, Discarded> {
+        let Self { argument, from, to, inode, size_before, still_open_for_writing } = self;
+        let matters =
+            |place: &Option<Arc<Place>>| place.as_ref().is_some_and(|place| place.role != Role::Temporary);
+        let irrelevant = Discarded::Irrelevant;
+        match what {
+            k if k == PathKind::Unlink as u16 => {
+                Ok(Operation::Unlink { place: from.ok_or(irrelevant)?, inode })
+            }
+            k if k == PathKind::Truncate as u16 => {
+                let target = Target::Place(from.ok_or(irrelevant)?);
+                Ok(Operation::Truncate { target, inode, to: argument, size_before })
+            }
+            k if k == PathKind::Rename as u16 => {
+                if !matters(&from) && !matters(&to) {
+                    return Err(irrelevant);
+                }
+                let exchange = argument & RENAME_EXCHANGE != 0;
+                Ok(Operation::Rename { from, to, inode, exchange, still_open_for_writing })
+            }
+            k if k == PathKind::Link as u16 => {
+                let to = to.filter(|place| place.role != Role::Temporary).ok_or(irrelevant)?;
+                Ok(Operation::Link { from, to, inode })
+            }
+            _ => Err(Discarded::Malformed),
+        }
     }
 }
 
@@ -246,7 +296,8 @@ fn operation(io: &IoRecord) -> Result<Operation, Discarded> {
             Operation::Write { id, offset, length: io.result, size_before, size }
         }
         k if k == IoKind::Truncate as u16 => {
-            Operation::Truncate { target: Target::Open(id), inode: None, to: io.requested, size_before }
+            let target = if io.extra == 1 { Target::Opening(id) } else { Target::Open(id) };
+            Operation::Truncate { target, inode: None, to: io.requested, size_before }
         }
         k if k == IoKind::Allocate as u16 => allocate(id, io)?,
         k if k == IoKind::Map as u16 => {
@@ -285,6 +336,8 @@ fn allocate(id: OpenId, io: &IoRecord) -> Result<Operation, Discarded> {
         (io.offset, u64::MAX)
     } else if mode & (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE) != 0 {
         (io.offset, io.requested)
+    } else if size_before.is_none() || size.is_none() {
+        return Err(Discarded::Unresolved);
     } else if io.size > io.size_before {
         (io.size_before, io.size - io.size_before)
     } else {

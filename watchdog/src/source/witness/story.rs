@@ -47,7 +47,9 @@ impl SourceStory {
             }
             Operation::Write { id, length, .. } if *length > 0 => self.modified(*id, span, testimony),
             Operation::Map { id, writable: true } => self.modified(*id, span, testimony),
-            Operation::Truncate { target: Target::Open(id), .. } => self.modified(*id, span, testimony),
+            Operation::Truncate { target: Target::Open(id) | Target::Opening(id), .. } => {
+                self.modified(*id, span, testimony);
+            }
             Operation::Truncate { target: Target::Place(place), .. } => {
                 replaced(Side::Source, place, span, now, testimony);
             }

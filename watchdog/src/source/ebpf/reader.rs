@@ -1,7 +1,8 @@
-//! The source `syscalls`: tracepoints on system calls.
+//! A source of eBPF programs, whatever they are attached to: takes records from the ring and hands out events.
 
 use std::fs::File;
 use std::io;
+use std::marker::PhantomData;
 
 use aya::maps::{MapData, RingBuf};
 use tokio::io::Interest;
@@ -9,7 +10,8 @@ use tokio::io::unix::AsyncFd;
 use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::decode;
-use super::load::{self, LoadError, Parameters, Plain, Probes};
+use super::load::{self, Doors, LoadError, Parameters, Plain, Probes};
+use super::misses;
 use super::names::Names;
 use super::translate::{Discarded, Translator};
 use crate::model::{InodeId, OpenId};
@@ -31,14 +33,16 @@ pub struct Options {
     pub ring_bytes: u32,
 }
 
-/// The source.
-pub struct SyscallsSource {
+/// The source, with its programs attached to doors of one kind.
+pub struct EbpfSource<D> {
     ring: AsyncFd<RingBuf<MapData>>,
     probes: Attached,
     names: Names,
     translator: Translator,
     malformed: u64,
     unresolved: u64,
+    missed: u64,
+    doors: PhantomData<D>,
 }
 
 /// [`Probes`] but for the ring.
@@ -48,27 +52,37 @@ struct Attached {
     losses: aya::maps::Array<MapData, u64>,
     gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
-    _programs: aya::Ebpf,
+    programs: aya::Ebpf,
 }
 
-impl SyscallsSource {
+impl<D: Doors> EbpfSource<D> {
     /// Loads and attaches the probes. Must run inside a tokio runtime.
     ///
     /// # Errors
     /// The kernel refuses, see [`LoadError`].
     pub fn attach(options: &Options) -> Result<Self, LoadError> {
         let names = Names::new(&options.names).ok_or(LoadError::TooManyNames)?;
-        let Probes { ring, control, roots, losses, gate, status, programs } = load::attach(&Parameters {
-            names: &names,
-            depths: options.depths,
-            ring_bytes: options.ring_bytes,
-        })?;
+        let Probes { ring, control, roots, losses, gate, status, programs } =
+            load::attach::<D>(&Parameters {
+                names: &names,
+                depths: options.depths,
+                ring_bytes: options.ring_bytes,
+            })?;
         #[expect(unsafe_code, reason = "AsyncFd asks for the promise that the descriptor stays the same")]
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| LoadError::Runtime(error.into()))?;
-        let probes = Attached { control, roots, losses, gate, status, _programs: programs };
-        Ok(Self { ring, probes, names, translator: Translator::new(), malformed: 0, unresolved: 0 })
+        let probes = Attached { control, roots, losses, gate, status, programs };
+        Ok(Self {
+            ring,
+            probes,
+            names,
+            translator: Translator::new(),
+            malformed: 0,
+            unresolved: 0,
+            missed: 0,
+            doors: PhantomData,
+        })
     }
 
     /// How many descriptions the probes track, operations in flight on them included. While it is 0, calls on
@@ -80,13 +94,17 @@ impl SyscallsSource {
 
     /// Takes what is in the ring, at most [`BATCH`] records; false when it was empty.
     fn drain(&mut self, out: &mut Vec<Item>) -> bool {
+        // What was missed before this look is missing before its records, at the latest.
+        self.missed = misses::total(&self.probes.programs);
         let ring = self.ring.get_mut();
         let control = &self.probes.control;
         let identify = |file: &File| control.identify(file);
         for taken in 0..BATCH {
             let Some(bytes) = ring.next() else { return taken > 0 };
             let item = match decode::record(&bytes) {
-                Ok(record) => self.translator.item(&record, self.malformed + self.unresolved, &identify),
+                Ok(record) => {
+                    self.translator.item(&record, self.malformed + self.unresolved + self.missed, &identify)
+                }
                 Err(error) => {
                     tracing::debug!(%error, "the probes sent a record that cannot be read");
                     Err(Discarded::Malformed)
@@ -107,9 +125,9 @@ impl SyscallsSource {
     }
 }
 
-impl Source for SyscallsSource {
+impl<D: Doors> Source for EbpfSource<D> {
     fn kind(&self) -> SourceKind {
-        SourceKind::Syscalls
+        D::KIND
     }
 
     async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
@@ -117,7 +135,7 @@ impl Source for SyscallsSource {
             if self.drain(out) {
                 return Ok(());
             }
-            let failed = |cause| SourceError::Read { source_kind: SourceKind::Syscalls, cause };
+            let failed = |cause| SourceError::Read { source_kind: D::KIND, cause };
             // Not armed before the ring was found empty: a record in between makes it readable at once.
             let mut ready = self.ring.readable_mut().await.map_err(failed)?;
             ready.clear_ready();
@@ -156,6 +174,7 @@ impl Source for SyscallsSource {
         losses.0[LossReason::Compat as usize] = self.counter(LossCounter::Compat);
         losses.0[LossReason::Malformed as usize] = self.malformed;
         losses.0[LossReason::Unresolved as usize] = self.unresolved;
+        losses.0[LossReason::ProbeMissed as usize] = misses::total(&self.probes.programs);
         losses
     }
 

@@ -1,0 +1,49 @@
+//! Descriptions come into being.
+
+use aya_ebpf::bindings::BPF_ANY;
+use watchdog_common::LossCounter;
+
+use super::operation::{Door, key};
+use crate::{
+    calls,
+    emit::{self, Span},
+    kernel::{File, Look},
+    maps::ENTERED,
+    opens::{self, Releases},
+};
+
+/// `do_dentry_open` was entered, and its return will not show the description: one that may matter is remembered.
+#[inline(always)]
+pub(super) fn entered(file: u64) {
+    if opens::may_matter(File(file)) && ENTERED.insert(&key(Door::Open), &file, u64::from(BPF_ANY)).is_err() {
+        emit::count(LossCounter::TableFull);
+    }
+}
+
+/// The description that the running thread's `do_dentry_open` is about.
+#[inline(always)]
+pub(super) fn taken() -> Option<u64> {
+    let key = key(Door::Open);
+    // SAFETY: the value is copied at once and belongs to the running thread.
+    let file = unsafe { *ENTERED.get(&key)? };
+    let _ = ENTERED.remove(&key);
+    Some(file)
+}
+
+/// `do_dentry_open` returned: the description is whole, and nothing was truncated yet.
+#[inline(always)]
+pub(super) fn returned(file: u64, result: i64) {
+    if result as i32 != 0 {
+        return;
+    }
+    let Some(hit) = opens::hit(File(file)) else { return };
+    // A stacked filesystem's own description of the file below carries the upper path (`open_with_fake_path`, up to
+    // 6.4): what goes through it is told by the upper description.
+    if hit.dentry.inode().0 != hit.file.inode().0 {
+        return;
+    }
+    let Look { size, at: end } = hit.file.inode().look();
+    // The name was looked up after the entry; what is opened by handle or from within the kernel has no name to look up.
+    let start = calls::take_entry().unwrap_or(end);
+    opens::report(hit, 0, size, Span { start, end }, Releases::Seen);
+}

@@ -1,0 +1,114 @@
+//! A call of a VFS function on a tracked description, from its entry to its return.
+//!
+//! A return door knows the thread alone where it is a kretprobe, so what is in flight is found by thread and door.
+
+use aya_ebpf::bindings::BPF_ANY;
+use watchdog_common::{IoKind, LossCounter};
+
+use crate::{
+    emit::{self, Io, Span},
+    kernel::{self, File, Inode, Look, read},
+    maps::{FILES, OPERATIONS, Operation},
+};
+
+/// A function that has an entry and a return door. One thread is in each of them once at most, but for filesystems
+/// that are stacked on others; the inner call then ends what the outer one began, with its own result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Door {
+    Read = 1,
+    Readv,
+    UringRead,
+    Write,
+    Writev,
+    UringWrite,
+    Truncate,
+    Allocate,
+    Sync,
+    Fsync,
+    Map,
+    RecordLock,
+    Flock,
+    SpliceRead,
+    SpliceWrite,
+    CopyFrom,
+    CopyTo,
+    Open,
+    Rename,
+    Link,
+    Unlink,
+    TruncatePath,
+}
+
+/// What stands in flight for the running thread behind a door. Process numbers have at most 22 bits (PID_MAX_LIMIT,
+/// 5.10 to 7.2), so the thread leaves the upper byte free.
+#[inline(always)]
+pub(super) fn key(door: Door) -> u64 {
+    kernel::thread() | (door as u64) << 56
+}
+
+/// What an entry door knows.
+#[derive(Clone, Copy)]
+pub(super) struct Given {
+    /// Address of the position that the function moves; 0 when it has none.
+    pub(super) position: u64,
+    pub(super) requested: u64,
+    pub(super) extra: u64,
+}
+
+/// Remembers a call on a tracked description.
+#[inline(always)]
+pub(super) fn begin(door: Door, file: File, given: impl FnOnce() -> Given) {
+    // SAFETY: the value is copied at once.
+    let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
+    let (opened, inode) = (tracked.opened, tracked.inode);
+    let Given { position, requested, extra } = given();
+    let Look { size, at: start } = Inode(inode).look();
+    let operation = Operation { start, file: file.0, opened, inode, size, position, requested, extra };
+    if OPERATIONS.insert(&key(door), &operation, u64::from(BPF_ANY)).is_err() {
+        emit::count(LossCounter::TableFull);
+    }
+}
+
+/// True while the running thread is in a call behind `door` on a tracked description.
+#[inline(always)]
+pub(super) fn is_within(door: Door) -> bool {
+    // SAFETY: only presence matters.
+    unsafe { OPERATIONS.get(&key(door)) }.is_some()
+}
+
+/// Takes the call out again.
+#[inline(always)]
+pub(super) fn end(door: Door) -> Option<Operation> {
+    let key = key(door);
+    // SAFETY: the entry belongs to the running thread alone.
+    let operation = unsafe { *OPERATIONS.get(&key)? };
+    let _ = OPERATIONS.remove(&key);
+    Some(operation)
+}
+
+/// Where a call that moved the position by `result` began. A write's position is set to the file's end by
+/// `generic_write_checks` under O_APPEND (5.10 to 7.2) and then moves too, so this holds for it as well.
+#[inline(always)]
+pub(super) fn offset(operation: &Operation, result: i64) -> u64 {
+    read::<u64>(operation.position, 0).wrapping_sub(result as u64)
+}
+
+/// Tells a call.
+#[inline(always)]
+pub(super) fn tell(kind: IoKind, operation: &Operation, offset: u64, result: i64) {
+    let Operation { start, file, opened, inode, size, requested, extra, .. } = *operation;
+    let Look { size: size_after, at: end } = Inode(inode).look();
+    let span = Span { start, end };
+    let io = Io {
+        file,
+        opened,
+        offset,
+        requested,
+        result: result as u64,
+        size_before: size,
+        size: size_after,
+        extra,
+    };
+    emit::io(kind, span, io);
+}

@@ -1,0 +1,213 @@
+//! The doors of the source `vfs`: fentry and fexit where the kernel lets them attach, else kprobe and kretprobe.
+
+use std::error::Error as _;
+use std::io;
+
+use aya::programs::fentry::FEntryLinkId;
+use aya::programs::fexit::FExitLinkId;
+use aya::programs::kprobe::KProbeLinkId;
+use aya::programs::{FEntry, FExit, KProbe, ProgramError};
+use aya::{Btf, Ebpf};
+
+use super::control::Channel;
+use super::hooks::{Candidate, HOOKS, Hook, Need};
+use super::load::{self, Doors, LoadError};
+use super::offsets::Layout;
+use super::tracepoints;
+use crate::source::{ProbeStatus, SourceKind};
+
+/// Functions of the VFS.
+#[derive(Debug)]
+pub struct Functions;
+
+/// Set to `kprobe` to do without fentry, as on kernels that refuse it.
+const FORCE: &str = "STATE_WATCHDOG_MECHANISM";
+
+#[expect(private_interfaces, reason = "only this folder makes doors")]
+impl Doors for Functions {
+    const KIND: SourceKind = SourceKind::Vfs;
+    const CHANNEL: Channel = Channel::Fallocate;
+
+    fn functions() -> Vec<&'static str> {
+        let mut names: Vec<_> =
+            HOOKS.iter().flat_map(|hook| hook.candidates).map(|candidate| candidate.function).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Vec<ProbeStatus>, LoadError> {
+        let mut kernel = Kernel { ebpf, layout, btf: load::attach_points(layout)? };
+        let mut status = Vec::new();
+        for hook in &HOOKS {
+            let outcome = kernel.attach(hook);
+            match (hook.need, outcome) {
+                (Need::Required, Err(Refusal { reasons, errno })) => {
+                    let (operation, reason) = (hook.operation, text(&reasons));
+                    return Err(LoadError::Hook { operation, reason, errno });
+                }
+                (Need::Extra, Err(refusal)) if refusal.reasons.is_empty() => {}
+                (Need::Required | Need::Wanted | Need::Extra, outcome) => status.push(verdict(hook, outcome)),
+            }
+        }
+        status.push(tracepoints::attach_process_exit(kernel.ebpf, &kernel.btf)?);
+        Ok(status)
+    }
+}
+
+fn verdict(hook: &Hook, outcome: Result<&'static str, Refusal>) -> ProbeStatus {
+    let probe = hook.operation;
+    match outcome {
+        Ok(mechanism) => ProbeStatus { probe, mechanism, attached: true, reason: None },
+        Err(refusal) => {
+            ProbeStatus { probe, mechanism: "fentry", attached: false, reason: Some(text(&refusal.reasons)) }
+        }
+    }
+}
+
+/// Why no candidate of an operation could be used.
+#[derive(Debug, Default)]
+struct Refusal {
+    reasons: Vec<String>,
+    /// The error number of the last refusal by the kernel.
+    errno: Option<i32>,
+}
+
+impl Refusal {
+    fn add(&mut self, what: &str, error: &ProgramError) {
+        let io = io_error(error);
+        self.errno = io.and_then(io::Error::raw_os_error).or(self.errno);
+        // The verifier's log would drown the reason.
+        let why = io.map_or_else(|| error.to_string(), io::Error::to_string);
+        tracing::debug!(what, %error, "cannot attach");
+        self.reasons.push(format!("{what}: {why}"));
+    }
+}
+
+fn text(reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        return "the kernel has no function for it with known parameters".to_owned();
+    }
+    reasons.join("; ")
+}
+
+/// The system's own word, somewhere down the chain.
+fn io_error(error: &ProgramError) -> Option<&io::Error> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref() {
+            return Some(io);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The loaded object and the kernel that it goes to.
+struct Kernel<'a> {
+    ebpf: &'a mut Ebpf,
+    layout: &'a Layout,
+    btf: Btf,
+}
+
+impl Kernel<'_> {
+    /// Attaches the first candidate that can be; how it is attached.
+    fn attach(&mut self, hook: &Hook) -> Result<&'static str, Refusal> {
+        let layout = self.layout;
+        let fits =
+            |candidate: &&Candidate| layout.functions.get(candidate.function) == Some(&candidate.parameters);
+        let mut refusal = Refusal::default();
+        for candidate in hook.candidates.iter().filter(fits) {
+            let forced = std::env::var_os(FORCE).is_some_and(|value| value == "kprobe");
+            if !forced {
+                match self.attach_tracing(candidate) {
+                    Ok(()) => return Ok("fentry"),
+                    Err(error) => refusal.add(&format!("fentry {}", candidate.function), &error),
+                }
+            }
+            match self.attach_probes(candidate) {
+                Ok(()) => return Ok("kprobe"),
+                Err(error) => refusal.add(&format!("kprobe {}", candidate.function), &error),
+            }
+        }
+        Err(refusal)
+    }
+
+    /// All programs or none: the return first, which finds nothing to do until the entry is there.
+    fn attach_tracing(&mut self, candidate: &Candidate) -> Result<(), ProgramError> {
+        let mut attached = Vec::new();
+        for (name, at_return) in candidate.tracing_programs() {
+            let result = if at_return {
+                self.attach_fexit(&name, candidate.function).map(Link::Exit)
+            } else {
+                self.attach_fentry(&name, candidate.function).map(Link::Entry)
+            };
+            match result {
+                Ok(link) => attached.push((name, link)),
+                Err(error) => {
+                    self.detach(attached);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_probes(&mut self, candidate: &Candidate) -> Result<(), ProgramError> {
+        let mut attached = Vec::new();
+        for name in candidate.probe_programs() {
+            match self.attach_kprobe(&name, candidate.function) {
+                Ok(link) => attached.push((name, Link::Probe(link))),
+                Err(error) => {
+                    self.detach(attached);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_fentry(&mut self, name: &str, function: &str) -> Result<FEntryLinkId, ProgramError> {
+        let program: &mut FEntry = program(self.ebpf, name)?;
+        program.load(function, &self.btf)?;
+        program.attach().inspect_err(|_| drop(program.unload()))
+    }
+
+    fn attach_fexit(&mut self, name: &str, function: &str) -> Result<FExitLinkId, ProgramError> {
+        let program: &mut FExit = program(self.ebpf, name)?;
+        program.load(function, &self.btf)?;
+        program.attach().inspect_err(|_| drop(program.unload()))
+    }
+
+    fn attach_kprobe(&mut self, name: &str, function: &str) -> Result<KProbeLinkId, ProgramError> {
+        let program: &mut KProbe = program(self.ebpf, name)?;
+        program.load()?;
+        program.attach(function, 0).inspect_err(|_| drop(program.unload()))
+    }
+
+    fn detach(&mut self, links: Vec<(String, Link)>) {
+        for (name, link) in links {
+            let result = match link {
+                Link::Entry(link) => program::<FEntry>(self.ebpf, &name).and_then(|p| p.detach(link)),
+                Link::Exit(link) => program::<FExit>(self.ebpf, &name).and_then(|p| p.detach(link)),
+                Link::Probe(link) => program::<KProbe>(self.ebpf, &name).and_then(|p| p.detach(link)),
+            };
+            if let Err(error) = result {
+                tracing::debug!(name, %error, "cannot detach");
+            }
+        }
+    }
+}
+
+enum Link {
+    Entry(FEntryLinkId),
+    Exit(FExitLinkId),
+    Probe(KProbeLinkId),
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}

@@ -1,0 +1,45 @@
+//! The doors of the source `syscalls`.
+
+use aya::programs::BtfTracePoint;
+use aya::{Btf, Ebpf};
+
+use super::control::Channel;
+use super::load::{self, Doors, LoadError};
+use super::offsets::Layout;
+use crate::source::{ProbeStatus, SourceKind};
+
+/// Tracepoints on system calls, and on the end of threads.
+#[derive(Debug)]
+pub struct Tracepoints;
+
+const NAMES: [&str; 3] = ["sys_enter", "sys_exit", PROCESS_EXIT];
+const PROCESS_EXIT: &str = "sched_process_exit";
+
+#[expect(private_interfaces, reason = "only this folder makes doors")]
+impl Doors for Tracepoints {
+    const KIND: SourceKind = SourceKind::Syscalls;
+    const CHANNEL: Channel = Channel::Fsync;
+
+    fn functions() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Vec<ProbeStatus>, LoadError> {
+        let btf = load::attach_points(layout)?;
+        NAMES.iter().map(|name| attach(ebpf, &btf, name)).collect()
+    }
+}
+
+/// Attaches the probe on the end of threads, which every source has.
+pub(super) fn attach_process_exit(ebpf: &mut Ebpf, btf: &Btf) -> Result<ProbeStatus, LoadError> {
+    attach(ebpf, btf, PROCESS_EXIT)
+}
+
+fn attach(ebpf: &mut Ebpf, btf: &Btf, probe: &'static str) -> Result<ProbeStatus, LoadError> {
+    let refused = |cause| LoadError::Program { probe, cause: Box::new(cause) };
+    let program = ebpf.program_mut(probe).ok_or(LoadError::Map { name: probe, cause: None })?;
+    let program: &mut BtfTracePoint = program.try_into().map_err(refused)?;
+    program.load(probe, btf).map_err(refused)?;
+    program.attach().map_err(refused)?;
+    Ok(ProbeStatus { probe, mechanism: "tp_btf", attached: true, reason: None })
+}
