@@ -37,6 +37,10 @@ async fn run(config: &Config) -> Exit {
     if plan.candidates.is_empty() {
         return refuse(&plan);
     }
+    for (kind, why) in &plan.refused {
+        let (source, remedy) = (kind.as_str(), why.remedy.text().unwrap_or("none"));
+        tracing::warn!(source, reason = why.reason, remedy, "this source cannot run, a lesser one may");
+    }
     let (listener, stop) = match (bind(config.listen).await, Stop::new()) {
         (Ok(listener), Ok(stop)) => (listener, stop),
         (Err(error), _) => {

@@ -185,7 +185,8 @@ pub struct ReadView {
     /// Read calls of the description in all.
     pub calls: u64,
     /// Bytes that it got in all.
-    pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// How a torn reader ended.

@@ -105,7 +105,7 @@ impl Reporter {
             size_before: report.size_before,
             final_size: report.final_size,
             calls: report.read_calls,
-            bytes: report.bytes,
+            bytes: report.reader.is_known().then_some(report.bytes),
         };
         let finding = Finding {
             verdict: Some(report.verdict.as_str()),

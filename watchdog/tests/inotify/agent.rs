@@ -68,7 +68,7 @@ fn where_the_profile_knows_a_lock_nothing_is_said_for_certain() {
         "/metrics",
         "overlapping_reads_total{reader=\"unknown\",runtime=\"locking\",verdict=\"unknown\"} 1",
     );
-    assert_eq!(agent.found(), [String::new(); 0]);
+    assert_eq!(agent.found(), Vec::<String>::new());
 }
 
 #[test]
