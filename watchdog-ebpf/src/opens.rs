@@ -1,6 +1,6 @@
 //! A description came into being: whether it matters, and what is told of it. Every door to open leads here.
 
-use watchdog_common::{Kind, LONG_NAME, OpenRecord, SHORT_NAME};
+use watchdog_common::{CANARY_ROOT, Kind, LONG_NAME, OpenRecord, SHORT_NAME};
 
 use crate::{
     emit::{self, Span},
@@ -45,7 +45,7 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
     if mode & FMODE_PATH != 0 || !file.inode().is_regular() {
         return None;
     }
-    if settings::is_agent((kernel::thread() >> 32) as u32) {
+    if found.root.root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         // The same file at the same address: without a word, the agent's reads would pass for those of a
         // description that is gone.
         files::forget(file, kernel::now());

@@ -33,6 +33,7 @@ const PURE: [(&[&str], &[&str]); 3] = [
             "source/witness/testimony.rs",
             "source/witness/story.rs",
             "agent/descriptions.rs",
+            "agent/canary/round.rs",
         ],
         &[
             "std::fs",

@@ -24,7 +24,7 @@ use crate::source::{Plan, Source, SourceKind};
 #[cfg(feature = "ebpf")]
 const RING_BYTES: u32 = 2 << 20;
 
-/// Tries the candidates, best first.
+/// Serves the pages and runs the best source that works.
 pub(super) async fn attach(
     config: &Config,
     plan: &Plan,
@@ -32,41 +32,73 @@ pub(super) async fn attach(
     shared: Arc<Shared>,
     stop: Stop,
 ) -> Exit {
-    let mut exit = Exit::Unavailable;
-    for kind in &plan.candidates {
-        let refused: Box<dyn Error + Send + Sync> = match kind {
-            #[cfg(feature = "ebpf")]
-            SourceKind::Vfs => match VfsSource::attach(&options(config)) {
-                Ok(source) => {
-                    let source = Witnessed::new(source, config.witness);
-                    return with_source(config, source, listener, shared, stop).await;
-                }
-                Err(error) => error.into(),
-            },
-            #[cfg(feature = "ebpf")]
-            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
-                Ok(source) => {
-                    let source = Witnessed::new(source, config.witness);
-                    return with_source(config, source, listener, shared, stop).await;
-                }
-                Err(error) => error.into(),
-            },
-            SourceKind::Inotify => match InotifySource::new() {
-                Ok(source) => return with_source(config, source, listener, shared, stop).await,
-                Err(error) => error.into(),
-            },
-            // The plan offers none of these.
-            _ => continue,
-        };
-        if is_permission(refused.as_ref()) {
-            exit = Exit::Permission;
-        }
-        let error = chain(refused);
-        tracing::warn!(source = kind.as_str(), error, "this source cannot run");
-        shared.status().refused_sources.insert(kind.as_str(), error);
-    }
-    tracing::error!("no source can run; `state-watchdog doctor` says more");
+    let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |addr| addr.to_string());
+    let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
+    let exit = Attempt { config, shared, address, stop }.all(plan).await;
+    pages.abort();
     exit
+}
+
+/// What every source is tried with.
+struct Attempt<'a> {
+    config: &'a Config,
+    shared: Arc<Shared>,
+    address: String,
+    stop: Stop,
+}
+
+/// How a source left off.
+type Refused = Box<dyn Error + Send + Sync>;
+
+impl Attempt<'_> {
+    /// Tries the candidates, best first. One that shows nothing any more makes room for the next.
+    async fn all(mut self, plan: &Plan) -> Exit {
+        let mut exit = Exit::Unavailable;
+        for kind in &plan.candidates {
+            let refused = match kind {
+                #[cfg(feature = "ebpf")]
+                SourceKind::Vfs => self.run_witnessed(VfsSource::attach(&options(self.config))).await,
+                #[cfg(feature = "ebpf")]
+                SourceKind::Syscalls => {
+                    self.run_witnessed(SyscallsSource::attach(&options(self.config))).await
+                }
+                SourceKind::Inotify => self.run(InotifySource::new()).await,
+                // The plan offers none of these.
+                _ => continue,
+            };
+            let Err(refused) = refused else {
+                tracing::info!("stopped");
+                return Exit::Fine;
+            };
+            if is_permission(refused.as_ref()) {
+                exit = Exit::Permission;
+            }
+            let error = chain(refused);
+            tracing::warn!(source = kind.as_str(), error, "this source cannot run");
+            self.shared.status().refused_sources.insert(kind.as_str(), error);
+        }
+        tracing::error!("no source can run; `state-watchdog doctor` says more");
+        exit
+    }
+
+    /// The same with a witness beside the source.
+    #[cfg(feature = "ebpf")]
+    async fn run_witnessed<S: Source>(&mut self, source: Result<S, LoadError>) -> Result<(), Refused> {
+        let wanted = self.config.witness;
+        self.run(source.map(|source| Witnessed::new(source, wanted))).await
+    }
+
+    /// Runs the agent with a source, when it is attached, until the end.
+    async fn run<S: Source, E: Into<Refused>>(&mut self, source: Result<S, E>) -> Result<(), Refused> {
+        let source = source.map_err(Into::into)?;
+        let outlet = match self.config.findings {
+            FindingsFormat::None => Outlet::closed(),
+            FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout())?,
+        };
+        tracing::info!(source = source.kind().as_str(), address = %self.address, "running");
+        let agent = Agent::new(self.config, source, Arc::clone(&self.shared), outlet);
+        Ok(agent.run(self.stop.wait()).await?)
+    }
 }
 
 /// The probes must know all names and depths from the start.
@@ -77,43 +109,6 @@ fn options(config: &Config) -> Options {
         names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
         depths: profiles().fold(0, |bits, profile| bits | 1 << profile.depth),
         ring_bytes: RING_BYTES,
-    }
-}
-
-/// Runs the agent with a source that is attached.
-async fn with_source<S: Source>(
-    config: &Config,
-    source: S,
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    stop: Stop,
-) -> Exit {
-    let outlet = match config.findings {
-        FindingsFormat::None => Ok(Outlet::closed()),
-        FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout()),
-    };
-    let outlet = match outlet {
-        Ok(outlet) => outlet,
-        Err(error) => {
-            tracing::error!(%error, "cannot write findings");
-            return Exit::Internal;
-        }
-    };
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(source = source.kind().as_str(), address = %address, "running");
-    }
-    let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
-    let result = Agent::new(config, source, shared, outlet).run(stop.wait()).await;
-    pages.abort();
-    match result {
-        Ok(()) => {
-            tracing::info!("stopped");
-            Exit::Fine
-        }
-        Err(error) => {
-            tracing::error!(error = chain(error.into()), "the source broke");
-            Exit::Internal
-        }
     }
 }
 

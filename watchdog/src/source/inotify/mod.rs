@@ -16,7 +16,9 @@ use tokio::time::Instant;
 
 use crate::clock::boot_now;
 use crate::model::{FileEvent, OpenId, Place};
-use crate::source::{Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind};
+use crate::source::{
+    Item, LossReason, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind,
+};
 pub use limits::Limits;
 use queue::{Queue, Raw};
 use translate::{Sign, Translator};
@@ -203,6 +205,11 @@ impl Source for InotifySource {
         let refused = self.watches.refused();
         let refused = refused.map(|(count, error)| format!("{count} directories cannot be watched: {error}"));
         vec![status("queue", None), status("directories", refused)]
+    }
+
+    /// Reads show in write windows alone, and a truncation is a modification like any other.
+    fn proofs(&self) -> &'static [Proof] {
+        &[Proof::Open, Proof::Write, Proof::Rename, Proof::Unlink, Proof::Release]
     }
 
     /// What is in the queue by now is not ours; what comes next may be.

@@ -1,6 +1,6 @@
 //! Which directories are watched, and which root and container each of them is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -45,7 +45,7 @@ pub(super) struct Watches {
     /// Directories in which roots stand are watched, too.
     parents: bool,
     stands: HashMap<WatchDescriptor, Vec<Stand>>,
-    roots: Vec<Option<Root>>,
+    roots: BTreeMap<RootId, Root>,
     /// Directories that could not be watched when last tried.
     refused: u64,
     /// The same, over all tries.
@@ -82,7 +82,7 @@ impl Watches {
             interest,
             parents: true,
             stands: HashMap::new(),
-            roots: Vec::new(),
+            roots: BTreeMap::new(),
             refused: 0,
             refusals: 0,
             refusal: None,
@@ -111,13 +111,9 @@ impl Watches {
 
     /// Watches a root, its parent and the directories below it.
     pub(super) fn add_root(&mut self, spec: &RootSpec, out: &mut Vec<News>) -> io::Result<()> {
-        let index = usize::from(spec.id.0);
-        if self.roots.len() <= index {
-            self.roots.resize_with(index + 1, || None);
-        }
         let exact = spec.names.iter().filter(|pattern| pattern.shape == Shape::Exact);
         let names = exact.map(|pattern| (pattern.text.as_str().into(), pattern.role)).collect();
-        let known = self.roots[index].replace(Root { spec: spec.clone(), names, identity: None });
+        let known = self.roots.insert(spec.id, Root { spec: spec.clone(), names, identity: None });
         let known = known.filter(|root| root.spec == *spec).and_then(|root| root.identity);
         // A root that its parent already told us of must not be watched twice: nothing would be new but the work.
         let metadata = fs::metadata(&spec.path)?;
@@ -133,8 +129,8 @@ impl Watches {
     pub(super) fn rescan(&mut self, out: &mut Vec<News>) {
         let before = std::mem::take(&mut self.stands);
         self.refused = 0;
-        for index in 0..self.roots.len() {
-            let Some(id) = self.roots[index].as_ref().map(|root| root.spec.id) else { continue };
+        let roots: Vec<RootId> = self.roots.keys().copied().collect();
+        for id in roots {
             if self.enter_root(id, out).is_err() {
                 // The agent will say so when it stands there again.
                 self.set_identity(id, None);
@@ -334,11 +330,11 @@ impl Watches {
     }
 
     fn root(&self, id: RootId) -> Option<&Root> {
-        self.roots.get(usize::from(id.0))?.as_ref()
+        self.roots.get(&id)
     }
 
     fn set_identity(&mut self, id: RootId, identity: Option<(u64, u64)>) {
-        if let Some(Some(root)) = self.roots.get_mut(usize::from(id.0)) {
+        if let Some(root) = self.roots.get_mut(&id) {
             root.identity = identity;
         }
     }

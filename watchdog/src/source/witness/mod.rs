@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::clock::boot_now;
 use crate::model::{BootNanos, InodeId, OpenId, Place};
 use crate::source::inotify::{Sight, Witness};
-use crate::source::{Item, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind};
+use crate::source::{CANARY, Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
 use story::{SourceStory, WitnessStory};
 use testimony::Testimony;
 
@@ -130,6 +130,7 @@ impl<S: Source> Source for Witnessed<S> {
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
         self.source.watch(root)?;
         if let Some(witness) = &mut self.witness
+            && root.id != CANARY
             && let Err(error) = witness.watch(root, &mut self.sights)
         {
             tracing::debug!(%error, root = %root.path.display(), "the witness cannot watch a root");
@@ -153,6 +154,10 @@ impl<S: Source> Source for Witnessed<S> {
             probes.push(ProbeStatus { probe, mechanism, attached: true, reason: None });
         }
         probes
+    }
+
+    fn proofs(&self) -> &'static [Proof] {
+        self.source.proofs()
     }
 
     fn identify(&self, file: &File) -> Option<InodeId> {
