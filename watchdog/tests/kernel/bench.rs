@@ -210,10 +210,6 @@ fn sort(items: Vec<Item>, root: RootId, start: BootNanos) -> (Vec<FileEvent>, Ve
                 if is_exit && !ours.contains(&pid) {
                     continue;
                 }
-                // The agent's own changes of names are told, and this process clears up after its cases.
-                if matches!(event.operation, Operation::Unlink { .. }) && pid.0 == std::process::id() {
-                    continue;
-                }
                 ours.insert(pid);
                 assert!(start <= event.span.start && event.span.start <= event.span.end, "{event:?}");
                 events.push(event);
