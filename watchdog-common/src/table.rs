@@ -123,9 +123,11 @@ pub enum LossCounter {
     TableFull = 1,
     /// A call of a 32-bit program that is not decoded.
     Compat = 2,
+    /// A request of io_uring's on a file that matters, to a source that sees system calls alone.
+    IoUring = 3,
 }
 
 impl LossCounter {
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }

@@ -59,6 +59,14 @@ pub fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// io_uring takes a file by its descriptor, in whatever thread that shares them: `TP_PROTO(struct io_ring_ctx *ctx, int fd)`
+/// up to 5.18, `TP_PROTO(struct io_kiocb *req, int fd)` to 7.2.
+#[btf_tracepoint(function = "io_uring_file_get")]
+pub fn io_uring_file_get(ctx: BtfTracePointContext) -> i32 {
+    calls::taken_by_io_uring(ctx.arg(1));
+    0
+}
+
 /// End of a thread: `TP_PROTO(struct task_struct *p, …)`; a further argument came in 6.16.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {

@@ -7,7 +7,7 @@ mod path;
 use watchdog_common::Call;
 
 pub(crate) use data::vector_bytes;
-pub(crate) use open::exit_compat as exit_compat_open;
+pub(crate) use open::{exit_compat as exit_compat_open, taken_by_io_uring};
 
 use crate::{control, kernel, maps, registers::Registers, turn::Turn};
 

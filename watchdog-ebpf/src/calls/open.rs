@@ -62,3 +62,11 @@ fn hit(result: i64) -> Option<Hit> {
     }
     opens::hit(File::of_descriptor(result as i32)?)
 }
+
+/// io_uring takes a file by its descriptor: what it does with one that matters is not seen.
+#[inline(always)]
+pub(crate) fn taken_by_io_uring(descriptor: i32) {
+    if File::of_descriptor(descriptor).and_then(opens::hit).is_some() {
+        emit::count(LossCounter::IoUring);
+    }
+}

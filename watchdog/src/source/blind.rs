@@ -55,7 +55,11 @@ const VFS: [BlindSpot; 8] = [
 
 const SYSCALLS: [BlindSpot; 6] = [
     STORES,
-    spot("io_uring: opens, reads, writes and all else", "what is read and written that way is not told"),
+    spot(
+        "io_uring: opens, reads, writes and all else",
+        "a request on an open state file is counted as lost with the reason `io_uring`, and what it meets is `unknown`; one on \
+         a registered file is left to the second witness",
+    ),
     spot("reads and writes by the kernel itself: overlayfs, loop devices, file servers", "not told"),
     spot(
         "vmsplice, process_madvise and other ways into a pipe that ends in a splice",

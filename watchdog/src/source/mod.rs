@@ -253,6 +253,8 @@ pub enum LossReason {
     Unresolved,
     /// A 32-bit program's calls, which are not decoded.
     Compat,
+    /// io_uring was asked to do something with a state file, which a source on system calls does not see.
+    IoUring,
     /// The kernel did not run a probe.
     ProbeMissed,
     /// The kernel's queue of inotify events overflowed; how many events that cost, it does not say.
@@ -263,12 +265,13 @@ pub enum LossReason {
 
 impl LossReason {
     /// All reasons, in label order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingFull,
         Self::TableFull,
         Self::Malformed,
         Self::Unresolved,
         Self::Compat,
+        Self::IoUring,
         Self::ProbeMissed,
         Self::QueueOverflow,
         Self::WatchLimit,
@@ -283,6 +286,7 @@ impl LossReason {
             Self::Malformed => "malformed",
             Self::Unresolved => "unresolved",
             Self::Compat => "compat",
+            Self::IoUring => "io_uring",
             Self::ProbeMissed => "probe_missed",
             Self::QueueOverflow => "queue_overflow",
             Self::WatchLimit => "watch_limit",

@@ -172,6 +172,7 @@ impl<D: Doors> Source for EbpfSource<D> {
         losses.0[LossReason::RingFull as usize] = self.counter(LossCounter::RingFull);
         losses.0[LossReason::TableFull as usize] = self.counter(LossCounter::TableFull);
         losses.0[LossReason::Compat as usize] = self.counter(LossCounter::Compat);
+        losses.0[LossReason::IoUring as usize] = self.counter(LossCounter::IoUring);
         losses.0[LossReason::Malformed as usize] = self.malformed;
         losses.0[LossReason::Unresolved as usize] = self.unresolved;
         losses.0[LossReason::ProbeMissed as usize] = self.probes.programs.missed();

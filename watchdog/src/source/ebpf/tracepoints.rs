@@ -14,6 +14,8 @@ use crate::source::{ProbeStatus, SourceKind};
 pub struct Tracepoints;
 
 const NAMES: [&str; 3] = ["sys_enter", "sys_exit", PROCESS_EXIT];
+/// What goes past system calls is at least counted.
+const IO_URING: &str = "io_uring_file_get";
 pub(super) const PROCESS_EXIT: &str = "sched_process_exit";
 
 #[expect(private_interfaces, reason = "only this folder makes doors")]
@@ -28,7 +30,12 @@ impl Doors for Tracepoints {
     fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Opened, LoadError> {
         let btf = load::attach_points(layout)?;
         let status: Result<_, _> = NAMES.iter().map(|name| attach(ebpf, &btf, name)).collect();
-        Ok(Opened { status: status?, tracing: NAMES.map(tracing).to_vec() })
+        let mut status: Vec<ProbeStatus> = status?;
+        // Nothing is missing where the kernel was built without io_uring.
+        if let Ok(io_uring) = attach(ebpf, &btf, IO_URING) {
+            status.push(io_uring);
+        }
+        Ok(Opened { status, tracing: NAMES.map(tracing).to_vec() })
     }
 }
 
