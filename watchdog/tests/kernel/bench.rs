@@ -7,13 +7,14 @@ use tokio::runtime::Runtime;
 use watchdog::model::{
     BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Pid, Place, ProcessFacts, RootId,
 };
-use watchdog::source::ebpf::{Options, SyscallsSource};
-use watchdog::source::{Item, LossReason, Losses, NamePattern, Source};
+use watchdog::source::ebpf::Options;
+use watchdog::source::{Item, LossReason, Losses, NamePattern};
 
 use crate::call::sys;
 use crate::child::{self, Child, Message, Parent};
-use crate::site::{self, FILESYSTEMS, Filesystem, Site};
+use crate::site::{self, Filesystem, Site};
 use crate::tale::Cast;
+use crate::watched::Watched;
 
 /// The container whose state file every child opens first: proof that the source sees it.
 const CANARY: &str = "canary";
@@ -22,7 +23,8 @@ const CANARY: &str = "canary";
 static SHARED: LazyLock<Option<Mutex<Bench>>> =
     LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
 
-/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`.
+/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`. A line
+/// behind words in brackets, `[vfs disk]`, is expected only where all of them hold: the source's name, the filesystem's.
 #[track_caller]
 pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
     check_with(|_| {}, |site, _| calls(site), expected);
@@ -31,27 +33,26 @@ pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
 /// The same, where `calls` can wait for the source, and after `prepare` has changed the site.
 #[track_caller]
 pub(crate) fn check_with(prepare: impl Fn(&mut Site), calls: impl Fn(&Site, &Parent), expected: &str) {
-    for filesystem in FILESYSTEMS {
-        check_on(filesystem, &prepare, &calls, expected);
+    for mut site in sites() {
+        prepare(&mut site);
+        let story = run(&site, |parent| calls(&site, parent));
+        let expected = expected_here(expected, site.filesystem);
+        assert_eq!(story.lines, expected, "on {:?}:\n{}\n", site.filesystem, story.lines.join("\n"));
     }
 }
 
-/// The same on one filesystem.
-#[track_caller]
-pub(crate) fn check_on(
-    filesystem: Filesystem,
-    prepare: impl Fn(&mut Site),
-    calls: impl Fn(&Site, &Parent),
-    expected: &str,
-) {
-    if SHARED.is_none() {
-        return;
+/// The lines whose conditions hold.
+fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<&str> {
+    let holds = |word: &str| word == Watched::name() || word == filesystem.name();
+    let mut lines = Vec::new();
+    for line in expected.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match line.strip_prefix('[').and_then(|line| line.split_once("] ")) {
+            None => lines.push(line),
+            Some((words, line)) if words.split(' ').all(holds) => lines.push(line),
+            Some(_) => {}
+        }
     }
-    let mut site = Site::new(filesystem, 1);
-    prepare(&mut site);
-    let story = run(&site, |parent| calls(&site, parent));
-    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(story.lines, expected, "on {filesystem:?}:\n{}\n", story.lines.join("\n"));
+    lines
 }
 
 /// What the source said of a case.
@@ -67,8 +68,8 @@ pub(crate) struct Story {
 
 /// A site of depth 1 on each filesystem; none when this machine cannot run the probes.
 pub(crate) fn sites() -> impl Iterator<Item = Site> {
-    let filesystems = if SHARED.is_some() { &FILESYSTEMS[..] } else { &[] };
-    filesystems.iter().map(|&filesystem| Site::new(filesystem, 1))
+    let able = SHARED.is_some();
+    Filesystem::all().filter(move |_| able).map(|filesystem| Site::new(filesystem, 1))
 }
 
 /// Runs one case on the shared bench, on a site that there is only where this machine can.
@@ -80,7 +81,7 @@ pub(crate) fn run(site: &Site, calls: impl FnOnce(&Parent)) -> Story {
 /// A source and what it needs.
 pub(crate) struct Bench {
     runtime: Runtime,
-    pub(crate) source: SyscallsSource,
+    pub(crate) source: Watched,
     roots: u16,
 }
 
@@ -89,7 +90,7 @@ impl Bench {
     pub(crate) fn attach(names: Vec<NamePattern>, ring_bytes: u32) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let guard = runtime.enter();
-        match SyscallsSource::attach(&Options { names, depths: 0b111, ring_bytes }) {
+        match Watched::attach(&Options { names, depths: 0b111, ring_bytes }) {
             Ok(source) => {
                 drop(guard);
                 Some(Self { runtime, source, roots: 0 })

@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
 use watchdog::model::{EventOperation as Operation, FileEvent, Role, RootId};
-use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape, Source};
+use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape};
 
 use crate::bench::Bench;
 use crate::call::sys;

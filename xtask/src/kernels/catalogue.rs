@@ -90,8 +90,19 @@ pub(crate) struct Door {
 }
 
 /// The ways that are tried on every kernel.
-pub(crate) const DOORS: [Door; 1] =
-    [Door { name: "syscalls", environment: &[], arguments: &["--source", "syscalls"] }];
+pub(crate) const DOORS: [Door; 3] = [
+    Door { name: "vfs", environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs"], arguments: &["--source", "vfs"] },
+    Door {
+        name: "vfs-kprobe",
+        environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs", "STATE_WATCHDOG_MECHANISM=kprobe"],
+        arguments: &["--source", "vfs"],
+    },
+    Door {
+        name: "syscalls",
+        environment: &["STATE_WATCHDOG_TEST_SOURCE=syscalls"],
+        arguments: &["--source", "syscalls"],
+    },
+];
 
 /// The file systems that state files lie on, by the names that the machine's first program knows.
 pub(crate) const MEDIA: [&str; 3] = ["tmpfs", "ext4", "overlay"];

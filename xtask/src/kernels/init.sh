@@ -113,6 +113,19 @@ door() {
     section "$1.findings" $status "/tmp/$1.findings"
 }
 
+# tests DOOR ENVIRONMENT: the agent's own tests with one source on all media.
+tests() {
+    local medium
+    for medium in $media; do mkdir -p "/media/$medium/tests"; done
+    : >/tmp/unseen
+    # A test that cannot run here must fail.
+    env CI=true $2 STATE_WATCHDOG_TEST_UNSEEN=/tmp/unseen STATE_WATCHDOG_TEST_TMPFS=/media/tmpfs/tests STATE_WATCHDOG_TEST_DISK=/media/ext4/tests \
+        STATE_WATCHDOG_TEST_OVERLAY=/media/overlay/tests \
+        timeout "$(cat /plan/tests-limit)" /kernel-tests --test-threads=1 >/tmp/tests 2>&1
+    section "$1.tests" $? /tmp/tests
+    section "$1.unseen" 0 /tmp/unseen
+}
+
 uname -r >/tmp/kernel
 section kernel 0 /tmp/kernel
 mkdir -p /run/progress
@@ -128,17 +141,12 @@ done
 state-watchdog doctor --json >/tmp/doctor 2>/tmp/doctor.log
 section doctor $? /tmp/doctor
 section doctor.log 0 /tmp/doctor.log
+/kernel-tests --list >/tmp/list
+section tests $? /tmp/list
 while IFS='|' read -r name environment arguments; do
     door "$name" "$environment" "$arguments"
+    tests "$name" "$environment"
 done </plan/doors
-if [ -x /kernel-tests ]; then
-    # The tests' second file system is the folder that cargo gave them when they were built.
-    mkdir -p /dev/shm /media/ext4/tests "$(cat /plan/tests-folder)"
-    mount -t tmpfs tmpfs /dev/shm
-    mount --bind /media/ext4/tests "$(cat /plan/tests-folder)"
-    CI=true timeout "$(cat /plan/tests-limit)" /kernel-tests --test-threads=1 >/tmp/tests 2>&1
-    section kernel-tests $? /tmp/tests
-fi
 cat /proc/sys/kernel/tainted >/tmp/tainted
 dmesg | grep -v -e 'Command line' | tail -n 40 >>/tmp/tainted
 section tainted 0 /tmp/tainted

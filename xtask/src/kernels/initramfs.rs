@@ -17,7 +17,7 @@ const FOLDERS: [&str; 10] = ["bin", "dev", "media", "modules", "plan", "proc", "
 
 /// Puts it together; the agent's own tests get `limit`.
 pub(crate) fn build(programs: &Programs, kernel: &Kernel, limit: Duration) -> Result<Vec<u8>> {
-    let Programs { agent, workload, tests, tests_folder, busybox } = programs;
+    let Programs { agent, workload, tests, busybox } = programs;
     let mut archive = Archive::default();
     for folder in FOLDERS {
         archive.folder(folder);
@@ -28,16 +28,13 @@ pub(crate) fn build(programs: &Programs, kernel: &Kernel, limit: Duration) -> Re
     archive.program("bin/busybox", &read(busybox)?);
     archive.program("bin/state-watchdog", &read(agent)?);
     archive.program("bin/watchdog-workload", &read(workload)?);
-    if let Some(tests) = tests {
-        archive.program("kernel-tests", &read(tests)?);
-    }
+    archive.program("kernel-tests", &read(tests)?);
     for (name, content) in kernel.modules()? {
         archive.file(&format!("modules/{name}"), &content);
     }
     archive.file("plan/media", MEDIA.join("\n").as_bytes());
     archive.file("plan/containers", containers().as_bytes());
     archive.file("plan/doors", doors().as_bytes());
-    archive.file("plan/tests-folder", tests_folder.as_os_str().as_encoded_bytes());
     archive.file("plan/tests-limit", limit.as_secs().to_string().as_bytes());
     Ok(archive.finish())
 }

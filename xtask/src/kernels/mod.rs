@@ -1,5 +1,6 @@
 //! `cargo xtask test --kernels`: the agent judged on other kernels, each booted in an emulated machine.
 
+mod cases;
 mod catalogue;
 mod cross;
 mod index;
@@ -29,7 +30,7 @@ use kernel::Kernel;
 use machine::{Machine, Run};
 use programs::Programs;
 use transcript::Transcript;
-use verdict::{Report, judge};
+use verdict::judge;
 
 /// A machine that has not powered off by then is stuck.
 const LIMIT: Duration = Duration::from_secs(400);
@@ -47,9 +48,6 @@ pub(crate) struct Options {
     /// Ask the releases for newer kernels, instead of taking those that were fetched before.
     #[arg(long)]
     refresh: bool,
-    /// Write the table of results into docs/PLATFORM.md.
-    #[arg(long)]
-    write_platform: bool,
 }
 
 /// Runs the machines one after another and counts what they prove.
@@ -79,9 +77,9 @@ pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, t
         reports.push(judge(choice, &transcript, tally));
     }
     println!("\n{}", table::markdown(&reports));
-    if options.write_platform {
-        tally.check("the table of results is written", || {
-            write(&repository.root().join(table::PAGE), &reports)
+    if options.kernel.is_empty() {
+        tally.check(&format!("{} tells these results", table::PAGE), || {
+            table::keep(repository.root(), &reports)
         });
     }
 }
@@ -139,12 +137,6 @@ fn make_disk(disk: &Path) -> Result<()> {
     let output = Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4"]).arg(disk).arg(DISK).output()?;
     ensure!(output.status.success(), "mke2fs: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
-}
-
-fn write(page: &Path, reports: &[Report]) -> Result<String> {
-    let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
-    fs::write(page, table::rewritten(&text, reports)?)?;
-    Ok(page.display().to_string())
 }
 
 #[cfg(test)]

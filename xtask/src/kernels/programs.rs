@@ -25,10 +25,8 @@ pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     /// Writers and readers.
     pub(crate) workload: PathBuf,
-    /// The agent's own tests, where it has such.
-    pub(crate) tests: Option<PathBuf>,
-    /// The folder that these tests write to, as cargo compiled it into them.
-    pub(crate) tests_folder: PathBuf,
+    /// The agent's own tests.
+    pub(crate) tests: PathBuf,
     /// Everything else that a first program needs.
     pub(crate) busybox: PathBuf,
 }
@@ -56,14 +54,12 @@ impl Programs {
         println!("  build the static programs for {triple}");
         let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
         ensure!(status.success(), "cargo build ended with {status}");
-        let has_tests = repository.root().join("watchdog/tests").join(TESTS).join("main.rs").is_file();
-        let tests = if has_tests { Some(build_tests(cargo("test"))?) } else { None };
+        let tests = build_tests(cargo("test"))?;
         let built = target.join(triple).join("release");
         Ok(Self {
             agent: built.join("state-watchdog"),
             workload: built.join("watchdog-workload"),
             tests,
-            tests_folder: target.join("tmp"),
             busybox: compiler.busybox,
         })
     }

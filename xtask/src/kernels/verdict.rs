@@ -1,9 +1,10 @@
 //! What a machine's transcript proves.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
+    cases::{self, Groups},
     catalogue::{self, Choice, DOORS, Door, MEDIA, PLANS},
     transcript::{Section, Transcript},
 };
@@ -23,10 +24,21 @@ pub(crate) struct Report {
     pub(crate) release: String,
     /// The source that the agent takes when it may choose.
     pub(crate) takes: String,
+    /// How the source `vfs` was attached where nothing was forced: `fentry`, `kprobe`, or both.
+    pub(crate) vfs_by: String,
     /// One for each way to events and file system.
     pub(crate) rows: Vec<Row>,
-    /// How many of the agent's own tests passed, or what went wrong; `None` when there are none.
-    pub(crate) tests: Option<Result<u64, String>>,
+    /// What came of the agent's own tests, for each way to events.
+    pub(crate) operations: Vec<Operations>,
+}
+
+/// What came of the agent's own tests with one way to events.
+#[derive(Clone, Debug)]
+pub(crate) struct Operations {
+    /// The way to events.
+    pub(crate) door: &'static str,
+    /// One for each kind of operation.
+    pub(crate) groups: Groups,
 }
 
 /// What one way to events gave on one file system.
@@ -66,8 +78,9 @@ pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) 
         choice,
         release: text("kernel"),
         takes: doctor.takes.unwrap_or_else(|| "none".to_owned()),
+        vfs_by: mechanisms("vfs", transcript),
         rows: Vec::new(),
-        tests: None,
+        operations: Vec::new(),
     };
     let check = |what: &str| format!("{}: {what}", choice.name);
     tally.check(&check("the doctor answers"), || {
@@ -81,16 +94,23 @@ pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) 
     tally.check(&check("the kernel has nothing to complain of"), || untainted(transcript));
     for door in DOORS {
         report.rows.extend(judge_door(choice, door, transcript, tally));
-    }
-    if let Some(section) = transcript.section("kernel-tests") {
-        let tests = own_tests(section);
-        tally.check(&check("the agent's own tests"), || match &tests {
-            Ok(count) => Ok(format!("{count} passed")),
-            Err(problem) => bail!("{problem}"),
-        });
-        report.tests = Some(tests);
+        let operations = judge_tests(choice, door, transcript, tally);
+        report.operations.push(Operations { door: door.name, groups: operations });
     }
     report
+}
+
+fn judge_tests(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) -> Groups {
+    let mut groups = Groups::new();
+    tally.check(&format!("{}, {}: the agent's own tests", choice.name, door.name), || {
+        let section = |name: &str| transcript.section(name).with_context(|| format!("there is no {name}"));
+        let said = section(&format!("{}.tests", door.name))?;
+        let unseen = section(&format!("{}.unseen", door.name))?;
+        let (judged, count) = cases::judge(&cases::names(section("tests")?)?, said, unseen);
+        groups = judged;
+        Ok(format!("{} passed", count?))
+    });
+    groups
 }
 
 fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) -> Vec<Row> {
@@ -222,18 +242,26 @@ fn untainted(transcript: &Transcript) -> Result<String> {
     Ok(String::new())
 }
 
-/// Judged by the exit status and by the summary, because either alone can lie.
-fn own_tests(section: &Section) -> Result<u64, String> {
-    let summary = section.lines.iter().rev().find_map(|line| line.trim().strip_prefix("test result: "));
-    let passed = summary.and_then(|summary| summary.strip_prefix("ok. ")?.split(' ').next()?.parse().ok());
-    match (section.status, passed) {
-        (Some(0), Some(passed)) if passed > 0 => Ok(passed),
-        (status, _) => {
-            let failed: Vec<&str> =
-                section.lines.iter().map(String::as_str).filter(|line| !line.ends_with("... ok")).collect();
-            Err(format!("ended with {status:?}\n{}", failed.join("\n")))
-        }
-    }
+/// `/status`, as far as it is needed.
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    probes: Vec<Probe>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Probe {
+    mechanism: String,
+    attached: bool,
+}
+
+/// How a source's functions were attached, best first; empty when it did not run.
+fn mechanisms(door: &str, transcript: &Transcript) -> String {
+    let status = transcript.section(&format!("{door}.status")).map(Section::text).unwrap_or_default();
+    let status: Status = serde_json::from_str(&status).unwrap_or_default();
+    let used =
+        |name: &&str| status.probes.iter().any(|probe| probe.attached && probe.mechanism == *name);
+    ["fentry", "kprobe"].into_iter().filter(used).collect::<Vec<_>>().join(" and ")
 }
 
 #[cfg(test)]
