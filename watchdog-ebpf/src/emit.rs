@@ -34,22 +34,29 @@ pub(crate) fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
     entry
 }
 
-/// The header of a record of type `T` by the running thread. To be made after [`reserve`], so that it counts
-/// every loss before the record's place in the ring.
+/// Writes the header of a record by the running thread, with which the record begins. To be done after [`reserve`],
+/// so that it counts every loss before the record's place in the ring; in place, because 512 bytes of stack are all
+/// that a program and the functions that it calls have together.
+///
+/// # Safety
+///
+/// `record` must be valid for writes.
 #[inline(always)]
-pub(crate) fn header<T>(kind: Kind, what: u16, span: Span) -> Header {
+pub(crate) unsafe fn write_header<T>(record: *mut T, kind: Kind, what: u16, span: Span) {
+    let header = record.cast::<Header>();
     let thread = kernel::thread();
-    Header {
-        kind: kind as u16,
-        size: size_of::<T>() as u16,
-        what,
-        reserved: 0,
-        start: span.start,
-        end: span.end,
-        lost: total(LossCounter::RingFull) + total(LossCounter::TableFull),
-        pid: (thread >> 32) as u32,
-        tid: thread as u32,
-        comm: kernel::comm(),
+    // SAFETY: every record begins with its header.
+    unsafe {
+        (*header).kind = kind as u16;
+        (*header).size = size_of::<T>() as u16;
+        (*header).what = what;
+        (*header).reserved = 0;
+        (*header).start = span.start;
+        (*header).end = span.end;
+        (*header).lost = total(LossCounter::RingFull) + total(LossCounter::TableFull);
+        (*header).pid = (thread >> 32) as u32;
+        (*header).tid = thread as u32;
+        kernel::copy_comm(&mut (*header).comm);
     }
 }
 
@@ -71,17 +78,19 @@ pub(crate) struct Io {
 pub(crate) fn io(kind: IoKind, span: Span, io: Io) {
     let Some(mut entry) = reserve::<IoRecord>() else { return };
     let Io { file, opened, offset, requested, result, size_before, size, extra } = io;
-    entry.write(IoRecord {
-        header: header::<IoRecord>(Kind::Io, kind as u16, span),
-        file,
-        opened,
-        offset,
-        requested,
-        result,
-        size_before,
-        size,
-        extra,
-    });
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole record, and every field is written.
+    unsafe {
+        write_header(record, Kind::Io, kind as u16, span);
+        (*record).file = file;
+        (*record).opened = opened;
+        (*record).offset = offset;
+        (*record).requested = requested;
+        (*record).result = result;
+        (*record).size_before = size_before;
+        (*record).size = size;
+        (*record).extra = extra;
+    }
     entry.submit(0);
 }
 

@@ -19,15 +19,24 @@ pub(crate) fn read<T>(address: u64, offset: u32) -> T {
 #[inline(always)]
 pub(crate) fn at<T>(address: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; the helper writes all of
-    // the value either way, and T is plain data.
+    // SAFETY: `copy` writes all of the value, and T is plain data.
     unsafe {
-        generated::bpf_probe_read_kernel(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
+        copy(address, value.as_mut_ptr());
         value.assume_init()
+    }
+}
+
+/// The same, straight to where it shall stand.
+///
+/// # Safety
+///
+/// `room` must be valid for writes, and any bytes must be a value of its type.
+#[inline(always)]
+pub(crate) unsafe fn copy<T>(address: u64, room: *mut T) {
+    // SAFETY: reading kernel memory that may not be there yields an error, not a fault; the helper writes all of the
+    // room either way.
+    unsafe {
+        generated::bpf_probe_read_kernel(room.cast(), size_of::<T>() as u32, address as *const c_void);
     }
 }
 
@@ -51,10 +60,11 @@ pub(crate) fn task() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The running thread's name.
+/// Copies the running thread's name; the helper clears what it cannot fill.
 #[inline(always)]
-pub(crate) fn comm() -> [u8; 16] {
-    aya_ebpf::helpers::bpf_get_current_comm().unwrap_or([0; 16])
+pub(crate) fn copy_comm(room: &mut [u8; 16]) {
+    // SAFETY: the helper writes as many bytes as it is told.
+    unsafe { generated::bpf_get_current_comm(room.as_mut_ptr().cast(), room.len() as u32) };
 }
 
 /// `struct file`.

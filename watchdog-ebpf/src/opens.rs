@@ -97,21 +97,20 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
     let key = hit.file.inode().key();
     // SAFETY: the reservation is a whole record; names are written up to their NUL, where the agent stops reading.
     unsafe {
-        (*record).open = OpenRecord {
-            header: emit::header::<OpenWith<N, M>>(Kind::Open, 0, span),
-            file: hit.file.0,
-            opened: span.end,
-            ino: key.ino,
-            dev: key.dev,
-            generation: key.generation,
-            size: hit.size,
-            mode: hit.mode,
-            flags: flags as u32,
-            root: hit.found.root.root,
-            depth: hit.found.root.depth,
-            role: hit.role,
-            reserved: 0,
-        };
+        emit::write_header(record, Kind::Open, 0, span);
+        let open: *mut OpenRecord = &raw mut (*record).open;
+        (*open).file = hit.file.0;
+        (*open).opened = span.end;
+        (*open).ino = key.ino;
+        (*open).dev = key.dev;
+        (*open).generation = key.generation;
+        (*open).size = hit.size;
+        (*open).mode = hit.mode;
+        (*open).flags = flags as u32;
+        (*open).root = hit.found.root.root;
+        (*open).depth = hit.found.root.depth;
+        (*open).role = hit.role;
+        (*open).reserved = 0;
         let mut dentry = hit.dentry;
         for room in &mut (*record).names {
             dentry.copy_name(room);

@@ -44,7 +44,7 @@ extern "C" fn introduce_process(now: u64) -> u64 {
     // SAFETY: the reservation is a whole record; every field that the agent reads is written before submission,
     // `args` and `ancestors` up to the counts beside them.
     unsafe {
-        (*record).header = emit::header::<ProcessRecord>(Kind::Process, 0, Span { start: now, end: now });
+        emit::write_header(record, Kind::Process, 0, Span { start: now, end: now });
         (*record).started = started;
         (*record).cgroup = generated::bpf_get_current_cgroup_id();
         let cred: u64 = read(task, setting!(offsets.task_cred));
@@ -94,15 +94,16 @@ unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
         if parent == 0 || parent == task {
             break;
         }
-        let ancestor = Ancestor {
-            pid: read(parent, setting!(offsets.task_tgid)),
-            comm: read(parent, setting!(offsets.task_comm)),
-        };
-        if ancestor.pid == 0 {
+        let pid = read(parent, setting!(offsets.task_tgid));
+        if pid == 0 {
             break;
         }
         // SAFETY: `i` is below the array's length.
-        unsafe { (*record).ancestors[i] = ancestor };
+        unsafe {
+            let ancestor: *mut Ancestor = &raw mut (*record).ancestors[i];
+            (*ancestor).pid = pid;
+            kernel::copy(parent + u64::from(setting!(offsets.task_comm)), &raw mut (*ancestor).comm);
+        }
         count = i as u64 + 1;
         task = parent;
     }
@@ -137,10 +138,12 @@ pub(crate) fn exit(task: u64) {
     };
     let Some(mut entry) = emit::reserve::<ExitRecord>() else { return };
     let now = kernel::now();
-    entry.write(ExitRecord {
-        header: emit::header::<ExitRecord>(Kind::Exit, 0, Span { start: now, end: now }),
-        status,
-        reserved: 0,
-    });
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole record, and every field is written.
+    unsafe {
+        emit::write_header(record, Kind::Exit, 0, Span { start: now, end: now });
+        (*record).status = status;
+        (*record).reserved = 0;
+    }
     entry.submit(0);
 }

@@ -59,7 +59,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, and every field is written; the rooms are as long as the paths.
     unsafe {
-        (*record).header = emit::header::<PathRecord>(Kind::Path, arguments.kind as u16, Span { start, end });
+        emit::write_header(record, Kind::Path, arguments.kind as u16, Span { start, end });
         (*record).argument = arguments.argument;
         let namespaces: u64 = read(kernel::task(), setting!(offsets.task_nsproxy));
         let mounts: u64 = read(namespaces, setting!(offsets.nsproxy_mnt));

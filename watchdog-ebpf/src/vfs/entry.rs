@@ -118,7 +118,7 @@ fn tell(change: *const EntryRecord) {
         let room = &mut *record.cast::<[u8; size_of::<EntryRecord>()]>();
         let _ = bpf_probe_read_kernel_buf(change.cast(), room);
         let (what, start, inode) = ((*change).header.what, (*change).header.start, (*change).writers as u64);
-        (*record).header = emit::header::<EntryRecord>(Kind::Entry, what, Span { start, end });
+        emit::write_header(record, Kind::Entry, what, Span { start, end });
         (*record).writers = i64::from(Inode(inode).writers());
     }
     entry.submit(0);
