@@ -22,6 +22,9 @@ pub(crate) struct Finding {
     /// The write window that it is about.
     #[serde(default)]
     pub(crate) window: Option<Window>,
+    /// The read call that it is about.
+    #[serde(default)]
+    pub(crate) read: Option<Read>,
     /// One sentence for a person.
     #[serde(default)]
     pub(crate) message: String,
@@ -36,6 +39,17 @@ pub(crate) struct Window {
     /// When it began, as the agent writes it.
     #[serde(default)]
     pub(crate) start: String,
+}
+
+/// A read call, as far as it says that it took long.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Read {
+    /// The file's size when it began.
+    #[serde(default)]
+    pub(crate) size_before: Option<u64>,
+    /// The file's size when it ended.
+    #[serde(default)]
+    pub(crate) size_at_read: Option<u64>,
 }
 
 /// A process of a finding.
@@ -62,6 +76,13 @@ impl Finding {
     /// The reader's process id, 0 when there is none.
     pub(crate) fn reader_pid(&self) -> u32 {
         self.reader.as_ref().map_or(0, |reader| reader.pid)
+    }
+
+    /// True when the file had one size when the read call began, and another when it ended.
+    pub(crate) fn is_straddling(&self) -> bool {
+        self.read
+            .as_ref()
+            .is_some_and(|read| read.size_before.is_some() && read.size_before != read.size_at_read)
     }
 
     /// The program that the writer was started as, empty when there is no writer. A program that runs from a sealed

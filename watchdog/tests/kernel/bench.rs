@@ -23,8 +23,9 @@ const CANARY: &str = "canary";
 static SHARED: LazyLock<Option<Mutex<Bench>>> =
     LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
 
-/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`. A line
-/// behind words in brackets, `[vfs disk]`, is expected only where all of them hold: the source's name, the filesystem's.
+/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`. What
+/// stands in brackets behind words, `[vfs disk: …]`, is expected only where all of them hold: the source's name, the
+/// filesystem's; `!` means that it is another.
 #[track_caller]
 pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
     check_with(|_| {}, |site, _| calls(site), expected);
@@ -41,18 +42,26 @@ pub(crate) fn check_with(prepare: impl Fn(&mut Site), calls: impl Fn(&Site, &Par
     }
 }
 
-/// The lines whose conditions hold.
-fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<&str> {
-    let holds = |word: &str| word == Watched::name() || word == filesystem.name();
-    let mut lines = Vec::new();
-    for line in expected.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        match line.strip_prefix('[').and_then(|line| line.split_once("] ")) {
-            None => lines.push(line),
-            Some((words, line)) if words.split(' ').all(holds) => lines.push(line),
-            Some(_) => {}
+/// The lines, with what stands in brackets only where its words hold.
+fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<String> {
+    let holds = |word: &str| match word.strip_prefix('!') {
+        Some(word) => ![Watched::name(), filesystem.name()].contains(&word),
+        None => [Watched::name(), filesystem.name()].contains(&word),
+    };
+    let here = |line: &str| {
+        let mut parts = line.split('[');
+        let mut text = parts.next().unwrap().to_owned();
+        for part in parts {
+            let (words, rest) = part.split_once(": ").unwrap();
+            let (conditional, rest) = rest.split_once(']').unwrap();
+            if words.split(' ').all(holds) {
+                text.push_str(conditional);
+            }
+            text.push_str(rest);
         }
-    }
-    lines
+        text
+    };
+    expected.lines().map(|line| here(line.trim())).filter(|line| !line.is_empty()).collect()
 }
 
 /// What the source said of a case.

@@ -47,7 +47,8 @@ pub(crate) fn start(body: impl FnOnce(&Parent)) -> Child {
         drop((said, answer));
         let parent = Parent { say, answered };
         let deadline = libc::timeval { tv_sec: DEADLINE, tv_usec: 0 };
-        let timer = libc::itimerval { it_value: deadline, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
+        let timer =
+            libc::itimerval { it_value: deadline, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
         call::sys!(SYS_setitimer, libc::ITIMER_REAL, &raw const timer, 0);
         let result = catch_unwind(AssertUnwindSafe(|| body(&parent)));
         if let Err(panic) = result {

@@ -26,7 +26,9 @@ pub(crate) enum Filesystem {
 impl Filesystem {
     /// All that this run has.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        [Self::Memory, Self::Disk, Self::Overlay].into_iter().filter(|filesystem| filesystem.folder().is_some())
+        [Self::Memory, Self::Disk, Self::Overlay]
+            .into_iter()
+            .filter(|filesystem| filesystem.folder().is_some())
     }
 
     /// Its name in an expectation's conditions.

@@ -31,6 +31,11 @@ impl Watched {
         &NAME
     }
 
+    /// The kernel shows it the directories themselves, so that no path is left to resolve.
+    pub(crate) fn knows_paths() -> bool {
+        Self::name() == "vfs"
+    }
+
     pub(crate) fn attach(options: &Options) -> Result<Self, LoadError> {
         match Self::name() {
             "syscalls" => SyscallsSource::attach(options).map(Self::Syscalls),

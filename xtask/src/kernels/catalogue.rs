@@ -66,17 +66,38 @@ pub(crate) struct Choice {
     pub(crate) fallback: Option<&'static str>,
     /// For which processor.
     pub(crate) architecture: Architecture,
+    /// How `vfs` is attached there when nothing is forced.
+    pub(crate) vfs_by: &'static str,
+    /// The ways to events that are tried there.
+    pub(crate) doors: &'static [Door],
 }
 
 /// All kernels.
 pub(crate) const KERNELS: [Choice; 6] = [
-    Choice { name: "5.10", suite: "bullseye", fallback: None, architecture: Architecture::Amd64 },
-    Choice { name: "6.1", suite: "bookworm", fallback: None, architecture: Architecture::Amd64 },
-    Choice { name: "6.12", suite: "trixie", fallback: None, architecture: Architecture::Amd64 },
-    Choice { name: "newest", suite: "forky", fallback: Some("trixie"), architecture: Architecture::Amd64 },
-    Choice { name: "6.1-arm64", suite: "bookworm", fallback: None, architecture: Architecture::Arm64 },
-    Choice { name: "6.12-arm64", suite: "trixie", fallback: None, architecture: Architecture::Arm64 },
+    amd64("5.10", "bullseye", None),
+    amd64("6.1", "bookworm", None),
+    amd64("6.12", "trixie", None),
+    amd64("newest", "forky", Some("trixie")),
+    // fentry came to arm64 with 6.4.
+    Choice {
+        name: "6.1-arm64",
+        architecture: Architecture::Arm64,
+        vfs_by: "kprobe",
+        doors: &[VFS, SYSCALLS],
+        ..amd64("6.1", "bookworm", None)
+    },
+    Choice {
+        name: "6.12-arm64",
+        architecture: Architecture::Arm64,
+        doors: &[VFS, SYSCALLS],
+        ..amd64("6.12", "trixie", None)
+    },
 ];
+
+const fn amd64(name: &'static str, suite: &'static str, fallback: Option<&'static str>) -> Choice {
+    let doors = &[VFS, VFS_KPROBE, SYSCALLS];
+    Choice { name, suite, fallback, architecture: Architecture::Amd64, vfs_by: "fentry", doors }
+}
 
 /// A way to events: a source, as the agent is told to take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,20 +110,21 @@ pub(crate) struct Door {
     pub(crate) arguments: &'static [&'static str],
 }
 
-/// The ways that are tried on every kernel.
-pub(crate) const DOORS: [Door; 3] = [
-    Door { name: "vfs", environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs"], arguments: &["--source", "vfs"] },
-    Door {
-        name: "vfs-kprobe",
-        environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs", "STATE_WATCHDOG_MECHANISM=kprobe"],
-        arguments: &["--source", "vfs"],
-    },
-    Door {
-        name: "syscalls",
-        environment: &["STATE_WATCHDOG_TEST_SOURCE=syscalls"],
-        arguments: &["--source", "syscalls"],
-    },
-];
+/// `vfs` as the kernel allows it.
+const VFS: Door =
+    Door { name: "vfs", environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs"], arguments: &["--source", "vfs"] };
+/// `vfs` without fentry.
+const VFS_KPROBE: Door = Door {
+    name: "vfs-kprobe",
+    environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs", "STATE_WATCHDOG_MECHANISM=kprobe"],
+    arguments: &["--source", "vfs"],
+};
+/// `syscalls`.
+pub(crate) const SYSCALLS: Door = Door {
+    name: "syscalls",
+    environment: &["STATE_WATCHDOG_TEST_SOURCE=syscalls"],
+    arguments: &["--source", "syscalls"],
+};
 
 /// The file systems that state files lie on, by the names that the machine's first program knows.
 pub(crate) const MEDIA: [&str; 3] = ["tmpfs", "ext4", "overlay"];
@@ -134,8 +156,10 @@ mod tests {
     fn names_tell_everything_apart() {
         let kernels: BTreeSet<_> = KERNELS.map(|kernel| kernel.name).into();
         assert_eq!(kernels.len(), KERNELS.len());
-        let doors: BTreeSet<_> = DOORS.map(|door| door.name).into();
-        assert_eq!(doors.len(), DOORS.len());
+        for kernel in KERNELS {
+            let doors: BTreeSet<_> = kernel.doors.iter().map(|door| door.name).collect();
+            assert_eq!(doors.len(), kernel.doors.len());
+        }
         let containers: BTreeSet<_> =
             MEDIA.iter().flat_map(|medium| PLANS.iter().map(|plan| container(medium, plan))).collect();
         assert_eq!(containers.len(), MEDIA.len() * PLANS.len());

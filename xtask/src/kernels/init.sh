@@ -80,6 +80,7 @@ container() {
 # door NAME ENVIRONMENT ARGUMENTS: the ground truth with one source on all media.
 door() {
     local status agent medium saves=0 roots=
+    echo "$(cut -d' ' -f1 /proc/uptime) s: $1"
     for medium in $media; do
         roots="$roots --root $medium=/media/$medium/$1"
         while read -r how style writes reads; do
@@ -116,6 +117,7 @@ door() {
 # tests DOOR ENVIRONMENT: the agent's own tests with one source on all media.
 tests() {
     local medium
+    echo "$(cut -d' ' -f1 /proc/uptime) s: the tests of $1"
     for medium in $media; do mkdir -p "/media/$medium/tests"; done
     : >/tmp/unseen
     # A test that cannot run here must fail.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
-    catalogue::{DOORS, MEDIA, PLANS},
+    catalogue::{Door, MEDIA, PLANS},
     kernel::Kernel,
     newc::Archive,
     programs::{Programs, read},
@@ -15,8 +15,13 @@ const INIT: &str = include_str!("init.sh");
 
 const FOLDERS: [&str; 10] = ["bin", "dev", "media", "modules", "plan", "proc", "run", "sys", "tmp", "etc"];
 
-/// Puts it together; the agent's own tests get `limit`.
-pub(crate) fn build(programs: &Programs, kernel: &Kernel, limit: Duration) -> Result<Vec<u8>> {
+/// Puts it together; the agent's own tests get `limit` for each of the `doors`.
+pub(crate) fn build(
+    programs: &Programs,
+    kernel: &Kernel,
+    doors: &[Door],
+    limit: Duration,
+) -> Result<Vec<u8>> {
     let Programs { agent, workload, tests, busybox } = programs;
     let mut archive = Archive::default();
     for folder in FOLDERS {
@@ -34,7 +39,7 @@ pub(crate) fn build(programs: &Programs, kernel: &Kernel, limit: Duration) -> Re
     }
     archive.file("plan/media", MEDIA.join("\n").as_bytes());
     archive.file("plan/containers", containers().as_bytes());
-    archive.file("plan/doors", doors().as_bytes());
+    archive.file("plan/doors", door_lines(doors).as_bytes());
     archive.file("plan/tests-limit", limit.as_secs().to_string().as_bytes());
     Ok(archive.finish())
 }
@@ -49,8 +54,8 @@ fn containers() -> String {
         .collect()
 }
 
-fn doors() -> String {
-    DOORS
+fn door_lines(doors: &[Door]) -> String {
+    doors
         .iter()
         .map(|door| format!("{}|{}|{}\n", door.name, door.environment.join(" "), door.arguments.join(" ")))
         .collect()
@@ -59,13 +64,14 @@ fn doors() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::catalogue::KERNELS;
 
     #[test]
     fn the_plan_is_lines_of_words() {
         let plans = containers();
         assert_eq!(plans.lines().count(), PLANS.len());
         assert!(plans.lines().all(|line| line.split(' ').count() == 4), "{plans}");
-        let doors = doors();
+        let doors = door_lines(KERNELS[0].doors);
         assert!(doors.lines().all(|line| line.split('|').count() == 3), "{doors}");
     }
 }

@@ -14,7 +14,16 @@ mod table;
 mod transcript;
 mod verdict;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    panic::resume_unwind,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -25,7 +34,7 @@ use crate::{
     tools::{self, Cache},
 };
 
-use catalogue::{Architecture, Choice, KERNELS};
+use catalogue::{Architecture, Choice, Door, KERNELS};
 use kernel::Kernel;
 use machine::{Machine, Run};
 use programs::Programs;
@@ -45,43 +54,86 @@ pub(crate) struct Options {
     /// Only these kernels, by the names of the table; may be given again.
     #[arg(long, value_name = "NAME")]
     kernel: Vec<String>,
+    /// Only these ways to events, by the names of the table; may be given again.
+    #[arg(long, value_name = "NAME")]
+    door: Vec<String>,
     /// Ask the releases for newer kernels, instead of taking those that were fetched before.
     #[arg(long)]
     refresh: bool,
 }
 
-/// Runs the machines one after another and counts what they prove.
+/// A machine to run.
+struct Job<'a> {
+    choice: Choice,
+    doors: Vec<Door>,
+    kernel: Kernel,
+    programs: &'a Programs,
+}
+
+/// Runs the machines, two at a time, and counts what they prove.
 pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, tally: &mut Tally) {
     let mut chosen = Vec::new();
     tally.check("the kernels are known", || {
         chosen = choose(&options.kernel)?;
         Ok(format!("{}", chosen.len()))
     });
-    let mut reports = Vec::new();
-    let mut built: BTreeMap<&str, Option<Programs>> = BTreeMap::new();
+    let mut built: BTreeMap<&str, Programs> = BTreeMap::new();
+    for architecture in architectures(&chosen) {
+        tally.check(&format!("the programs for {} are there", architecture.debian()), || {
+            built.insert(architecture.debian(), prepare(repository, cache, architecture)?);
+            Ok(String::new())
+        });
+    }
+    let mut jobs = Vec::new();
     for choice in chosen {
-        let architecture = choice.architecture;
-        let programs = built.entry(architecture.debian()).or_insert_with(|| {
-            let mut programs = None;
-            tally.check(&format!("the programs for {} are there", architecture.debian()), || {
-                programs = Some(prepare(repository, cache, architecture)?);
-                Ok(String::new())
-            });
-            programs
+        let Some(programs) = built.get(choice.architecture.debian()) else { continue };
+        let wanted =
+            |door: &&Door| options.door.is_empty() || options.door.iter().any(|name| name == door.name);
+        let doors = choice.doors.iter().filter(wanted).copied().collect();
+        tally.check(&format!("{}: the kernel is there", choice.name), || {
+            let kernel = Kernel::get(cache, choice, options.refresh)?;
+            jobs.push(Job { choice, doors, kernel, programs });
+            Ok(String::new())
         });
-        let Some(programs) = programs else { continue };
+    }
+    let mut reports = Vec::new();
+    let boot = |job: &Job<'_>| {
         let mut transcript = Transcript::default();
-        tally.check(&format!("{}: boots and comes to its end", choice.name), || {
-            boot(choice, programs, cache, options.refresh, &mut transcript)
-        });
-        reports.push(judge(choice, &transcript, tally));
+        let outcome = job.boot(cache, &mut transcript);
+        (transcript, outcome)
+    };
+    for (job, (transcript, outcome)) in jobs.iter().zip(in_pairs(&jobs, boot)) {
+        tally.check(&format!("{}: boots and comes to its end", job.choice.name), || outcome);
+        reports.push(judge(job.choice, &job.doors, &transcript, tally));
     }
     println!("\n{}", table::markdown(&reports));
-    if options.kernel.is_empty() {
+    if options.kernel.is_empty() && options.door.is_empty() {
         tally.check(&format!("{} tells these results", table::PAGE), || {
             table::keep(repository.root(), &reports)
         });
     }
+}
+
+/// Does the work for all, two at a time; the answers come in the order of `all`.
+fn in_pairs<T: Sync, A: Send>(all: &[T], work: impl Fn(&T) -> A + Sync) -> Vec<A> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut answers = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(index) else { return answers };
+            answers.push((index, work(one)));
+        }
+    };
+    let mut answers: Vec<(usize, A)> = thread::scope(|scope| {
+        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    answers.sort_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 fn choose(names: &[String]) -> Result<Vec<Choice>> {
@@ -93,6 +145,12 @@ fn choose(names: &[String]) -> Result<Vec<Choice>> {
     Ok(KERNELS.into_iter().filter(wanted).collect())
 }
 
+fn architectures(chosen: &[Choice]) -> Vec<Architecture> {
+    let mut all: Vec<_> = chosen.iter().map(|choice| choice.architecture).collect();
+    all.dedup();
+    all
+}
+
 /// Everything that the machines of one kind of processor share.
 fn prepare(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Programs> {
     let (emulator, package) = architecture.emulator();
@@ -102,33 +160,30 @@ fn prepare(repository: &Repository, cache: &Cache, architecture: Architecture) -
     Programs::get(repository, cache, architecture)
 }
 
-fn boot(
-    choice: Choice,
-    programs: &Programs,
-    cache: &Cache,
-    refresh: bool,
-    transcript: &mut Transcript,
-) -> Result<String> {
-    let kernel = Kernel::get(cache, choice, refresh)?;
-    let scratch = Scratch::new(Medium::Disk)?;
-    let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
-    fs::write(&first, initramfs::build(programs, &kernel, TESTS_LIMIT)?)?;
-    make_disk(&disk)?;
-    let architecture = choice.architecture;
-    let machine = Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk };
-    let Run { said, took, overdue } = machine.run(LIMIT)?;
-    let log = cache.folder().join("logs").join(format!("kernel-{}.log", choice.name));
-    fs::write(&log, &said).with_context(|| format!("cannot write {}", log.display()))?;
-    *transcript = Transcript::parse(&said);
-    let why = if overdue { "was not done in time" } else { "ended early" };
-    ensure!(
-        transcript.done,
-        "{} {why}; {}; all it said: {}",
-        kernel.version,
-        transcript.end(),
-        log.display()
-    );
-    Ok(format!("{} in {:.0} s", kernel.version, took.as_secs_f64()))
+impl Job<'_> {
+    /// Runs the machine to its end.
+    fn boot(&self, cache: &Cache, transcript: &mut Transcript) -> Result<String> {
+        let Self { choice, doors, kernel, programs } = self;
+        let scratch = Scratch::new(Medium::Disk)?;
+        let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
+        fs::write(&first, initramfs::build(programs, kernel, doors, TESTS_LIMIT)?)?;
+        make_disk(&disk)?;
+        let architecture = choice.architecture;
+        let machine = Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk };
+        let Run { said, took, overdue } = machine.run(LIMIT)?;
+        let log = cache.folder().join("logs").join(format!("kernel-{}.log", choice.name));
+        fs::write(&log, &said).with_context(|| format!("cannot write {}", log.display()))?;
+        *transcript = Transcript::parse(&said);
+        let why = if overdue { "was not done in time" } else { "ended early" };
+        ensure!(
+            transcript.done,
+            "{} {why}; {}; all it said: {}",
+            kernel.version,
+            transcript.end(),
+            log.display()
+        );
+        Ok(format!("{} in {:.0} s", kernel.version, took.as_secs_f64()))
+    }
 }
 
 /// A disk with an empty ext4 that every kernel here can read.
@@ -148,5 +203,11 @@ mod tests {
         assert_eq!(choose(&[]).unwrap(), KERNELS);
         assert_eq!(choose(&["6.1".to_owned()]).unwrap(), [KERNELS[1]]);
         assert!(choose(&["2.4".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn answers_come_in_order() {
+        assert_eq!(in_pairs(&[1, 2, 3, 4, 5], |n| n * n), [1, 4, 9, 16, 25]);
+        assert_eq!(in_pairs(&[0; 0], |n| *n), [0; 0]);
     }
 }

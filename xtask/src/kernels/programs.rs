@@ -18,6 +18,9 @@ use crate::{
 /// The name of the agent's tests that are made for machines.
 const TESTS: &str = "kernel";
 
+/// Built in less time than the released ones; the probes are the same in all profiles.
+const PROFILE: &str = "machine";
+
 /// Statically linked programs for one kind of processor.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
@@ -45,7 +48,7 @@ impl Programs {
         let cargo = |task: &str| {
             let mut cargo = repository.cargo();
             cargo
-                .args([task, "--release", "--target", triple, "--target-dir"])
+                .args([task, "--profile", PROFILE, "--target", triple, "--target-dir"])
                 .arg(&target)
                 .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static {}", compiler.flags))
                 .envs(compiler.environment.iter().cloned());
@@ -55,7 +58,7 @@ impl Programs {
         let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
         ensure!(status.success(), "cargo build ended with {status}");
         let tests = build_tests(cargo("test"))?;
-        let built = target.join(triple).join("release");
+        let built = target.join(triple).join(PROFILE);
         Ok(Self {
             agent: built.join("state-watchdog"),
             workload: built.join("watchdog-workload"),

@@ -5,7 +5,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     cases::{self, Groups},
-    catalogue::{self, Choice, DOORS, Door, MEDIA, PLANS},
+    catalogue::{self, Choice, Door, MEDIA, PLANS},
     transcript::{Section, Transcript},
 };
 use crate::{
@@ -71,7 +71,7 @@ struct Doctor {
 }
 
 /// Judges all that a machine delivered; each check is counted and printed as it is judged.
-pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) -> Report {
+pub(crate) fn judge(choice: Choice, doors: &[Door], transcript: &Transcript, tally: &mut Tally) -> Report {
     let text = |name| transcript.section(name).map(Section::text).unwrap_or_default();
     let doctor = serde_json::from_str(&text("doctor")).unwrap_or(Doctor { takes: None });
     let mut report = Report {
@@ -92,7 +92,13 @@ pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) 
         tally.check(&check(&format!("{medium} is there")), || mounted(transcript, medium));
     }
     tally.check(&check("the kernel has nothing to complain of"), || untainted(transcript));
-    for door in DOORS {
+    if doors.iter().any(|door| door.name == "vfs") {
+        tally.check(&check("vfs is attached as it should be"), || {
+            ensure!(report.vfs_by == choice.vfs_by, "by {:?}, not by {}", report.vfs_by, choice.vfs_by);
+            Ok(report.vfs_by.clone())
+        });
+    }
+    for &door in doors {
         report.rows.extend(judge_door(choice, door, transcript, tally));
         let operations = judge_tests(choice, door, transcript, tally);
         report.operations.push(Operations { door: door.name, groups: operations });
@@ -259,8 +265,7 @@ struct Probe {
 fn mechanisms(door: &str, transcript: &Transcript) -> String {
     let status = transcript.section(&format!("{door}.status")).map(Section::text).unwrap_or_default();
     let status: Status = serde_json::from_str(&status).unwrap_or_default();
-    let used =
-        |name: &&str| status.probes.iter().any(|probe| probe.attached && probe.mechanism == *name);
+    let used = |name: &&str| status.probes.iter().any(|probe| probe.attached && probe.mechanism == *name);
     ["fentry", "kprobe"].into_iter().filter(used).collect::<Vec<_>>().join(" and ")
 }
 

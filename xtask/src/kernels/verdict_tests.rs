@@ -1,6 +1,9 @@
 use workload::{Content, ReadRecord, WriteRecord};
 
-use super::{super::catalogue::KERNELS, *};
+use super::{
+    super::catalogue::{KERNELS, SYSCALLS},
+    *,
+};
 
 /// A transcript of a machine on which every plan ran, each with its first read as `content` says.
 fn transcript(content: Content, told: bool) -> String {
@@ -91,7 +94,7 @@ fn write(plan: &Plan, generation: u64) -> String {
 /// Judges a transcript: the report, and whether all checks passed.
 fn judged(text: &str) -> (Report, bool) {
     let mut tally = Tally::default();
-    let report = judge(KERNELS[1], &Transcript::parse(text), &mut tally);
+    let report = judge(KERNELS[1], &[SYSCALLS], &Transcript::parse(text), &mut tally);
     (report, tally.is_good())
 }
 

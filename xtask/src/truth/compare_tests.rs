@@ -1,7 +1,7 @@
 use workload::Style;
 
 use super::*;
-use crate::finding::Process;
+use crate::finding::{Process, Read};
 
 const WRITER: u32 = 7;
 
@@ -51,6 +51,19 @@ fn a_missed_torn_read_is_found() {
             assert_eq!(found.len(), 1, "{content:?} {told:?}");
             assert!(found[0].contains("\"pid\":1") && found[0].contains("write {"), "{}", found[0]);
         }
+    }
+}
+
+#[test]
+fn a_mixed_read_may_be_told_as_overlapping_when_one_of_its_calls_saw_a_whole_save() {
+    for (content, after, disagreements) in
+        [(Content::Mixed, 101, 0), (Content::Mixed, 100, 1), (Content::Short, 101, 1)]
+    {
+        let read = Some(Read { size_before: Some(100), size_at_read: Some(after) });
+        let overlapping = Finding { read, ..finding("overlapping_read", 1) };
+        let findings = [overlapping, finding("nonatomic_write", WRITER)];
+        let comparison = compare(&truth(How::Truncate, &[(1, content)]), &findings);
+        assert_eq!(comparison.disagreements.len(), disagreements, "{content:?} {after}");
     }
 }
 
