@@ -11,29 +11,49 @@ use super::{
     programs::{Programs, read},
 };
 
-const INIT: &str = include_str!("init.sh");
+/// What a machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The ground truth and the agent's own tests.
+    Judge,
+    /// Instructions of unrelated calls.
+    Count,
+}
+
+impl Purpose {
+    fn init(self) -> &'static str {
+        match self {
+            Self::Judge => concat!(include_str!("common.sh"), "\n", include_str!("init.sh")),
+            Self::Count => concat!(include_str!("common.sh"), "\n", include_str!("count.sh")),
+        }
+    }
+}
 
 const FOLDERS: [&str; 10] = ["bin", "dev", "media", "modules", "plan", "proc", "run", "sys", "tmp", "etc"];
 
 /// Puts it together; the agent's own tests get `limit` for each of the `doors`.
 pub(crate) fn build(
+    purpose: Purpose,
     programs: &Programs,
     kernel: &Kernel,
     doors: &[Door],
     limit: Duration,
 ) -> Result<Vec<u8>> {
-    let Programs { agent, workload, tests, busybox } = programs;
+    let Programs { agent, workload, tests, empty_doors, busybox } = programs;
     let mut archive = Archive::default();
     for folder in FOLDERS {
         archive.folder(folder);
     }
     // The kernel opens it for the first program before anything is mounted.
     archive.device("dev/console", 5, 1);
-    archive.program("init", INIT.as_bytes());
+    archive.program("init", purpose.init().as_bytes());
     archive.program("bin/busybox", &read(busybox)?);
     archive.program("bin/state-watchdog", &read(agent)?);
     archive.program("bin/watchdog-workload", &read(workload)?);
-    archive.program("kernel-tests", &read(tests)?);
+    match purpose {
+        Purpose::Judge => archive.program("kernel-tests", &read(tests)?),
+        Purpose::Count => archive.program("bin/empty-doors", &read(empty_doors)?),
+    }
     for (name, content) in kernel.modules()? {
         archive.file(&format!("modules/{name}"), &content);
     }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod catalogue;
+mod count;
 mod cross;
 mod index;
 mod initramfs;
@@ -34,7 +35,10 @@ use crate::{
     tools::{self, Cache},
 };
 
+pub(crate) use count::count;
+
 use catalogue::{Architecture, Choice, Door, KERNELS};
+use initramfs::Purpose;
 use kernel::Kernel;
 use machine::{Machine, Run};
 use programs::Programs;
@@ -62,6 +66,13 @@ pub(crate) struct Options {
     refresh: bool,
 }
 
+impl Options {
+    /// Nothing was left out.
+    fn is_everything(&self) -> bool {
+        self.kernel.is_empty() && self.door.is_empty()
+    }
+}
+
 /// A machine to run.
 struct Job<'a> {
     choice: Choice,
@@ -72,19 +83,46 @@ struct Job<'a> {
 
 /// Runs the machines, two at a time, and counts what they prove.
 pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, tally: &mut Tally) {
+    let mut built = BTreeMap::new();
+    let jobs = jobs(options, repository, cache, tally, &mut built);
+    let mut reports = Vec::new();
+    let boot = |job: &Job<'_>| {
+        let mut transcript = Transcript::default();
+        let outcome = job.boot(Purpose::Judge, cache, &mut transcript);
+        (transcript, outcome)
+    };
+    for (job, (transcript, outcome)) in jobs.iter().zip(in_pairs(&jobs, boot)) {
+        tally.check(&format!("{}: boots and comes to its end", job.choice.name), || outcome);
+        reports.push(judge(job.choice, &job.doors, &transcript, tally));
+    }
+    println!("\n{}", table::markdown(&reports));
+    if options.is_everything() {
+        tally.check(&format!("{} tells these results", table::PAGE), || {
+            table::keep(repository.root(), &reports)
+        });
+    }
+}
+
+/// The machines that are wanted, with all that they need.
+fn jobs<'a>(
+    options: &Options,
+    repository: &Repository,
+    cache: &Cache,
+    tally: &mut Tally,
+    built: &'a mut BTreeMap<&'static str, Programs>,
+) -> Vec<Job<'a>> {
     let mut chosen = Vec::new();
     tally.check("the kernels are known", || {
         chosen = choose(&options.kernel)?;
         Ok(format!("{}", chosen.len()))
     });
-    let mut built: BTreeMap<&str, Programs> = BTreeMap::new();
     for architecture in architectures(&chosen) {
         tally.check(&format!("the programs for {} are there", architecture.debian()), || {
             built.insert(architecture.debian(), prepare(repository, cache, architecture)?);
             Ok(String::new())
         });
     }
-    let mut jobs = Vec::new();
+    let (mut jobs, built) = (Vec::new(), &*built);
     for choice in chosen {
         let Some(programs) = built.get(choice.architecture.debian()) else { continue };
         let wanted =
@@ -96,22 +134,7 @@ pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, t
             Ok(String::new())
         });
     }
-    let mut reports = Vec::new();
-    let boot = |job: &Job<'_>| {
-        let mut transcript = Transcript::default();
-        let outcome = job.boot(cache, &mut transcript);
-        (transcript, outcome)
-    };
-    for (job, (transcript, outcome)) in jobs.iter().zip(in_pairs(&jobs, boot)) {
-        tally.check(&format!("{}: boots and comes to its end", job.choice.name), || outcome);
-        reports.push(judge(job.choice, &job.doors, &transcript, tally));
-    }
-    println!("\n{}", table::markdown(&reports));
-    if options.kernel.is_empty() && options.door.is_empty() {
-        tally.check(&format!("{} tells these results", table::PAGE), || {
-            table::keep(repository.root(), &reports)
-        });
-    }
+    jobs
 }
 
 /// Does the work for all, two at a time; the answers come in the order of `all`.
@@ -162,16 +185,17 @@ fn prepare(repository: &Repository, cache: &Cache, architecture: Architecture) -
 
 impl Job<'_> {
     /// Runs the machine to its end.
-    fn boot(&self, cache: &Cache, transcript: &mut Transcript) -> Result<String> {
+    fn boot(&self, purpose: Purpose, cache: &Cache, transcript: &mut Transcript) -> Result<String> {
         let Self { choice, doors, kernel, programs } = self;
         let scratch = Scratch::new(Medium::Disk)?;
         let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
-        fs::write(&first, initramfs::build(programs, kernel, doors, TESTS_LIMIT)?)?;
+        fs::write(&first, initramfs::build(purpose, programs, kernel, doors, TESTS_LIMIT)?)?;
         make_disk(&disk)?;
-        let architecture = choice.architecture;
-        let machine = Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk };
+        let (architecture, counts) = (choice.architecture, purpose == Purpose::Count);
+        let machine = Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk, counts };
         let Run { said, took, overdue } = machine.run(LIMIT)?;
-        let log = cache.folder().join("logs").join(format!("kernel-{}.log", choice.name));
+        let word = if counts { "count" } else { "kernel" };
+        let log = cache.folder().join("logs").join(format!("{word}-{}.log", choice.name));
         fs::write(&log, &said).with_context(|| format!("cannot write {}", log.display()))?;
         *transcript = Transcript::parse(&said);
         let why = if overdue { "was not done in time" } else { "ended early" };

@@ -15,8 +15,9 @@ use crate::{
     tools::{self, Cache},
 };
 
-/// The name of the agent's tests that are made for machines.
-const TESTS: &str = "kernel";
+/// The agent's tests that are made for machines, and the benchmark that is.
+const TESTS: [&str; 2] = ["--test", "kernel"];
+const EMPTY_DOORS: [&str; 2] = ["--bench", "empty_doors"];
 
 /// Built in less time than the released ones; the probes are the same in all profiles.
 const PROFILE: &str = "machine";
@@ -30,6 +31,8 @@ pub(crate) struct Programs {
     pub(crate) workload: PathBuf,
     /// The agent's own tests.
     pub(crate) tests: PathBuf,
+    /// Empty programs where the agent has its own.
+    pub(crate) empty_doors: PathBuf,
     /// Everything else that a first program needs.
     pub(crate) busybox: PathBuf,
 }
@@ -57,12 +60,14 @@ impl Programs {
         println!("  build the static programs for {triple}");
         let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
         ensure!(status.success(), "cargo build ended with {status}");
-        let tests = build_tests(cargo("test"))?;
+        let tests = build_target(cargo("test"), TESTS)?;
+        let empty_doors = build_target(cargo("test"), EMPTY_DOORS)?;
         let built = target.join(triple).join(PROFILE);
         Ok(Self {
             agent: built.join("state-watchdog"),
             workload: built.join("watchdog-workload"),
             tests,
+            empty_doors,
             busybox: compiler.busybox,
         })
     }
@@ -96,30 +101,28 @@ struct Target {
     kind: Vec<String>,
 }
 
-fn build_tests(mut cargo: Command) -> Result<PathBuf> {
+fn build_target(mut cargo: Command, wanted: [&str; 2]) -> Result<PathBuf> {
     let mut child = cargo
-        .args([
-            "--package",
-            "watchdog",
-            "--test",
-            TESTS,
-            "--no-run",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["--package", "watchdog", "--no-run", "--message-format", "json-render-diagnostics"])
+        .args(wanted)
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no standard output")?;
-    let found = BufReader::new(output).lines().map_while(Result::ok).filter_map(|line| test(&line)).last();
+    let found = BufReader::new(output)
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| executable(&line, wanted))
+        .last();
     let status = child.wait()?;
     ensure!(status.success(), "cargo test --no-run ended with {status}");
     found.context("cargo built no test program")
 }
 
-fn test(message: &str) -> Option<PathBuf> {
+fn executable(message: &str, [option, name]: [&str; 2]) -> Option<PathBuf> {
     let Message { executable, target } = serde_json::from_str(message).ok()?;
-    executable.filter(|_| target.name == TESTS && target.kind.iter().any(|kind| kind == "test"))
+    let kind = option.trim_start_matches('-');
+    executable.filter(|_| target.name == name && target.kind.iter().any(|one| one == kind))
 }
 
 /// The file's content, with its name in the error.
@@ -133,6 +136,7 @@ mod tests {
 
     #[test]
     fn the_test_program_is_found_among_cargos_messages() {
+        let test = |message: &str| executable(message, TESTS);
         let message = |name: &str, kind: &str, file: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["{kind}"]}},"executable":{file}}}"#

@@ -17,15 +17,19 @@ pub(crate) const PAGE: &str = "docs/PLATFORM.md";
 const UPDATE: &str = "UPDATE_DOCS";
 
 /// What the releases held when the page was written: shown, but not compared.
-const VERSIONS: Marks = Marks { begin: "<!-- begin versions: generated -->", end: "<!-- end versions -->" };
+const VERSIONS: Marks =
+    Marks { page: PAGE, begin: "<!-- begin versions: generated -->", end: "<!-- end versions -->" };
 /// What was found: compared.
-const RESULTS: Marks = Marks { begin: "<!-- begin results: generated -->", end: "<!-- end results -->" };
+const RESULTS: Marks =
+    Marks { page: PAGE, begin: "<!-- begin results: generated -->", end: "<!-- end results -->" };
 
 /// The lines between which a part is generated.
 #[derive(Clone, Copy, Debug)]
-struct Marks {
-    begin: &'static str,
-    end: &'static str,
+pub(super) struct Marks {
+    /// The page, as errors call it.
+    pub(super) page: &'static str,
+    pub(super) begin: &'static str,
+    pub(super) end: &'static str,
 }
 
 /// Compares the page with the results; with `UPDATE_DOCS` set, writes it.
@@ -47,10 +51,11 @@ pub(crate) fn markdown(reports: &[Report]) -> String {
 }
 
 impl Marks {
-    fn renew(self, page: &str, text: &str) -> Result<String> {
-        let Self { begin, end } = self;
-        let (before, rest) = page.split_once(begin).with_context(|| format!("{PAGE} has no line {begin}"))?;
-        let (_, after) = rest.split_once(end).with_context(|| format!("{PAGE} has no line {end}"))?;
+    /// The page's text with another part between the marks.
+    pub(super) fn renew(self, old: &str, text: &str) -> Result<String> {
+        let Self { page, begin, end } = self;
+        let (before, rest) = old.split_once(begin).with_context(|| format!("{page} has no line {begin}"))?;
+        let (_, after) = rest.split_once(end).with_context(|| format!("{page} has no line {end}"))?;
         Ok(format!("{before}{begin}\n{text}{end}{after}"))
     }
 }
@@ -110,12 +115,12 @@ fn word(cell: Cell) -> &'static str {
 }
 
 /// A table as it grows.
-struct Table {
+pub(super) struct Table {
     text: String,
 }
 
 impl Table {
-    fn new(heads: &[&str]) -> Self {
+    pub(super) fn new(heads: &[&str]) -> Self {
         let mut table = Self { text: String::new() };
         table.row(heads);
         table.text.push_str(&"|---".repeat(heads.len()));
@@ -123,9 +128,13 @@ impl Table {
         table
     }
 
-    fn row(&mut self, cells: &[&str]) {
+    pub(super) fn row(&mut self, cells: &[&str]) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "| {} |", cells.join(" | "));
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -175,7 +184,7 @@ mod tests {
 
     #[test]
     fn only_the_part_between_the_marks_is_rewritten() {
-        let Marks { begin, end } = RESULTS;
+        let Marks { begin, end, .. } = RESULTS;
         let page = format!("# Page\n\n{begin}\nold\n{end}\n\nmore\n");
         let once = RESULTS.renew(&page, "new\n").unwrap();
         assert_eq!(once, format!("# Page\n\n{begin}\nnew\n{end}\n\nmore\n"));
