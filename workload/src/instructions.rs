@@ -23,8 +23,10 @@ pub struct Instructions {
     pub read: u64,
     /// 1 KiB into a file in memory.
     pub write: u64,
-    /// Opening an unrelated file for reading, and closing it.
-    pub open_close: u64,
+    /// Opening an unrelated file for reading.
+    pub open: u64,
+    /// Closing it, which is its last descriptor.
+    pub close: u64,
 }
 
 impl Instructions {
@@ -39,26 +41,30 @@ impl Instructions {
             File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         file.write_all_at(&buffer, 0)?;
         Ok(Self {
-            getppid: median(|| {
-                let _ = std::os::unix::process::parent_id();
-                Ok(())
-            })?,
-            read: median(|| file.read_exact_at(&mut buffer, 0))?,
-            write: median(|| file.write_all_at(&[1; 1024], 0))?,
-            open_close: median(|| File::open(&path).map(drop))?,
+            getppid: median(|| Ok(count(std::os::unix::process::parent_id).0))?,
+            read: median(|| both(count(|| file.read_exact_at(&mut buffer, 0))))?,
+            write: median(|| both(count(|| file.write_all_at(&[1; 1024], 0))))?,
+            open: median(|| both(count(|| File::open(&path))))?,
+            close: median(|| File::open(&path).map(|file| count(|| drop(file)).0))?,
         })
     }
 }
 
-fn median(mut call: impl FnMut() -> io::Result<()>) -> io::Result<u64> {
-    let mut counts = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
-        let before = counter();
-        call()?;
-        counts.push(counter().wrapping_sub(before));
-    }
+fn median(mut call: impl FnMut() -> io::Result<u64>) -> io::Result<u64> {
+    let mut counts = (0..ROUNDS).map(|_| call()).collect::<io::Result<Vec<u64>>>()?;
     counts.sort_unstable();
     Ok(counts[ROUNDS / 2])
+}
+
+/// The instructions of one call, and what it gave.
+fn count<T>(call: impl FnOnce() -> T) -> (u64, T) {
+    let before = counter();
+    let answer = call();
+    (counter().wrapping_sub(before), answer)
+}
+
+fn both<T>((count, result): (u64, io::Result<T>)) -> io::Result<u64> {
+    result.map(|_| count)
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -54,6 +54,7 @@ const DISK: &str = "64M";
 
 /// Which kernels, and what to do beside running them.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "machines")]
 pub(crate) struct Options {
     /// Only these kernels, by the names of the table; may be given again.
     #[arg(long, value_name = "NAME")]

@@ -59,6 +59,12 @@ fn transcript(content: Content, told: bool) -> String {
     section("syscalls.programs", &["prog_id: 5 recursion_misses: 0 verified_insns: 7".to_owned()]);
     section("syscalls.metrics", &[scrape]);
     section("syscalls.findings", &findings);
+    section("tests", &["opens::a: test".to_owned()]);
+    section(
+        "syscalls.tests",
+        &["test opens::a ... ok".to_owned(), "test result: ok. 1 passed; 0 failed".to_owned()],
+    );
+    section("syscalls.unseen", &[]);
     text + "@@ done\r\n"
 }
 
@@ -105,6 +111,16 @@ fn agreement_on_every_medium_is_good() {
     assert_eq!((report.release.as_str(), report.takes.as_str()), ("6.1.0", "syscalls"));
     assert_eq!(report.rows.len(), MEDIA.len());
     assert!(report.rows.iter().all(|row| row.cells == [Cell::Agrees; PLANS.len()]));
+    let [operations] = report.operations.as_slice() else { panic!("{:?}", report.operations) };
+    assert_eq!((operations.door, operations.groups["opens"]), ("syscalls", cases::Verdict::Passed));
+}
+
+#[test]
+fn a_test_that_failed_is_bad() {
+    let good = transcript(Content::Empty, true);
+    let bad = good.replace("opens::a ... ok", "opens::a ... FAILED");
+    assert_ne!(good, bad);
+    assert!(!judged(&bad).1);
 }
 
 #[test]
