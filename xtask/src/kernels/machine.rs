@@ -68,7 +68,8 @@ impl Machine<'_> {
         let mut command = Command::new(self.architecture.emulator().0);
         let console = self.architecture.console();
         command
-            .args(["-machine", self.architecture.machine(), "-cpu", "max", "-m", &MEMORY.to_string()])
+            .args(["-machine", self.architecture.machine(), "-cpu", self.architecture.processor()])
+            .args(["-m", &MEMORY.to_string()])
             .args(["-nographic", "-no-reboot", "-nic", "none"])
             .args(if self.counts { COUNTING } else { PARALLEL })
             .arg("-kernel")

@@ -175,12 +175,27 @@ fn architectures(chosen: &[Choice]) -> Vec<Architecture> {
     all
 }
 
+/// Fetches everything that the machines need, so that later runs need no network.
+pub(crate) fn set_up(cache: &Cache) -> Result<()> {
+    for architecture in architectures(&KERNELS) {
+        emulator(cache, architecture)?;
+        programs::compiler(cache, architecture)?;
+    }
+    for choice in KERNELS {
+        let kernel = Kernel::get(cache, choice, false)?;
+        println!("  kernel {}: {}", choice.name, kernel.version);
+    }
+    Ok(())
+}
+
+fn emulator(cache: &Cache, architecture: Architecture) -> Result<()> {
+    let (program, package) = architecture.emulator();
+    if tools::has_program(program) { Ok(()) } else { tools::installed(cache, &[package]) }
+}
+
 /// Everything that the machines of one kind of processor share.
 fn prepare(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Programs> {
-    let (emulator, package) = architecture.emulator();
-    if !tools::has_program(emulator) {
-        tools::installed(cache, &[package])?;
-    }
+    emulator(cache, architecture)?;
     Programs::get(repository, cache, architecture)
 }
 

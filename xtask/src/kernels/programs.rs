@@ -42,12 +42,7 @@ impl Programs {
     pub(crate) fn get(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Self> {
         let triple = architecture.triple();
         let target = repository.target().join("kernels");
-        let compiler = if repository.host()? == triple {
-            let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
-            Compiler { busybox, environment: Vec::new(), flags: String::new() }
-        } else {
-            cross::compiler(cache, architecture)?
-        };
+        let compiler = compiler(cache, architecture)?;
         let cargo = |task: &str| {
             let mut cargo = repository.cargo();
             cargo
@@ -71,6 +66,15 @@ impl Programs {
             busybox: compiler.busybox,
         })
     }
+}
+
+/// Finds or installs what building for `architecture` needs.
+pub(super) fn compiler(cache: &Cache, architecture: Architecture) -> Result<Compiler> {
+    if !architecture.is_host() {
+        return cross::compiler(cache, architecture);
+    }
+    let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
+    Ok(Compiler { busybox, environment: Vec::new(), flags: String::new() })
 }
 
 /// How to build for a kind of processor.
