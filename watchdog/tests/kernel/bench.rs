@@ -1,7 +1,9 @@
 //! The source, attached once for all cases, and the run of a case.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use watchdog::model::{
@@ -19,6 +21,9 @@ use crate::watched::Watched;
 /// The container whose state file every child opens first: proof that the source sees it.
 const CANARY: &str = "canary";
 
+/// No description outlives its last holder by so much.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// The bench that all cases share, one at a time.
 static SHARED: LazyLock<Option<Mutex<Bench>>> =
     LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
@@ -34,11 +39,39 @@ pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
 /// The same, where `calls` can wait for the source, and after `prepare` has changed the site.
 #[track_caller]
 pub(crate) fn check_with(prepare: impl Fn(&mut Site), calls: impl Fn(&Site, &Parent), expected: &str) {
+    compare(prepare, calls, expected, str::to_owned);
+}
+
+/// The same as [`check`], whoever did it: each line without its actor.
+#[track_caller]
+pub(crate) fn check_deeds(calls: impl Fn(&Site), expected: &str) {
+    let deed = |line: &str| line.split_once(' ').unwrap().1.to_owned();
+    compare(|_| {}, |site, _| calls(site), expected, deed);
+}
+
+/// Notes that the running test is about what the source of this name does not see, where that source is the one that is
+/// tested: whoever runs the tests may ask for the list by `STATE_WATCHDOG_TEST_UNSEEN`.
+pub(crate) fn unseen_by(source: &str) {
+    let Some(list) = std::env::var_os("STATE_WATCHDOG_TEST_UNSEEN") else { return };
+    if Watched::name() == source {
+        let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{}", std::thread::current().name().unwrap()).unwrap();
+    }
+}
+
+#[track_caller]
+fn compare(
+    prepare: impl Fn(&mut Site),
+    calls: impl Fn(&Site, &Parent),
+    expected: &str,
+    word: impl Fn(&str) -> String,
+) {
     for mut site in sites() {
         prepare(&mut site);
         let story = run(&site, |parent| calls(&site, parent));
+        let lines: Vec<String> = story.lines.iter().map(|line| word(line)).collect();
         let expected = expected_here(expected, site.filesystem);
-        assert_eq!(story.lines, expected, "on {:?}:\n{}\n", site.filesystem, story.lines.join("\n"));
+        assert_eq!(lines, expected, "on {:?}:\n{}\n", site.filesystem, story.lines.join("\n"));
     }
 }
 
@@ -164,8 +197,20 @@ impl Bench {
             self.drain(&mut items);
             match message {
                 Message::Checkpoint => child.go_on(),
-                Message::Ended(status) => return (items, status),
+                Message::Ended(status) => {
+                    self.settle(&mut items);
+                    return (items, status);
+                }
             }
+        }
+    }
+
+    /// What io_uring held is let go some time after the process is gone.
+    fn settle(&mut self, items: &mut Vec<Item>) {
+        let deadline = Instant::now() + SETTLED;
+        while self.source.tracked() != 0 && Instant::now() < deadline {
+            self.drain(items);
+            std::thread::yield_now();
         }
     }
 }
