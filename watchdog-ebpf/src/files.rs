@@ -5,21 +5,22 @@ use watchdog_common::{IoKind, LossCounter, UNKNOWN};
 
 use crate::{
     emit::{self, Io, Span},
-    kernel::{self, Dentry, File, Inode},
+    kernel::{self, Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
     maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
     settings,
+    turn::Turn,
 };
 
 /// Begins to track a description, and says that an earlier one at the same address is gone. False when the table
-/// is full; that loss is counted.
+/// is full, a loss that is counted, and when this open is tracked already.
 #[inline(always)]
-pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, writes: bool) -> bool {
-    // SAFETY: only the description's own thread group races here, and only with an update of `last`.
-    if let Some(old) = unsafe { FILES.get(&file.0) } {
-        let old = *old;
-        forget(file, &old, opened);
+pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, writes: bool, turn: Turn) -> bool {
+    if is_tracked(file, turn) {
+        return false;
     }
-    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0 };
+    forget(file, opened);
+    let (access, turns) = (access(file), turn as u64);
+    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access, turns };
     if FILES.insert(&file.0, &tracked, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
         return false;
@@ -29,6 +30,19 @@ pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, write
         remember_writer(inode, file);
     }
     true
+}
+
+/// Whether the other copy of the program has just begun to track this description.
+#[inline(always)]
+fn is_tracked(file: File, turn: Turn) -> bool {
+    let Some(tracked) = FILES.get_ptr_mut(&file.0) else { return false };
+    // SAFETY: the pointer came from the map and stays valid in this program.
+    let tracked = unsafe { &mut *tracked };
+    let is_second = turn.is_second(tracked.turns) && is_still(file, tracked);
+    if is_second {
+        tracked.turns |= turn as u64;
+    }
+    is_second
 }
 
 #[inline(always)]
@@ -83,13 +97,26 @@ pub(crate) fn end_of(fd: u64, now: u64) -> End {
     let Some(tracked) = FILES.get_ptr_mut(&file.0) else { return End::NONE };
     // SAFETY: the pointer came from the map and stays valid in this program; races cost a stale time only.
     let (opened, inode) = unsafe {
+        if !is_still(file, &*tracked) {
+            return End::NONE;
+        }
         (*tracked).last = now;
         ((*tracked).opened, (*tracked).inode)
     };
-    if file.inode().0 != inode {
-        return End::NONE;
-    }
     End { file: file.0, opened, inode, position: file.position(), size: Inode(inode).size() }
+}
+
+/// Whether the other copy of the program has just remembered the thread's operation.
+#[inline(always)]
+pub(crate) fn is_in_flight(thread: u64, turn: Turn) -> bool {
+    let Some(operation) = IN_FLIGHT.get_ptr_mut(&thread) else { return false };
+    // SAFETY: the entry belongs to the running thread alone.
+    let operation = unsafe { &mut *operation };
+    let is_second = turn.is_second(operation.turns);
+    if is_second {
+        operation.turns |= turn as u64;
+    }
+    is_second
 }
 
 /// Remembers an operation until its return.
@@ -123,8 +150,7 @@ pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) -> 
     if tracked.opened != opened {
         return false;
     }
-    let is_reused = file.inode().0 != tracked.inode || file.dentry().0 != tracked.dentry;
-    if !file.is_dead() && !is_reused {
+    if !file.is_dead() && is_still(file, &tracked) {
         return false;
     }
     let from = if start == 0 { tracked.last } else { start };
@@ -150,11 +176,25 @@ pub(crate) fn release(file: File) {
 
 /// Drops a stale entry whose address was reused by an open that returned at `now`.
 #[inline(always)]
-fn forget(file: File, old: &Tracked, now: u64) {
+pub(crate) fn forget(file: File, now: u64) {
+    // SAFETY: the value is copied at once; only an update of `last` races here.
+    let Some(old) = (unsafe { FILES.get(&file.0) }) else { return };
+    let old = *old;
     if FILES.remove(&file.0).is_ok() {
         settings::gate_down();
-        released(file, old, Span { start: old.last, end: now });
+        released(file, &old, Span { start: old.last, end: now });
     }
+}
+
+/// Whether the `struct file` is, by all that it shows, still the description that was tracked.
+#[inline(always)]
+fn is_still(file: File, tracked: &Tracked) -> bool {
+    file.inode().0 == tracked.inode && file.dentry().0 == tracked.dentry && access(file) == tracked.access
+}
+
+#[inline(always)]
+fn access(file: File) -> u64 {
+    u64::from(file.mode() & (FMODE_READ | FMODE_WRITE))
 }
 
 #[inline(always)]

@@ -72,6 +72,7 @@ pub(crate) fn copy_comm(room: &mut [u8; 16]) {
 pub(crate) struct File(pub(crate) u64);
 
 /// Bits of `f_mode` (include/linux/fs.h, the same from 5.10 to 7.2).
+pub(crate) const FMODE_READ: u32 = 0x1;
 pub(crate) const FMODE_WRITE: u32 = 0x2;
 pub(crate) const FMODE_PATH: u32 = 0x4000;
 

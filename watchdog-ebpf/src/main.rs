@@ -21,38 +21,41 @@ mod opens;
 mod process;
 mod registers;
 mod settings;
+mod turn;
 mod vfs;
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, kprobe},
+    programs::{BtfTracePointContext, ProbeContext},
+};
 
-use crate::registers::Registers;
+use crate::{registers::Registers, turn::Turn};
 
 /// Entry of every system call: `TP_PROTO(struct pt_regs *regs, long id)`, the same on 5.10 to 7.2.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
-    let registers = Registers::new(ctx.arg(0));
-    let call = settings::call(ctx.arg(1));
-    if call != 0 && !settings::is_idle(call) && !registers.is_compat() {
-        calls::enter(call, registers);
-    }
+    entered(ctx.arg(0), ctx.arg(1), Turn::One);
+    0
+}
+
+/// See [`turn`].
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter_again(ctx: BtfTracePointContext) -> i32 {
+    entered(ctx.arg(0), ctx.arg(1), Turn::Other);
     0
 }
 
 /// Return of every system call: `TP_PROTO(struct pt_regs *regs, long ret)`, the same on 5.10 to 7.2.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    let registers = Registers::new(ctx.arg(0));
-    let number = registers.number();
-    if registers.is_compat() {
-        if settings::is_compat_open(number) {
-            calls::exit_compat_open(ctx.arg(1));
-        }
-        return 0;
-    }
-    let call = settings::call(number);
-    if call != 0 && !settings::is_idle(call) {
-        calls::exit(call, registers, ctx.arg(1));
-    }
+    returned(ctx.arg(0), ctx.arg(1), Turn::One);
+    0
+}
+
+/// See [`turn`].
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
+    returned(ctx.arg(0), ctx.arg(1), Turn::Other);
     0
 }
 
@@ -61,6 +64,45 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     process::exit(ctx.arg::<*const u8>(0) as u64);
     0
+}
+
+/// The same by `exit_files(tsk)`, which `do_exit` calls next.
+#[kprobe]
+pub fn process_exit_kprobe(ctx: ProbeContext) -> u32 {
+    process::exit(ctx.arg(0).unwrap_or(0));
+    0
+}
+
+/// See [`turn`].
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> i32 {
+    process::exit(ctx.arg::<*const u8>(0) as u64);
+    0
+}
+
+#[inline(always)]
+fn entered(registers: *const u8, number: u64, turn: Turn) {
+    let registers = Registers::new(registers);
+    let call = settings::call(number);
+    if call != 0 && !settings::is_idle(call) && !registers.is_compat() {
+        calls::enter(call, registers, turn);
+    }
+}
+
+#[inline(always)]
+fn returned(registers: *const u8, result: i64, turn: Turn) {
+    let registers = Registers::new(registers);
+    let number = registers.number();
+    if registers.is_compat() {
+        if settings::is_compat_open(number) {
+            calls::exit_compat_open(result, turn);
+        }
+        return;
+    }
+    let call = settings::call(number);
+    if call != 0 && !settings::is_idle(call) {
+        calls::exit(call, registers, result, turn);
+    }
 }
 
 #[cfg(not(test))]

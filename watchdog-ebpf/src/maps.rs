@@ -64,9 +64,10 @@ pub(crate) static LOSSES: Array<u64> = Array::with_max_entries(LossCounter::COUN
 #[map]
 pub(crate) static IDENTITY: Array<Identity> = Array::with_max_entries(1, 0);
 
-/// Room for paths, which the stack has not.
+/// Room for paths, which the stack has not: one for each copy of the program that uses it, because a copy may be
+/// preempted in favour of the other.
 #[map]
-pub(crate) static PATHS: PerCpuArray<Paths> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static PATHS: PerCpuArray<Paths> = PerCpuArray::with_max_entries(2, 0);
 
 pub(crate) const ENTRY_SLOTS: u32 = 1 << 16;
 
@@ -82,6 +83,10 @@ pub(crate) struct Tracked {
     pub(crate) inode: u64,
     /// Address of its dentry, for the same reason.
     pub(crate) dentry: u64,
+    /// FMODE_READ and FMODE_WRITE, for the same reason.
+    pub(crate) access: u64,
+    /// The [`Turn`](crate::turn::Turn)s that know of the open.
+    pub(crate) turns: u64,
 }
 
 /// Addresses of `struct file`s, 0 for none. Writers beyond these are found gone by the agent's questions.
@@ -94,6 +99,8 @@ pub(crate) struct Writers(pub(crate) [u64; 4]);
 #[repr(C)]
 pub(crate) struct InFlight {
     pub(crate) start: u64,
+    /// The [`Turn`](crate::turn::Turn)s that know of it.
+    pub(crate) turns: u64,
     pub(crate) first: End,
     pub(crate) second: End,
 }
@@ -131,6 +138,8 @@ pub(crate) struct Operation {
     pub(crate) position: u64,
     pub(crate) requested: u64,
     pub(crate) extra: u64,
+    /// The [`Turn`](crate::turn::Turn)s that know of it.
+    pub(crate) turns: u64,
 }
 
 /// A slot of [`ENTRIES`].
@@ -139,6 +148,8 @@ pub(crate) struct Operation {
 pub(crate) struct Entry {
     pub(crate) thread: u64,
     pub(crate) at: u64,
+    /// The [`Turn`](crate::turn::Turn)s that know that the call has been told; 0 until it has.
+    pub(crate) told: u64,
 }
 
 /// A process as we saw it: another start or another program under the same pid is another process.

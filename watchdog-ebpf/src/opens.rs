@@ -8,6 +8,7 @@ use crate::{
     kernel::{self, Dentry, FMODE_PATH, FMODE_WRITE, File},
     names::{self, Found, Match},
     process, settings,
+    turn::Turn,
 };
 
 /// How the end of a description comes to be known.
@@ -44,10 +45,13 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
         None => return None,
     };
     let found = names::root_of(dentry.parent(), bit)?;
-    if mode & FMODE_PATH != 0
-        || !file.inode().is_regular()
-        || settings::is_agent((kernel::thread() >> 32) as u32)
-    {
+    if mode & FMODE_PATH != 0 || !file.inode().is_regular() {
+        return None;
+    }
+    if settings::is_agent((kernel::thread() >> 32) as u32) {
+        // The same file at the same address: without a word, the agent's reads would pass for those of a
+        // description that is gone.
+        files::forget(file, kernel::now());
         return None;
     }
     Some(Hit { file, dentry, role, mode, size: file.inode().size(), found })
@@ -67,10 +71,10 @@ pub(crate) fn may_matter(file: File) -> bool {
 
 /// Begins to track the description and says so. `flags` are those that the caller gave, as far as they are known.
 #[inline(always)]
-pub(crate) fn report(hit: Hit, flags: u64, span: Span, releases: Releases) {
+pub(crate) fn report(hit: Hit, flags: u64, span: Span, releases: Releases, turn: Turn) {
     process::introduce(span.end);
     let asks = matches!(releases, Releases::Asked) && hit.mode & FMODE_WRITE != 0;
-    if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks) {
+    if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks, turn) {
         return;
     }
     let short = SHORT_NAME as u32;

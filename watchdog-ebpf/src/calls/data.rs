@@ -9,6 +9,7 @@ use crate::{
     kernel::{self, File, Inode},
     maps::{End, InFlight},
     registers::Registers,
+    turn::Turn,
 };
 
 const RWF_APPEND: u64 = 0x10;
@@ -49,16 +50,20 @@ fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
 }
 
 #[inline(always)]
-pub(super) fn enter(call: Call, registers: Registers) {
+pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
     if matches!(call, Call::Mmap) && !is_shared(registers.argument(3)) {
         return;
     }
     if matches!(call, Call::Fcntl) && lock_kind(registers.argument(1)).is_none() {
         return;
     }
+    let thread = kernel::thread();
+    if files::is_in_flight(thread, turn) {
+        return;
+    }
     let (first, second) = descriptors(call, registers);
     let start = kernel::now();
-    let mut operation = InFlight { start, first: End::NONE, second: End::NONE };
+    let mut operation = InFlight { start, turns: turn as u64, first: End::NONE, second: End::NONE };
     if let Some(fd) = first {
         operation.first = files::end_of(fd, start);
     }
@@ -82,13 +87,13 @@ pub(super) fn enter(call: Call, registers: Registers) {
     {
         operation.second.position = user_u64(pointer);
     }
-    files::set_in_flight(kernel::thread(), &operation);
+    files::set_in_flight(thread, &operation);
 }
 
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
-    let InFlight { start, first, second } = operation;
+    let InFlight { start, first, second, .. } = operation;
     // Sizes are read before the clock: each must be one that the file had within the call.
     let (first_size, second_size) = (Inode(first.inode).size(), Inode(second.inode).size());
     let span = Span { start, end: kernel::now() };

@@ -10,6 +10,7 @@ use crate::{
     kernel::{self, File},
     opens::{self, Hit, Releases},
     registers::Registers,
+    turn::Turn,
 };
 
 const O_CREAT: u64 = 0o100;
@@ -17,7 +18,7 @@ const O_TRUNC: u64 = 0o1000;
 const O_CREAT_FLAGS_OF_CREAT: u64 = O_CREAT | O_TRUNC | 1;
 
 #[inline(always)]
-pub(super) fn exit(call: Call, registers: Registers, result: i64) {
+pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     let Some(hit) = hit(result) else { return };
     let mut now = kernel::now();
     if files::release_dead_writers(hit.file.inode(), now) {
@@ -31,13 +32,14 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         emit::count(LossCounter::TableFull);
         now
     };
-    opens::report(hit, flags, Span { start, end: now }, Releases::Asked);
+    opens::report(hit, flags, Span { start, end: now }, Releases::Asked, turn);
 }
 
 /// A 32-bit program opened a file: counted when it matters, because nothing more is seen of it.
 #[inline(always)]
-pub(crate) fn exit_compat(result: i64) {
-    if hit(result).is_some() {
+pub(crate) fn exit_compat(result: i64, turn: Turn) {
+    // Where both copies run, one counts.
+    if turn == Turn::One && hit(result).is_some() {
         emit::count(LossCounter::Compat);
     }
 }

@@ -6,7 +6,7 @@
 use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str_bytes};
 use watchdog_common::{Call, Kind, LossCounter, PATH_LEN, PathBase, PathKind, PathRecord, RootKey};
 
-use super::entered;
+use super::{entered, is_told};
 use crate::{
     emit::{self, Span},
     kernel::{self, Dentry, File, read},
@@ -14,6 +14,7 @@ use crate::{
     names, process,
     registers::Registers,
     settings::{self, setting},
+    turn::Turn,
 };
 
 const AT_FDCWD: i32 = -100;
@@ -31,13 +32,13 @@ struct Arguments {
 }
 
 #[inline(always)]
-pub(super) fn exit(call: Call, registers: Registers, result: i64) {
+pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     if result != 0 {
         return;
     }
     let arguments = arguments(call, registers);
-    let Some(paths) = PATHS.get_ptr_mut(0) else { return };
-    // SAFETY: the element is this CPU's own, and system-call tracepoints do not nest.
+    let Some(paths) = PATHS.get_ptr_mut(turn as u32 - 1) else { return };
+    // SAFETY: the element is this CPU's own, and this copy of the program does not nest.
     let (first, second) = unsafe { (&mut (*paths).first, &mut (*paths).second) };
     let first_len = copy_in(arguments.first, first);
     let second_len = if arguments.second == 0 { 0 } else { copy_in(arguments.second, second) };
@@ -54,6 +55,9 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         emit::count(LossCounter::TableFull);
         end
     };
+    if is_told(turn) {
+        return;
+    }
     process::introduce(end);
     let Some(mut entry) = emit::reserve::<PathRecord>() else { return };
     let record = entry.as_mut_ptr();

@@ -6,6 +6,7 @@ use super::operation::{self, Door, Given};
 use crate::{
     kernel::{File, read},
     settings::setting,
+    turn::Turn,
 };
 
 /// include/linux/fs.h, 5.10 to 7.2: the truncation belongs to an open with O_TRUNC.
@@ -19,8 +20,8 @@ const FL_FLOCK: u32 = 2;
 /// Bytes move between a description and a buffer. `given` tells where the position stands that the call moves, and
 /// how many bytes are asked for; it is not called unless the description is tracked.
 #[inline(always)]
-pub(super) fn begin(door: Door, file: u64, given: impl FnOnce() -> (u64, u64)) {
-    operation::begin(door, File(file), || {
+pub(super) fn begin(door: Door, turn: Turn, file: u64, given: impl FnOnce() -> (u64, u64)) {
+    operation::begin(door, turn, File(file), || {
         let (position, requested) = given();
         Given { position, requested, extra: 0 }
     });
@@ -46,25 +47,25 @@ pub(super) fn end_write(door: Door, result: i64) {
 
 /// fsync by descriptor.
 #[inline(always)]
-pub(super) fn begin_fsync(descriptor: i32) {
+pub(super) fn begin_fsync(turn: Turn, descriptor: i32) {
     if let Some(file) = File::of_descriptor(descriptor) {
-        begin(Door::Fsync, file.0, || (0, 0));
+        begin(Door::Fsync, turn, file.0, || (0, 0));
     }
 }
 
 /// fsync by description, which may be the inner half of the above.
 #[inline(always)]
-pub(super) fn begin_sync(file: u64) {
+pub(super) fn begin_sync(turn: Turn, file: u64) {
     if !operation::is_within(Door::Fsync) {
-        begin(Door::Sync, file, || (0, 0));
+        begin(Door::Sync, turn, file, || (0, 0));
     }
 }
 
 /// The size is set through a description.
 #[inline(always)]
-pub(super) fn begin_truncate(file: u64, size: u64, attributes: u64) {
+pub(super) fn begin_truncate(turn: Turn, file: u64, size: u64, attributes: u64) {
     let extra = u64::from(attributes & ATTR_OPEN != 0);
-    operation::begin(Door::Truncate, File(file), || Given { position: 0, requested: size, extra });
+    operation::begin(Door::Truncate, turn, File(file), || Given { position: 0, requested: size, extra });
 }
 
 /// The end of a call that says by 0 that it succeeded.
@@ -77,9 +78,9 @@ pub(super) fn end_plain(door: Door, kind: IoKind, result: i64) {
 }
 
 #[inline(always)]
-pub(super) fn begin_allocate(file: u64, mode: u64, offset: u64, length: u64) {
+pub(super) fn begin_allocate(turn: Turn, file: u64, mode: u64, offset: u64, length: u64) {
     let given = Given { position: offset, requested: length, extra: mode & 0xffff_ffff };
-    operation::begin(Door::Allocate, File(file), || given);
+    operation::begin(Door::Allocate, turn, File(file), || given);
 }
 
 #[inline(always)]
@@ -92,25 +93,29 @@ pub(super) fn end_allocate(result: i64) {
 
 /// A mapping is permitted; only shared ones matter.
 #[inline(always)]
-pub(super) fn begin_map(file: u64, protection: u64, flags: u64) {
+pub(super) fn begin_map(turn: Turn, file: u64, protection: u64, flags: u64) {
     if file != 0 && matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE) {
-        operation::begin(Door::Map, File(file), || Given { position: 0, requested: 0, extra: protection });
+        operation::begin(Door::Map, turn, File(file), || Given {
+            position: 0,
+            requested: 0,
+            extra: protection,
+        });
     }
 }
 
 /// A POSIX or open-file-description lock by fcntl. `lock` is the kernel's copy of `struct flock`, which begins with
 /// the 16-bit `l_type`.
 #[inline(always)]
-pub(super) fn begin_record_lock(file: u64, command: u64, lock: u64) {
+pub(super) fn begin_record_lock(turn: Turn, file: u64, command: u64, lock: u64) {
     let extra = u64::from(read::<u16>(lock, 0));
     // F_OFD_SETLK and F_OFD_SETLKW, include/uapi/linux/fcntl.h.
     let requested = u64::from(matches!(command & 0xffff_ffff, 37 | 38));
-    operation::begin(Door::RecordLock, File(file), || Given { position: 0, requested, extra });
+    operation::begin(Door::RecordLock, turn, File(file), || Given { position: 0, requested, extra });
 }
 
 /// `struct file_lock`: the kind of lock in it is F_RDLCK, F_WRLCK or F_UNLCK; the records speak flock's language.
 #[inline(always)]
-pub(super) fn begin_flock(lock: u64) {
+pub(super) fn begin_flock(turn: Turn, lock: u64) {
     let flags: u32 = read(lock, setting!(offsets.lock_flags));
     if flags & FL_FLOCK == 0 {
         return;
@@ -122,15 +127,22 @@ pub(super) fn begin_flock(lock: u64) {
         _ => 8,
     };
     let file = File(read(lock, setting!(offsets.lock_file)));
-    operation::begin(Door::Flock, file, || Given { position: 0, requested: 0, extra });
+    operation::begin(Door::Flock, turn, file, || Given { position: 0, requested: 0, extra });
 }
 
 /// A copy within the kernel: each end that is tracked is told by itself.
 #[inline(always)]
-pub(super) fn begin_copy(from: u64, from_position: u64, to: u64, to_position: u64, requested: u64) {
+pub(super) fn begin_copy(
+    turn: Turn,
+    from: u64,
+    from_position: u64,
+    to: u64,
+    to_position: u64,
+    requested: u64,
+) {
     let given = |position| Given { position, requested, extra: 0 };
-    operation::begin(Door::CopyFrom, File(from), || given(from_position));
-    operation::begin(Door::CopyTo, File(to), || given(to_position));
+    operation::begin(Door::CopyFrom, turn, File(from), || given(from_position));
+    operation::begin(Door::CopyTo, turn, File(to), || given(to_position));
 }
 
 #[inline(always)]
@@ -149,9 +161,9 @@ pub(super) fn end_copy(result: i64) {
 
 /// One step of splice or sendfile; `copy_file_range` takes such steps too, and tells them itself.
 #[inline(always)]
-pub(super) fn begin_splice(door: Door, file: u64, given: impl FnOnce() -> (u64, u64)) {
+pub(super) fn begin_splice(door: Door, turn: Turn, file: u64, given: impl FnOnce() -> (u64, u64)) {
     let whole = if matches!(door, Door::SpliceRead) { Door::CopyFrom } else { Door::CopyTo };
     if !operation::is_within(whole) {
-        begin(door, file, given);
+        begin(door, turn, file, given);
     }
 }

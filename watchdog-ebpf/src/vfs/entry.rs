@@ -11,6 +11,7 @@ use crate::{
     names::{self, Match},
     process,
     settings::{self, setting},
+    turn::Turn,
 };
 
 /// What an entry door knows.
@@ -24,39 +25,42 @@ pub(super) struct Given {
 }
 
 #[inline(always)]
-pub(super) fn begin_rename(data: u64) {
-    begin(Given {
-        door: Door::Rename,
-        kind: PathKind::Rename,
-        first: Dentry(read(data, setting!(offsets.rename_old_dentry))),
-        second: Some(Dentry(read(data, setting!(offsets.rename_new_dentry)))),
-        argument: u64::from(read::<u32>(data, setting!(offsets.rename_flags))),
-    });
+pub(super) fn begin_rename(turn: Turn, data: u64) {
+    begin(
+        turn,
+        Given {
+            door: Door::Rename,
+            kind: PathKind::Rename,
+            first: Dentry(read(data, setting!(offsets.rename_old_dentry))),
+            second: Some(Dentry(read(data, setting!(offsets.rename_new_dentry)))),
+            argument: u64::from(read::<u32>(data, setting!(offsets.rename_flags))),
+        },
+    );
 }
 
 #[inline(always)]
-pub(super) fn begin_link(from: u64, to: u64) {
+pub(super) fn begin_link(turn: Turn, from: u64, to: u64) {
     let (first, second) = (Dentry(from), Some(Dentry(to)));
-    begin(Given { door: Door::Link, kind: PathKind::Link, first, second, argument: 0 });
+    begin(turn, Given { door: Door::Link, kind: PathKind::Link, first, second, argument: 0 });
 }
 
 #[inline(always)]
-pub(super) fn begin_unlink(dentry: u64) {
+pub(super) fn begin_unlink(turn: Turn, dentry: u64) {
     let first = Dentry(dentry);
-    begin(Given { door: Door::Unlink, kind: PathKind::Unlink, first, second: None, argument: 0 });
+    begin(turn, Given { door: Door::Unlink, kind: PathKind::Unlink, first, second: None, argument: 0 });
 }
 
 /// truncate(2): there is no description.
 #[inline(always)]
-pub(super) fn begin_truncate(dentry: u64, size: u64) {
+pub(super) fn begin_truncate(turn: Turn, dentry: u64, size: u64) {
     let first = Dentry(dentry);
     let (door, kind) = (Door::TruncatePath, PathKind::Truncate);
-    begin(Given { door, kind, first, second: None, argument: size });
+    begin(turn, Given { door, kind, first, second: None, argument: size });
 }
 
 /// Remembers the names as they are before, when one of them is a state or lock file's.
 #[inline(always)]
-fn begin(given: Given) {
+fn begin(turn: Turn, given: Given) {
     let Given { door, kind, first, second, argument } = given;
     if !matters(first) && !second.is_some_and(matters) {
         return;
@@ -64,8 +68,11 @@ fn begin(given: Given) {
     if settings::is_agent((kernel::thread() >> 32) as u32) {
         return;
     }
-    let Some(blank) = BLANK.get(0) else { return };
     let key = key(door);
+    if is_begun(key, turn) {
+        return;
+    }
+    let Some(blank) = BLANK.get(0) else { return };
     if CHANGES.insert(&key, blank, u64::from(BPF_ANY)).is_err() {
         return emit::count(LossCounter::TableFull);
     }
@@ -75,6 +82,7 @@ fn begin(given: Given) {
     // SAFETY: the value belongs to the running thread's call until its return takes it out.
     unsafe {
         (*change).header.what = kind as u16;
+        (*change).header.reserved = turn as u16;
         (*change).argument = argument;
         (*change).ino = identity.ino;
         (*change).dev = identity.dev;
@@ -89,6 +97,19 @@ fn begin(given: Given) {
         (*change).header.start = kernel::now();
     }
     settings::gate_up();
+}
+
+/// Whether the other copy of the program has just begun the change.
+#[inline(always)]
+fn is_begun(key: u64, turn: Turn) -> bool {
+    let Some(change) = CHANGES.get_ptr_mut(&key) else { return false };
+    // SAFETY: the value belongs to the running thread's call until its return takes it out.
+    let turns = unsafe { &mut (*change).header.reserved };
+    let is_second = turn.is_second(u64::from(*turns));
+    if is_second {
+        *turns |= turn as u16;
+    }
+    is_second
 }
 
 /// A function that changes names returned.

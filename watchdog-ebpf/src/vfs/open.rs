@@ -10,6 +10,7 @@ use crate::{
     kernel::{self, File},
     maps::ENTERED,
     opens::{self, Releases},
+    turn::Turn,
 };
 
 /// `do_dentry_open` was entered, and its return will not show the description: one that may matter is remembered.
@@ -32,7 +33,7 @@ pub(super) fn taken() -> Option<u64> {
 
 /// `do_dentry_open` returned: the description is whole, and nothing was truncated yet.
 #[inline(always)]
-pub(super) fn returned(file: u64, result: i64) {
+pub(super) fn returned(file: u64, result: i64, turn: Turn) {
     if result as i32 != 0 {
         return;
     }
@@ -45,5 +46,5 @@ pub(super) fn returned(file: u64, result: i64) {
     let end = kernel::now();
     // The name was looked up after the entry; what is opened by handle or from within the kernel has no name to look up.
     let start = calls::take_entry().unwrap_or(end);
-    opens::report(hit, 0, Span { start, end }, Releases::Seen);
+    opens::report(hit, 0, Span { start, end }, Releases::Seen, turn);
 }

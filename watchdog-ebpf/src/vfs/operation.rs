@@ -9,6 +9,7 @@ use crate::{
     emit::{self, Io, Span},
     kernel::{self, File, Inode, read},
     maps::{FILES, OPERATIONS, Operation},
+    turn::Turn,
 };
 
 /// A function that has an entry and a return door. One thread is in each of them once at most, but for filesystems
@@ -58,17 +59,35 @@ pub(super) struct Given {
 
 /// Remembers a call on a tracked description.
 #[inline(always)]
-pub(super) fn begin(door: Door, file: File, given: impl FnOnce() -> Given) {
+pub(super) fn begin(door: Door, turn: Turn, file: File, given: impl FnOnce() -> Given) {
     // SAFETY: the value is copied at once.
     let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
     let (opened, inode) = (tracked.opened, tracked.inode);
+    let key = key(door);
+    if is_begun(key, turn) {
+        return;
+    }
     let Given { position, requested, extra } = given();
     let size = Inode(inode).size();
     let start = kernel::now();
-    let operation = Operation { start, file: file.0, opened, inode, size, position, requested, extra };
-    if OPERATIONS.insert(&key(door), &operation, u64::from(BPF_ANY)).is_err() {
+    let turns = turn as u64;
+    let operation = Operation { start, file: file.0, opened, inode, size, position, requested, extra, turns };
+    if OPERATIONS.insert(&key, &operation, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
     }
+}
+
+/// Whether the other copy of the program has just begun the call.
+#[inline(always)]
+fn is_begun(key: u64, turn: Turn) -> bool {
+    let Some(operation) = OPERATIONS.get_ptr_mut(&key) else { return false };
+    // SAFETY: the entry belongs to the running thread alone.
+    let operation = unsafe { &mut *operation };
+    let is_second = turn.is_second(operation.turns);
+    if is_second {
+        operation.turns |= turn as u64;
+    }
+    is_second
 }
 
 /// True while the running thread is in a call behind `door` on a tracked description.

@@ -8,13 +8,14 @@ use super::operation::{self, Door, Given};
 use crate::{
     kernel::{File, read},
     settings::setting,
+    turn::Turn,
 };
 
 /// `io_read` or `io_write` tries a request.
 #[inline(always)]
-pub(super) fn begin(door: Door, request: u64) {
+pub(super) fn begin(door: Door, turn: Turn, request: u64) {
     let file = File(read(request, setting!(offsets.kiocb_file)));
-    operation::begin(door, file, || {
+    operation::begin(door, turn, file, || {
         let position = request + u64::from(setting!(offsets.kiocb_pos));
         Given { position, requested: UNKNOWN, extra: read(position, 0) }
     });

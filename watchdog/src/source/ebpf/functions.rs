@@ -10,9 +10,11 @@ use aya::programs::{FEntry, FExit, KProbe, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::control::Channel;
+use super::copies::Tracing;
 use super::hooks::{Candidate, HOOKS, Hook, Need};
-use super::load::{self, Doors, LoadError};
+use super::load::{self, Doors, LoadError, Opened};
 use super::offsets::Layout;
+use super::preemption::{self, Preemption};
 use super::tracepoints;
 use crate::source::{ProbeStatus, SourceKind};
 
@@ -31,13 +33,21 @@ impl Doors for Functions {
     fn functions() -> Vec<&'static str> {
         let mut names: Vec<_> =
             HOOKS.iter().flat_map(|hook| hook.candidates).map(|candidate| candidate.function).collect();
+        names.push(Candidate::PROCESS_EXIT.function);
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Vec<ProbeStatus>, LoadError> {
-        let mut kernel = Kernel { ebpf, layout, btf: load::attach_points(layout)? };
+    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Opened, LoadError> {
+        let tracing = Vec::new();
+        let mut kernel = Kernel {
+            ebpf,
+            layout,
+            btf: load::attach_points(layout)?,
+            preemption: preemption::ask(),
+            tracing,
+        };
         let mut status = Vec::new();
         for hook in &HOOKS {
             let outcome = kernel.attach(hook);
@@ -50,8 +60,8 @@ impl Doors for Functions {
                 (Need::Required | Need::Wanted | Need::Extra, outcome) => status.push(verdict(hook, outcome)),
             }
         }
-        status.push(tracepoints::attach_process_exit(kernel.ebpf, &kernel.btf)?);
-        Ok(status)
+        status.push(kernel.attach_process_exit()?);
+        Ok(Opened { status, tracing: kernel.tracing })
     }
 }
 
@@ -108,6 +118,9 @@ struct Kernel<'a> {
     ebpf: &'a mut Ebpf,
     layout: &'a Layout,
     btf: Btf,
+    preemption: Preemption,
+    /// The tracing programs attached so far.
+    tracing: Vec<Tracing>,
 }
 
 impl Kernel<'_> {
@@ -118,19 +131,33 @@ impl Kernel<'_> {
             |candidate: &&Candidate| layout.functions.get(candidate.function) == Some(&candidate.parameters);
         let mut refusal = Refusal::default();
         for candidate in hook.candidates.iter().filter(fits) {
-            let forced = std::env::var_os(FORCE).is_some_and(|value| value == "kprobe");
-            if !forced {
-                match self.attach_tracing(candidate) {
-                    Ok(()) => return Ok("fentry"),
-                    Err(error) => refusal.add(&format!("fentry {}", candidate.function), &error),
+            for &mechanism in self.mechanisms(hook) {
+                let result = match mechanism {
+                    Mechanism::Tracing => self.attach_tracing(candidate),
+                    Mechanism::Probes => self.attach_probes(candidate),
+                    Mechanism::Mixed => self.attach_mixed(candidate),
+                };
+                match result {
+                    Ok(()) => return Ok(mechanism.name()),
+                    Err(error) => {
+                        refusal.add(&format!("{} {}", mechanism.name(), candidate.function), &error)
+                    }
                 }
-            }
-            match self.attach_probes(candidate) {
-                Ok(()) => return Ok("kprobe"),
-                Err(error) => refusal.add(&format!("kprobe {}", candidate.function), &error),
             }
         }
         Err(refusal)
+    }
+
+    /// What to try, in order.
+    fn mechanisms(&self, hook: &Hook) -> &'static [Mechanism] {
+        if std::env::var_os(FORCE).is_some_and(|value| value == "kprobe") {
+            return &[Mechanism::Probes];
+        }
+        match (self.preemption, hook.waits) {
+            (Preemption::Possible, false) => &[Mechanism::Probes, Mechanism::Tracing],
+            (Preemption::Possible, true) => &[Mechanism::Mixed, Mechanism::Tracing, Mechanism::Probes],
+            (Preemption::Unsaid, _) => &[Mechanism::Tracing, Mechanism::Probes],
+        }
     }
 
     /// All programs or none: the return first, which finds nothing to do until the entry is there.
@@ -150,6 +177,8 @@ impl Kernel<'_> {
                 }
             }
         }
+        let tracing = |(program, _)| Tracing { program, target: candidate.function, probe: None };
+        self.tracing.extend(attached.into_iter().map(tracing));
         Ok(())
     }
 
@@ -165,6 +194,38 @@ impl Kernel<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Probes, and where there is a return a tracing program beside them, which has room for all.
+    fn attach_mixed(&mut self, candidate: &Candidate) -> Result<(), ProgramError> {
+        let target = candidate.function;
+        let Some((program, probe)) = candidate.return_programs() else {
+            return self.attach_probes(candidate);
+        };
+        let link = self.attach_fexit(&program, target)?;
+        if let Err(error) = self.attach_probes(candidate) {
+            self.detach(vec![(program, Link::Exit(link))]);
+            return Err(error);
+        }
+        self.tracing.push(Tracing { program, target, probe: Some(probe) });
+        Ok(())
+    }
+
+    /// The end of threads, which every source sees by the same tracepoint, unless a program on it would miss some.
+    fn attach_process_exit(&mut self) -> Result<ProbeStatus, LoadError> {
+        let probe = Candidate::PROCESS_EXIT;
+        let fits = self.layout.functions.get(probe.function) == Some(&probe.parameters);
+        if self.preemption == Preemption::Possible && fits && self.attach_probes(&probe).is_ok() {
+            let mechanism = Mechanism::Probes.name();
+            return Ok(ProbeStatus {
+                probe: tracepoints::PROCESS_EXIT,
+                mechanism,
+                attached: true,
+                reason: None,
+            });
+        }
+        self.tracing.push(tracepoints::process_exit());
+        tracepoints::attach_process_exit(self.ebpf, &self.btf)
     }
 
     fn attach_fentry(&mut self, name: &str, function: &str) -> Result<FEntryLinkId, ProgramError> {
@@ -195,6 +256,27 @@ impl Kernel<'_> {
             if let Err(error) = result {
                 tracing::debug!(name, %error, "cannot detach");
             }
+        }
+    }
+}
+
+/// How programs are attached to a function.
+#[derive(Clone, Copy)]
+enum Mechanism {
+    /// fentry and fexit.
+    Tracing,
+    /// kprobe and kretprobe.
+    Probes,
+    /// kprobe, kretprobe and fexit.
+    Mixed,
+}
+
+impl Mechanism {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tracing => "fentry",
+            Self::Probes => "kprobe",
+            Self::Mixed => "kprobe+fexit",
         }
     }
 }

@@ -10,6 +10,9 @@ pub(super) struct Hook {
     pub(super) operation: &'static str,
     /// What it means when it cannot be attached.
     pub(super) need: Need,
+    /// Whether threads may be in its function for as long as they like, waiting for others. A kretprobe has room for
+    /// ten or for twice the CPUs (`register_kretprobe`, 5.10 to 7.2), whatever the file that they wait for.
+    pub(super) waits: bool,
     /// The functions that would do, best first.
     pub(super) candidates: &'static [Candidate],
 }
@@ -50,7 +53,11 @@ pub(super) enum Shape {
 }
 
 const fn hook(operation: &'static str, need: Need, candidates: &'static [Candidate]) -> Hook {
-    Hook { operation, need, candidates }
+    Hook { operation, need, waits: false, candidates }
+}
+
+const fn waiting(hook: Hook) -> Hook {
+    Hook { waits: true, ..hook }
 }
 
 const fn on(function: &'static str, parameters: usize, doors: &'static str, shape: Shape) -> Candidate {
@@ -75,8 +82,8 @@ pub(super) const HOOKS: [Hook; 23] = [
         Required,
         &[on("__fput", 1, "release", Entry), on("security_file_free", 1, "release", Entry)],
     ),
-    hook("read", Required, &[on("vfs_read", 4, "read", Both)]),
-    hook("write", Required, &[on("vfs_write", 4, "write", Both)]),
+    waiting(hook("read", Required, &[on("vfs_read", 4, "read", Both)])),
+    waiting(hook("write", Required, &[on("vfs_write", 4, "write", Both)])),
     // Where the agent's questions arrive too.
     hook("allocate", Required, &[on("vfs_fallocate", 4, "allocate", Both)]),
     // O_TRUNC, ftruncate and truncate(2) all reach it; 5.12 put a parameter in front.
@@ -85,26 +92,26 @@ pub(super) const HOOKS: [Hook; 23] = [
         Required,
         &[on("do_truncate", 5, "truncate_5", Both), on("do_truncate", 4, "truncate_4", Both)],
     ),
-    hook("readv", Wanted, &[on("vfs_readv", 5, "readv", Both)]),
-    hook("writev", Wanted, &[on("vfs_writev", 5, "writev", Both)]),
+    waiting(hook("readv", Wanted, &[on("vfs_readv", 5, "readv", Both)])),
+    waiting(hook("writev", Wanted, &[on("vfs_writev", 5, "writev", Both)])),
     // Without it, an open's span begins at its end, after the name was looked up.
     hook("lookup", Wanted, &[on("do_file_open", 3, "lookup", Entry), on("do_filp_open", 3, "lookup", Entry)]),
     hook("rename", Wanted, &[on("vfs_rename", 1, "rename", Both)]),
     hook("link", Wanted, &[on("vfs_link", 5, "link_5", Both), on("vfs_link", 4, "link_4", Both)]),
     hook("unlink", Wanted, &[on("vfs_unlink", 4, "unlink_4", Both), on("vfs_unlink", 3, "unlink_3", Both)]),
-    hook("sync", Wanted, &[on("vfs_fsync_range", 4, "sync", Both)]),
+    waiting(hook("sync", Wanted, &[on("vfs_fsync_range", 4, "sync", Both)])),
     // Compilers put `vfs_fsync_range` into it, as seen in a build of 7.2, or it into the system call.
-    hook("fsync", Extra, &[on("do_fsync", 2, "fsync", Both)]),
+    waiting(hook("fsync", Extra, &[on("do_fsync", 2, "fsync", Both)])),
     hook("map", Wanted, &[on("security_mmap_file", 3, "map", Both)]),
-    hook("record_lock", Wanted, &[on("fcntl_setlk", 4, "record_lock", Both)]),
-    hook("flock", Wanted, &[on("locks_lock_inode_wait", 2, "flock", Both)]),
+    waiting(hook("record_lock", Wanted, &[on("fcntl_setlk", 4, "record_lock", Both)])),
+    waiting(hook("flock", Wanted, &[on("locks_lock_inode_wait", 2, "flock", Both)])),
     // 6.5 renamed it.
-    hook(
+    waiting(hook(
         "splice_read",
         Wanted,
         &[on("do_splice_read", 5, "splice_read", Both), on("do_splice_to", 5, "splice_read", Both)],
-    ),
-    hook("splice_write", Wanted, &[on("iter_file_splice_write", 5, "splice_write", Both)]),
+    )),
+    waiting(hook("splice_write", Wanted, &[on("iter_file_splice_write", 5, "splice_write", Both)])),
     hook("copy_file_range", Wanted, &[on("vfs_copy_file_range", 6, "copy", Both)]),
     // io_uring calls the filesystem itself: `io_read` and `io_write` show the request, `kiocb_done` its result.
     hook("io_uring_read", Wanted, &[on("io_read", 2, "uring_read", Both)]),
@@ -118,6 +125,9 @@ pub(super) const HOOKS: [Hook; 23] = [
 ];
 
 impl Candidate {
+    /// Called by `do_exit` alone, right behind the tracepoint `sched_process_exit` (5.10 to 7.2).
+    pub(super) const PROCESS_EXIT: Self = on("exit_files", 1, "process_exit", Entry);
+
     /// The programs to attach where fentry works: name, and whether it goes to the return.
     pub(super) fn tracing_programs(&self) -> Vec<(String, bool)> {
         let entry = || (format!("{}_fentry", self.doors), false);
@@ -127,6 +137,11 @@ impl Candidate {
             Entry => vec![entry()],
             Return => vec![exit()],
         }
+    }
+
+    /// The two that do the same at the return, a tracing program and a probe.
+    pub(super) fn return_programs(&self) -> Option<(String, String)> {
+        (self.shape == Both).then(|| (format!("{}_fexit", self.doors), format!("{}_kretprobe", self.doors)))
     }
 
     /// Their twins. The number of parameters does not matter at a return, so such doors serve all of them.

@@ -8,6 +8,7 @@ use watchdog_common::{Name, RootKey, RootValue, Settings};
 use super::btf::BtfError;
 use super::calls;
 use super::control::{Channel, Control};
+use super::copies::{Programs, Tracing};
 use super::names::Names;
 use super::offsets::{self, Layout};
 use crate::memory;
@@ -95,7 +96,7 @@ pub trait Doors {
 
     /// Loads the programs and attaches them.
     #[expect(private_interfaces, reason = "only this folder makes doors")]
-    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Vec<ProbeStatus>, LoadError>;
+    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Opened, LoadError>;
 }
 
 /// The probes, attached. Dropping it detaches them.
@@ -106,7 +107,13 @@ pub(super) struct Probes {
     pub(super) losses: Array<MapData, u64>,
     pub(super) gate: Array<MapData, u64>,
     pub(super) status: Vec<ProbeStatus>,
-    pub(super) programs: Ebpf,
+    pub(super) programs: Programs,
+}
+
+/// What a kind of doors has attached.
+pub(super) struct Opened {
+    pub(super) status: Vec<ProbeStatus>,
+    pub(super) tracing: Vec<Tracing>,
 }
 
 /// Sizes the ring buffer and says what the probes look for.
@@ -142,7 +149,7 @@ pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, Lo
     for (i, name) in parameters.names.for_probes().into_iter().enumerate() {
         names.set(i as u32, Plain(name), 0).map_err(map_error("NAMES"))?;
     }
-    let status = D::open(&mut ebpf, &layout)?;
+    let Opened { status, tracing } = D::open(&mut ebpf, &layout)?;
     let identity = ebpf.take_map("IDENTITY").ok_or(LoadError::Map { name: "IDENTITY", cause: None })?;
     let probes = Probes {
         ring: take(&mut ebpf, "EVENTS")?,
@@ -151,7 +158,7 @@ pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, Lo
         losses: take(&mut ebpf, "LOSSES")?,
         gate: take(&mut ebpf, ".bss.gate")?,
         status,
-        programs: ebpf,
+        programs: Programs::new(ebpf, tracing, layout.attach_points),
     };
     probes.control.hello();
     Ok(probes)

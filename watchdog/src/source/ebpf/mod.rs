@@ -3,6 +3,7 @@
 pub mod btf;
 mod calls;
 mod control;
+mod copies;
 pub mod decode;
 mod functions;
 mod hooks;
@@ -11,6 +12,7 @@ mod misses;
 mod names;
 mod offsets;
 mod paths;
+mod preemption;
 mod reader;
 #[cfg(test)]
 mod tests;

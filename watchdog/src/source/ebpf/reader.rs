@@ -9,9 +9,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use watchdog_common::{LossCounter, RootKey, RootValue};
 
+use super::copies::Programs;
 use super::decode;
 use super::load::{self, Doors, LoadError, Parameters, Plain, Probes};
-use super::misses;
 use super::names::Names;
 use super::translate::{Discarded, Translator};
 use crate::model::{InodeId, OpenId};
@@ -52,7 +52,7 @@ struct Attached {
     losses: aya::maps::Array<MapData, u64>,
     gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
-    programs: aya::Ebpf,
+    programs: Programs,
 }
 
 impl<D: Doors> EbpfSource<D> {
@@ -95,7 +95,7 @@ impl<D: Doors> EbpfSource<D> {
     /// Takes what is in the ring, at most [`BATCH`] records; false when it was empty.
     fn drain(&mut self, out: &mut Vec<Item>) -> bool {
         // What was missed before this look is missing before its records, at the latest.
-        self.missed = misses::total(&self.probes.programs);
+        self.missed = self.probes.programs.watch();
         let ring = self.ring.get_mut();
         let control = &self.probes.control;
         let identify = |file: &File| control.identify(file);
@@ -174,7 +174,7 @@ impl<D: Doors> Source for EbpfSource<D> {
         losses.0[LossReason::Compat as usize] = self.counter(LossCounter::Compat);
         losses.0[LossReason::Malformed as usize] = self.malformed;
         losses.0[LossReason::Unresolved as usize] = self.unresolved;
-        losses.0[LossReason::ProbeMissed as usize] = misses::total(&self.probes.programs);
+        losses.0[LossReason::ProbeMissed as usize] = self.probes.programs.missed();
         losses
     }
 

@@ -4,7 +4,8 @@ use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf};
 
 use super::control::Channel;
-use super::load::{self, Doors, LoadError};
+use super::copies::Tracing;
+use super::load::{self, Doors, LoadError, Opened};
 use super::offsets::Layout;
 use crate::source::{ProbeStatus, SourceKind};
 
@@ -13,7 +14,7 @@ use crate::source::{ProbeStatus, SourceKind};
 pub struct Tracepoints;
 
 const NAMES: [&str; 3] = ["sys_enter", "sys_exit", PROCESS_EXIT];
-const PROCESS_EXIT: &str = "sched_process_exit";
+pub(super) const PROCESS_EXIT: &str = "sched_process_exit";
 
 #[expect(private_interfaces, reason = "only this folder makes doors")]
 impl Doors for Tracepoints {
@@ -24,10 +25,20 @@ impl Doors for Tracepoints {
         Vec::new()
     }
 
-    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Vec<ProbeStatus>, LoadError> {
+    fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Opened, LoadError> {
         let btf = load::attach_points(layout)?;
-        NAMES.iter().map(|name| attach(ebpf, &btf, name)).collect()
+        let status: Result<_, _> = NAMES.iter().map(|name| attach(ebpf, &btf, name)).collect();
+        Ok(Opened { status: status?, tracing: NAMES.map(tracing).to_vec() })
     }
+}
+
+/// The probe on the end of threads.
+pub(super) fn process_exit() -> Tracing {
+    tracing(PROCESS_EXIT)
+}
+
+fn tracing(target: &'static str) -> Tracing {
+    Tracing { program: target.to_owned(), target, probe: None }
 }
 
 /// Attaches the probe on the end of threads, which every source has.
