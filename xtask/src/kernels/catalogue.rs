@@ -148,14 +148,14 @@ pub(crate) const MEDIA: [&str; 3] = ["tmpfs", "ext4", "overlay"];
 
 /// What is run on each medium: emulation is slow, so it is little of each kind.
 pub(crate) const PLANS: [Plan; 8] = [
-    Plan { how: How::Truncate, style: Style::Go, writes: 24, reads: 120 },
-    Plan { how: How::Chunks, style: Style::Whole, writes: 16, reads: 80 },
-    Plan { how: How::Ftruncate, style: Style::Whole, writes: 16, reads: 80 },
-    Plan { how: How::Recreate, style: Style::Blocks, writes: 12, reads: 60 },
-    Plan { how: How::Overwrite, style: Style::Blocks, writes: 12, reads: 60 },
-    Plan { how: How::Append, style: Style::Go, writes: 6, reads: 30 },
-    Plan { how: How::Rename, style: Style::Go, writes: 16, reads: 80 },
-    Plan { how: How::RenameSync, style: Style::Whole, writes: 6, reads: 30 },
+    Plan { how: How::Truncate, style: Style::Go, writes: 16, reads: 60 },
+    Plan { how: How::Chunks, style: Style::Whole, writes: 10, reads: 40 },
+    Plan { how: How::Ftruncate, style: Style::Whole, writes: 10, reads: 40 },
+    Plan { how: How::Recreate, style: Style::Blocks, writes: 8, reads: 30 },
+    Plan { how: How::Overwrite, style: Style::Blocks, writes: 8, reads: 30 },
+    Plan { how: How::Append, style: Style::Go, writes: 4, reads: 20 },
+    Plan { how: How::Rename, style: Style::Go, writes: 10, reads: 40 },
+    Plan { how: How::RenameSync, style: Style::Whole, writes: 4, reads: 20 },
 ];
 
 /// The container of a plan on a medium: all media are watched at once, so their containers must differ.

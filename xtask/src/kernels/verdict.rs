@@ -155,6 +155,7 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
             ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
             watched.metrics_agree(medium)?;
             let torn: u64 = watched.truths.iter().map(Truth::torn).sum();
+            ensure!(torn > 0, "no read was torn, which proves nothing");
             let reads: usize = watched.truths.iter().map(|truth| truth.reads.len()).sum();
             Ok(format!("{torn} of {reads} reads were torn, and the agent does not disagree"))
         });
