@@ -60,6 +60,8 @@ fn is_there(opcode: u8) -> bool {
     is_there
 }
 
+// Some kernels ask the filesystem again when it gave less than was asked for (`io_read`, 5.10 to 6.12), so the cases ask
+// for what there is.
 #[test]
 fn reads_and_writes() {
     unseen_by("syscalls");
@@ -67,7 +69,7 @@ fn reads_and_writes() {
         |site| {
             let (ring, mut room) = (Ring::new(), [0; 64]);
             let fd = open(site, O_RDWR);
-            assert_eq!(ring.run(data(READ, fd, &mut room, 4)), 9);
+            assert_eq!(ring.run(data(READ, fd, &mut room[..9], 4)), 9);
             assert_eq!(ring.run(data(READ, fd, &mut room[..5], CURRENT)), 5);
             assert_eq!(ring.run(data(READ, fd, &mut room, 100)), 0);
             assert_eq!(ring.run(data(WRITE, fd, &mut [b'x'; 4], 11)), 4);
@@ -80,7 +82,7 @@ fn reads_and_writes() {
             sys!(SYS_close, fd);
         },
         "open a/state.test as f ino=1 rw size=13
-         [vfs: read f 4 64 got 9 size=13]
+         [vfs: read f 4 9 got 9 size=13]
          [vfs: read f 0 5 got 5 size=13]
          [vfs: read f 100 64 got 0 size=13]
          [vfs: write f 11 4 size=13..15]
@@ -92,6 +94,7 @@ fn reads_and_writes() {
 
 #[test]
 fn reads_and_writes_that_failed_are_none() {
+    unseen_by("syscalls");
     check_deeds(
         |site| {
             let (ring, mut room) = (Ring::new(), [0; 64]);
@@ -115,14 +118,14 @@ fn registered_files() {
             let fd = open(site, O_RDWR);
             ring.register_files(&[fd]);
             sys!(SYS_close, fd);
-            let entry = Entry { flags: FIXED_FILE, ..data(READ, 0, &mut room, 0) };
+            let entry = Entry { flags: FIXED_FILE, ..data(READ, 0, &mut room[..13], 0) };
             assert_eq!(ring.run(entry), 13);
             let entry = Entry { flags: FIXED_FILE, ..data(WRITE, 0, &mut [b'x'; 2], 3) };
             assert_eq!(ring.run(entry), 2);
             ring.unregister_files();
         },
         "open a/state.test as f ino=1 rw size=13
-         [vfs: read f 0 64 got 13 size=13]
+         [vfs: read f 0 13 got 13 size=13]
          [vfs: write f 3 2 size=13]
          release f",
     );
@@ -140,13 +143,13 @@ fn a_kernel_thread_that_takes_the_entries() {
             sys!(SYS_close, fd);
             let entry = Entry { flags: FIXED_FILE, ..data(WRITE, 0, &mut [b'x'; 2], 3) };
             assert_eq!(ring.run(entry), 2);
-            let entry = Entry { flags: FIXED_FILE, ..data(READ, 0, &mut room, 0) };
+            let entry = Entry { flags: FIXED_FILE, ..data(READ, 0, &mut room[..13], 0) };
             assert_eq!(ring.run(entry), 13);
             ring.unregister_files();
         },
         "open a/state.test as f ino=1 rw size=13
          [vfs: write f 3 2 size=13]
-         [vfs: read f 0 64 got 13 size=13]
+         [vfs: read f 0 13 got 13 size=13]
          release f",
     );
 }
@@ -207,10 +210,10 @@ fn sizes_and_syncs() {
 
 #[test]
 fn ftruncate() {
+    unseen_by("syscalls");
     if !is_there(FTRUNCATE) {
         return;
     }
-    unseen_by("syscalls");
     check_deeds(
         |site| {
             let ring = Ring::new();
@@ -226,10 +229,10 @@ fn ftruncate() {
 
 #[test]
 fn names() {
+    unseen_by("syscalls");
     if !is_there(RENAMEAT) || !is_there(UNLINKAT) {
         return;
     }
-    unseen_by("syscalls");
     check_deeds(
         |site| {
             fs::hard_link(site.root().join("a/state.test"), site.root().join("a/new")).unwrap();
@@ -247,10 +250,10 @@ fn names() {
 
 #[test]
 fn links() {
+    unseen_by("syscalls");
     if !is_there(LINKAT) {
         return;
     }
-    unseen_by("syscalls");
     check_deeds(
         |site| {
             fs::create_dir(site.root().join("b")).unwrap();

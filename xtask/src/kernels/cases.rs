@@ -7,14 +7,27 @@ use anyhow::{Context as _, Result, ensure};
 use super::transcript::Section;
 
 /// What came of a group of tests: those of one module, which are about one kind of operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The source does not see the operation: every test of it is there to show that nothing comes.
     NotVisible,
+    /// Some of them are.
+    SeenInPart,
     /// All tests passed.
     Passed,
     /// A test failed or was not run.
     Failed,
+}
+
+impl Verdict {
+    /// Both together.
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed, _) | (_, Self::Failed) => Self::Failed,
+            (one, other) if one == other => one,
+            (_, _) => Self::SeenInPart,
+        }
+    }
 }
 
 /// The groups with their verdicts, by name.
@@ -41,8 +54,7 @@ pub(crate) fn judge(names: &[&str], said: &Section, unseen: &Section) -> (Groups
             () => Verdict::Passed,
         };
         let group = name.split("::").next().unwrap_or(name).to_owned();
-        let whole = groups.entry(group).or_insert(verdict);
-        *whole = verdict.max(*whole);
+        groups.entry(group).and_modify(|whole| *whole = whole.with(verdict)).or_insert(verdict);
     }
     (groups, verdict(names, &bad, said))
 }
@@ -102,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn a_group_in_which_something_is_seen_is_visible() {
+    fn a_group_may_be_seen_in_part() {
         let (groups, _) = judge(&NAMES, &section(0, &GOOD), &section(0, &["opens::a"]));
-        assert_eq!(groups["opens"], Verdict::Passed);
+        assert_eq!(groups["opens"], Verdict::SeenInPart);
     }
 
     #[test]

@@ -85,6 +85,7 @@ fn operations(reports: &[Report]) -> String {
         let cell = |name: &&str| match row.groups.get(*name) {
             Some(Verdict::Passed) => "yes",
             Some(Verdict::NotVisible) => "not visible",
+            Some(Verdict::SeenInPart) => "in part",
             Some(Verdict::Failed) => "**no**",
             None => "**not run**",
         };
