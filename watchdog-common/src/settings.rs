@@ -56,6 +56,7 @@ pub struct Offsets {
     pub lock_file: u32,
     pub lock_flags: u32,
     pub lock_type: u32,
+    pub iter_count: u32,
 }
 
 /// Where `struct pt_regs` keeps what a system call was given.

@@ -41,15 +41,26 @@ pub(crate) struct Window {
     pub(crate) start: String,
 }
 
-/// A read call, as far as it says that it took long.
+/// A read call, by which a finding about a reader is explained.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Read {
-    /// The file's size when it began.
+    /// Where it began.
     #[serde(default)]
-    pub(crate) size_before: Option<u64>,
-    /// The file's size when it ended.
+    pub(crate) offset: Option<u64>,
+    /// The file's size when it returned.
     #[serde(default)]
     pub(crate) size_at_read: Option<u64>,
+    /// The file's size after the session.
+    #[serde(default)]
+    pub(crate) final_size: Option<u64>,
+}
+
+impl Read {
+    /// True for a reader's first call that returned after the last change. Old bytes that the reader got came by it
+    /// then, so it began before the first change too, and nothing tells which of its bytes it read when.
+    pub(crate) fn spans_the_session(&self) -> bool {
+        self.offset == Some(0) && self.size_at_read.is_some() && self.size_at_read == self.final_size
+    }
 }
 
 /// A process of a finding.
@@ -76,13 +87,6 @@ impl Finding {
     /// The reader's process id, 0 when there is none.
     pub(crate) fn reader_pid(&self) -> u32 {
         self.reader.as_ref().map_or(0, |reader| reader.pid)
-    }
-
-    /// True when the file had one size when the read call began, and another when it ended.
-    pub(crate) fn is_straddling(&self) -> bool {
-        self.read
-            .as_ref()
-            .is_some_and(|read| read.size_before.is_some() && read.size_before != read.size_at_read)
     }
 
     /// The program that the writer was started as, empty when there is no writer. A program that runs from a sealed

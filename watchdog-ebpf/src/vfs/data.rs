@@ -167,3 +167,16 @@ pub(super) fn begin_splice(door: Door, turn: Turn, file: u64, given: impl FnOnce
         begin(door, turn, file, given);
     }
 }
+
+/// What one part of the kernel reads or writes for another, such as a stacked filesystem, a loop device or a file
+/// server. `whole` are the doors of operations that take such steps and tell them themselves. `iter` is a
+/// `struct iov_iter`.
+#[inline(always)]
+pub(super) fn begin_step(door: Door, turn: Turn, whole: [Door; 2], file: u64, iter: u64, position: u64) {
+    if !operation::is_within(whole[0]) && !operation::is_within(whole[1]) {
+        begin(door, turn, file, || {
+            let at = setting!(offsets.iter_count);
+            (position, if at == 0 { UNKNOWN } else { read(iter, at) })
+        });
+    }
+}

@@ -120,6 +120,19 @@ entry! {
     /// `vfs_writev(file, vec, vlen, pos, flags)`
     (writev_fentry, writev_fentry_again, writev_kprobe) =>
         |arg, turn| gated(|| data::begin(Door::Writev, turn, arg(0), || (arg(3), vector_bytes(arg(1), arg(2)))));
+    /// `vfs_iter_read(file, iter, ppos, flags)`
+    (iter_read_fentry, iter_read_fentry_again, iter_read_kprobe) => |arg, turn| gated(|| {
+        let whole = [Door::SpliceRead, Door::CopyFrom];
+        data::begin_step(Door::IterRead, turn, whole, arg(0), arg(1), arg(2));
+    });
+    /// `vfs_iter_write(file, iter, ppos, flags)`
+    (iter_write_fentry, iter_write_fentry_again, iter_write_kprobe) => |arg, turn| gated(|| {
+        let whole = [Door::SpliceWrite, Door::CopyTo];
+        data::begin_step(Door::IterWrite, turn, whole, arg(0), arg(1), arg(2));
+    });
+    /// `kernel_write(file, buf, count, pos)`
+    (kernel_write_fentry, kernel_write_fentry_again, kernel_write_kprobe) =>
+        |arg, turn| gated(|| data::begin(Door::KernelWrite, turn, arg(0), || (arg(3), arg(2))));
     /// `io_read(req, issue_flags)`
     (uring_read_fentry, uring_read_fentry_again, uring_read_kprobe) => |arg, turn| gated(|| uring::begin(Door::UringRead, turn, arg(0)));
     /// `io_write(req, issue_flags)`
@@ -169,6 +182,12 @@ exit! {
     (readv_fexit, readv_fexit_again, 5, readv_kretprobe) => |result| data::end_read(Door::Readv, result);
     (write_fexit, write_fexit_again, 4, write_kretprobe) => |result| data::end_write(Door::Write, result);
     (writev_fexit, writev_fexit_again, 5, writev_kretprobe) => |result| data::end_write(Door::Writev, result);
+    (iter_read_fexit, iter_read_fexit_again, 4, iter_read_kretprobe) =>
+        |result| data::end_read(Door::IterRead, result);
+    (iter_write_fexit, iter_write_fexit_again, 4, iter_write_kretprobe) =>
+        |result| data::end_write(Door::IterWrite, result);
+    (kernel_write_fexit, kernel_write_fexit_again, 4, kernel_write_kretprobe) =>
+        |result| data::end_write(Door::KernelWrite, result);
     (uring_read_fexit, uring_read_fexit_again, 2, uring_read_kretprobe) => |_result| uring::end(Door::UringRead, IoKind::Read);
     (uring_write_fexit, uring_write_fexit_again, 2, uring_write_kretprobe) => |_result| uring::end(Door::UringWrite, IoKind::Write);
     (truncate_4_fexit, truncate_4_fexit_again, 4, truncate_4_kretprobe) => |result| truncated(result);

@@ -39,6 +39,9 @@ pub(crate) enum Door {
     Link,
     Unlink,
     TruncatePath,
+    IterRead,
+    IterWrite,
+    KernelWrite,
 }
 
 /// What stands in flight for the running thread behind a door. Process numbers have at most 22 bits (PID_MAX_LIMIT,

@@ -1,5 +1,6 @@
 //! Where events come from.
 
+mod blind;
 mod capabilities;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::model::{FileEvent, InodeId, OpenId, ProcessFacts, RootId};
 
+pub use blind::{BlindSpot, blind_spots};
 pub use capabilities::{Capabilities, Capability, Fact};
 pub use plan::{Plan, Refusal, Remedy, plan};
 

@@ -7,7 +7,7 @@ use std::{
 
 use workload::{Content, How, ReadRecord, WriteRecord};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Read};
 
 /// How much evidence one comparison prints at most.
 const SHOWN: usize = 8;
@@ -28,8 +28,7 @@ pub(crate) enum Told {
 /// What the agent owes to the readers of one kind of save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
-    /// Exactly the torn reads are told as torn, but a mixed one may be told as overlapping when a whole save fell into one
-    /// of its calls, as happens where a processor is emulated and stands still at times: no size then proves what it saw.
+    /// Exactly the torn reads are told as torn, but for a mixed one whose first call spans the whole session.
     Exact,
     /// As above, but a mixed read may be told as overlapping: while bytes are written over, a read call that
     /// overlaps the write call returns nothing that proves what it saw.
@@ -130,12 +129,12 @@ impl Comparison {
             let word = told.get(index).copied().unwrap_or(Told::Nothing);
             *self.table.entry((read.content, word)).or_default() += 1;
             let torn = read.content.is_torn();
+            let spans =
+                findings.iter().filter_map(|finding| finding.read.as_ref()).any(Read::spans_the_session);
             let agreed = match (torn, word, demand(truth.how)) {
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
-                (true, Told::Overlapping, Demand::Exact) => {
-                    read.content == Content::Mixed && findings.iter().any(|finding| finding.is_straddling())
-                }
+                (true, Told::Overlapping, Demand::Exact) => read.content == Content::Mixed && spans,
                 (true, _, _) => false,
                 (false, _, _) => word != Told::Torn,
             };

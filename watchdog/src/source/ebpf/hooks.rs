@@ -68,7 +68,7 @@ use Need::{Extra, Required, Wanted};
 use Shape::{Both, Entry, Return};
 
 /// All operations. Each comment names what else would see the operation, or why nothing else does.
-pub(super) const HOOKS: [Hook; 23] = [
+pub(super) const HOOKS: [Hook; 26] = [
     // Runs after `vfs_open` has set the path and before truncation; O_TMPFILE (6.1 on) and filesystems that open
     // atomically come through `finish_open` to it, past `vfs_open`.
     hook(
@@ -113,6 +113,10 @@ pub(super) const HOOKS: [Hook; 23] = [
     )),
     waiting(hook("splice_write", Wanted, &[on("iter_file_splice_write", 5, "splice_write", Both)])),
     hook("copy_file_range", Wanted, &[on("vfs_copy_file_range", 6, "copy", Both)]),
+    // What one part of the kernel reads or writes for another: overlayfs in its layers, loop devices, file servers.
+    waiting(hook("kernel_iter_read", Wanted, &[on("vfs_iter_read", 4, "iter_read", Both)])),
+    waiting(hook("kernel_iter_write", Wanted, &[on("vfs_iter_write", 4, "iter_write", Both)])),
+    waiting(hook("kernel_write", Wanted, &[on("kernel_write", 4, "kernel_write", Both)])),
     // io_uring calls the filesystem itself: `io_read` and `io_write` show the request, `kiocb_done` its result.
     hook("io_uring_read", Wanted, &[on("io_read", 2, "uring_read", Both)]),
     hook("io_uring_write", Wanted, &[on("io_write", 2, "uring_write", Both)]),

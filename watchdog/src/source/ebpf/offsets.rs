@@ -9,7 +9,7 @@ use super::btf::{BtfError, KernelBtf, Kind, synthetic_btf};
 /// The tracepoints that programs attach to.
 const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
 
-const STRUCTS: [&str; 20] = [
+const STRUCTS: [&str; 21] = [
     "file",
     "inode",
     "super_block",
@@ -30,6 +30,7 @@ const STRUCTS: [&str; 20] = [
     "file_lock",
     "file_lock_core",
     "io_kiocb",
+    "iov_iter",
 ];
 
 /// What the kernel's BTF told.
@@ -128,6 +129,7 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         lock_file: at("file_lock", &["fl_file", "c.flc_file"]).unwrap_or(0),
         lock_flags: at("file_lock", &["fl_flags", "c.flc_flags"]).unwrap_or(0),
         lock_type: at("file_lock", &["fl_type", "c.flc_type"]).unwrap_or(0),
+        iter_count: at("iov_iter", &["count"]).unwrap_or(0),
     })
 }
 

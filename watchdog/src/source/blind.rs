@@ -1,0 +1,91 @@
+//! What a source cannot see, for `doctor` and the documentation. Pure.
+
+use super::SourceKind;
+
+/// A way to a file, or something about it, that a source is blind to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlindSpot {
+    /// What goes past it.
+    pub what: &'static str,
+    /// What that means for the answers.
+    pub effect: &'static str,
+}
+
+const fn spot(what: &'static str, effect: &'static str) -> BlindSpot {
+    BlindSpot { what, effect }
+}
+
+/// Stores through a mapping are seen by nobody: the processor makes them.
+const STORES: BlindSpot = spot(
+    "single stores through a shared writable mapping",
+    "the mapping counts as an in-place write from mmap on; when it was stored to is not known",
+);
+
+const VFS: [BlindSpot; 6] = [
+    STORES,
+    spot(
+        "results of direct io_uring reads and writes (O_DIRECT), which come by interrupt",
+        "a write is known by the file's size alone, a read is not told",
+    ),
+    spot(
+        "loop devices from 6.15 on and where they use direct I/O: they call the filesystem itself",
+        "a write is known by the file's size alone",
+    ),
+    spot(
+        "in-kernel callers of a filesystem's own read_iter and write_iter, such as core dumps and cachefiles",
+        "a write is known by the file's size alone, a read is not told",
+    ),
+    spot(
+        "who asked, for io_uring's workers and pollers up to 5.11",
+        "these are threads of the kernel there, and are told as reader or writer",
+    ),
+    spot(
+        "kretprobes that the kernel had no room for, up to 6.6, where fentry is refused",
+        "it does not say that it missed them, so they are not counted as lost",
+    ),
+];
+
+const SYSCALLS: [BlindSpot; 6] = [
+    STORES,
+    spot("io_uring: opens, reads, writes and all else", "what is read and written that way is not told"),
+    spot("reads and writes by the kernel itself: overlayfs, loop devices, file servers", "not told"),
+    spot(
+        "vmsplice, process_madvise and other ways into a pipe that ends in a splice",
+        "the splice alone is told",
+    ),
+    spot("the moment of a description's end, but for close and dup2", "it is asked for, and told as a span"),
+    spot("opens by 32-bit programs", "counted as lost with the reason `compat`"),
+];
+
+const INOTIFY: [BlindSpot; 4] = [
+    spot("who did it", "attribution is `none`"),
+    spot("offsets, lengths and results", "no read is proved torn"),
+    spot("reads and writes through mappings, and stores", "not told"),
+    spot("two events of a kind in a row", "the kernel joins them to one"),
+];
+
+/// What the source cannot see even where all its probes are attached.
+#[must_use]
+pub const fn blind_spots(source: SourceKind) -> &'static [BlindSpot] {
+    match source {
+        SourceKind::Vfs => &VFS,
+        SourceKind::Syscalls => &SYSCALLS,
+        SourceKind::Inotify => &INOTIFY,
+        SourceKind::Replay => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_live_source_owns_up_to_something() {
+        for source in [SourceKind::Vfs, SourceKind::Syscalls, SourceKind::Inotify] {
+            let spots = blind_spots(source);
+            assert!(!spots.is_empty());
+            assert!(spots.iter().all(|spot| !spot.what.is_empty() && !spot.effect.is_empty()));
+        }
+        assert!(blind_spots(SourceKind::Replay).is_empty());
+    }
+}
