@@ -29,8 +29,8 @@ static SHARED: LazyLock<Option<Mutex<Bench>>> =
     LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
 
 /// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`. What
-/// stands in brackets behind words, `[vfs disk: …]`, is expected only where all of them hold: the source's name, the
-/// filesystem's; `!` means that it is another.
+/// stands in brackets behind words, `[vfs disk: …]`, is expected only where all of them hold: the source's name, its
+/// mechanism's, the filesystem's; `!` means that it is another.
 #[track_caller]
 pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
     check_with(|_| {}, |site, _| calls(site), expected);
@@ -49,11 +49,11 @@ pub(crate) fn check_deeds(calls: impl Fn(&Site), expected: &str) {
     compare(|_| {}, |site, _| calls(site), expected, deed);
 }
 
-/// Notes that the running test is about what the source of this name does not see, where that source is the one that is
+/// Notes that the running test is about what a source or mechanism of this name does not see, where it is the one that is
 /// tested: whoever runs the tests may ask for the list by `STATE_WATCHDOG_TEST_UNSEEN`.
 pub(crate) fn unseen_by(source: &str) {
     let Some(list) = std::env::var_os("STATE_WATCHDOG_TEST_UNSEEN") else { return };
-    if Watched::name() == source {
+    if SHARED.is_some() && [Watched::name(), mechanism()].contains(&source) {
         let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
         writeln!(list, "{}", std::thread::current().name().unwrap()).unwrap();
     }
@@ -75,13 +75,18 @@ fn compare(
     }
 }
 
+fn mechanism() -> &'static str {
+    SHARED.as_ref().unwrap().lock().unwrap_or_else(PoisonError::into_inner).source.mechanism()
+}
+
 /// The lines, with what stands in brackets only where its words hold.
 fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<String> {
+    let here = [Watched::name(), mechanism(), filesystem.name()];
     let holds = |word: &str| match word.strip_prefix('!') {
-        Some(word) => ![Watched::name(), filesystem.name()].contains(&word),
-        None => [Watched::name(), filesystem.name()].contains(&word),
+        Some(word) => !here.contains(&word),
+        None => here.contains(&word),
     };
-    let here = |line: &str| {
+    let told = |line: &str| {
         let mut parts = line.split('[');
         let mut text = parts.next().unwrap().to_owned();
         for part in parts {
@@ -94,7 +99,7 @@ fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<String> {
         }
         text
     };
-    expected.lines().map(|line| here(line.trim())).filter(|line| !line.is_empty()).collect()
+    expected.lines().map(|line| told(line.trim())).filter(|line| !line.is_empty()).collect()
 }
 
 /// What the source said of a case.

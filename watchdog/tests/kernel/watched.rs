@@ -31,6 +31,12 @@ impl Watched {
         &NAME
     }
 
+    /// How the return of a read is watched: `fentry`, `kprobe`, a mixture of them, or `tp_btf`.
+    pub(crate) fn mechanism(&self) -> &'static str {
+        let probes = each!(self, source => source.probes());
+        probes.iter().find(|probe| probe.probe == "read").map_or("tp_btf", |probe| probe.mechanism)
+    }
+
     /// The kernel shows it the directories themselves, so that no path is left to resolve.
     pub(crate) fn knows_paths() -> bool {
         Self::name() == "vfs"

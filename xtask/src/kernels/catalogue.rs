@@ -94,7 +94,8 @@ pub(crate) const KERNELS: [Choice; 6] = [
     amd64("5.10", "bullseye", None),
     amd64("6.1", "bookworm", None),
     amd64("6.12", "trixie", None),
-    amd64("newest", "forky", Some("trixie")),
+    // It preempts fentry programs, and then does not start them for others.
+    Choice { vfs_by: "kprobe and kprobe+fexit", ..amd64("newest", "forky", Some("trixie")) },
     // fentry came to arm64 with 6.4.
     Choice {
         name: "6.1-arm64",

@@ -151,9 +151,9 @@ fn a_warning_of_the_kernel_is_bad() {
 }
 
 #[test]
-fn a_probe_that_the_kernel_skipped_is_bad() {
+fn what_was_lost_is_bad() {
     let good = transcript(Content::Empty, true);
-    let bad = good.replace("recursion_misses: 0", "recursion_misses: 3");
+    let bad = good.replace("lost_total{reason=\"full\"} 0", "lost_total{reason=\"full\"} 3");
     assert_ne!(good, bad);
     assert!(!judged(&bad).1);
 }
