@@ -17,4 +17,6 @@ pub use record::{
     UNKNOWN,
 };
 pub use settings::{Offsets, RegisterOffsets, Settings};
-pub use table::{Identity, LossCounter, NAME_WINDOW, Name, NameShape, NameWords, RootKey, RootValue};
+pub use table::{
+    CANARY_ROOT, Identity, LossCounter, NAME_WINDOW, Name, NameShape, NameWords, RootKey, RootValue,
+};

@@ -100,6 +100,9 @@ pub struct RootValue {
     pub names: u8,
 }
 
+/// The number of the agent's own root, in which the probes show what the agent does.
+pub const CANARY_ROOT: u16 = u16::MAX;
+
 /// Answer to [`crate::Command::Identify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

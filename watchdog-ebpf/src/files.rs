@@ -62,13 +62,12 @@ fn remember_writer(inode: Inode, file: File) {
     }
 }
 
-/// Tells the ends of the file's writers that nobody saw end; true when there was one.
+/// Tells the ends of the file's writers that nobody saw end.
 #[inline(always)]
-pub(crate) fn release_dead_writers(inode: Inode, now: u64) -> bool {
-    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return false };
+pub(crate) fn release_dead_writers(inode: Inode, now: u64) {
+    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return };
     // SAFETY: as in `remember_writer`.
     let slots = unsafe { &mut (*writers).0 };
-    let mut any = false;
     for slot in slots {
         let file = File(*slot);
         if file.0 == 0 {
@@ -80,13 +79,11 @@ pub(crate) fn release_dead_writers(inode: Inode, now: u64) -> bool {
             Some(tracked) if tracked.inode == inode.0 => {
                 if release_if_dead(file, tracked.opened, 0, now) {
                     *slot = 0;
-                    any = true;
                 }
             }
             _ => *slot = 0,
         }
     }
-    any
 }
 
 /// The running thread's operation on what stands behind `fd`, as one end of an operation in flight; an empty
@@ -103,7 +100,7 @@ pub(crate) fn end_of(fd: u64, now: u64) -> End {
         (*tracked).last = now;
         ((*tracked).opened, (*tracked).inode)
     };
-    End { file: file.0, opened, inode, position: file.position(), size: Inode(inode).size() }
+    End { file: file.0, opened, inode, position: file.position(), size: UNKNOWN }
 }
 
 /// Whether the other copy of the program has just remembered the thread's operation.

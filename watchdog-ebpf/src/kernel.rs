@@ -5,6 +5,7 @@
 use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
+use watchdog_common::UNKNOWN;
 
 use crate::settings::setting;
 
@@ -153,6 +154,14 @@ impl Inode {
         read(self.0, setting!(offsets.inode_size))
     }
 
+    /// The size, and a moment at which the file had it: between the look and the clock the CPU may be away for long,
+    /// and others change the file.
+    #[inline(always)]
+    pub(crate) fn look(self) -> Look {
+        let ([size, _], at) = look([self, NO_INODE]);
+        Look { size, at }
+    }
+
     /// How many writers have it open, `i_writecount`; negative while it is executed.
     #[inline(always)]
     pub(crate) fn writers(self) -> i32 {
@@ -165,6 +174,34 @@ impl Inode {
         mode & 0o170_000 == 0o100_000
     }
 }
+
+/// See [`Inode::look`].
+#[derive(Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) size: u64,
+    pub(crate) at: u64,
+}
+
+const NO_INODE: Inode = Inode(0);
+
+/// The sizes of two files at one moment. A size that changes whenever it is looked at is unknown.
+#[inline(always)]
+pub(crate) fn look(inodes: [Inode; 2]) -> ([u64; 2], u64) {
+    let sizes = || [inodes[0].size(), inodes[1].size()];
+    let mut before = sizes();
+    let mut at = 0;
+    for _ in 0..LOOKS {
+        at = now();
+        let after = sizes();
+        if before[0] == after[0] && before[1] == after[1] {
+            return (after, at);
+        }
+        before = after;
+    }
+    ([UNKNOWN; 2], at)
+}
+
+const LOOKS: u32 = 4;
 
 /// `struct dentry`.
 #[derive(Clone, Copy)]

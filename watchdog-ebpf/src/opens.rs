@@ -1,6 +1,6 @@
 //! A description came into being: whether it matters, and what is told of it. Every door to open leads here.
 
-use watchdog_common::{Kind, LONG_NAME, OpenRecord, SHORT_NAME};
+use watchdog_common::{CANARY_ROOT, Kind, LONG_NAME, OpenRecord, SHORT_NAME};
 
 use crate::{
     emit::{self, Span},
@@ -27,8 +27,6 @@ pub(crate) struct Hit {
     pub(crate) dentry: Dentry,
     role: u8,
     pub(crate) mode: u32,
-    /// Read before the clock: it must be a size that the file had within the call.
-    size: u64,
     found: Found,
 }
 
@@ -48,13 +46,13 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
     if mode & FMODE_PATH != 0 || !file.inode().is_regular() {
         return None;
     }
-    if settings::is_agent((kernel::thread() >> 32) as u32) {
+    if found.root.root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         // The same file at the same address: without a word, the agent's reads would pass for those of a
         // description that is gone.
         files::forget(file, kernel::now());
         return None;
     }
-    Some(Hit { file, dentry, role, mode, size: file.inode().size(), found })
+    Some(Hit { file, dentry, role, mode, found })
 }
 
 /// A first look at a description that is about to be opened.
@@ -69,9 +67,10 @@ pub(crate) fn may_matter(file: File) -> bool {
     names::root_of(dentry.parent(), bit).is_some()
 }
 
-/// Begins to track the description and says so. `flags` are those that the caller gave, as far as they are known.
+/// Begins to track the description and says so. `flags` are those that the caller gave, as far as they are known;
+/// `size` is that at the span's end.
 #[inline(always)]
-pub(crate) fn report(hit: Hit, flags: u64, span: Span, releases: Releases, turn: Turn) {
+pub(crate) fn report(hit: Hit, flags: u64, size: u64, span: Span, releases: Releases, turn: Turn) {
     process::introduce(span.end);
     let asks = matches!(releases, Releases::Asked) && hit.mode & FMODE_WRITE != 0;
     if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks, turn) {
@@ -79,11 +78,11 @@ pub(crate) fn report(hit: Hit, flags: u64, span: Span, releases: Releases, turn:
     }
     let short = SHORT_NAME as u32;
     if hit.found.root.depth == 2 {
-        emit_with::<LONG_NAME, 3>(hit, flags, span);
+        emit_with::<LONG_NAME, 3>(hit, flags, size, span);
     } else if hit.dentry.name_len() >= short || hit.found.directory.name_len() >= short {
-        emit_with::<LONG_NAME, 2>(hit, flags, span);
+        emit_with::<LONG_NAME, 2>(hit, flags, size, span);
     } else {
-        emit_with::<SHORT_NAME, 2>(hit, flags, span);
+        emit_with::<SHORT_NAME, 2>(hit, flags, size, span);
     }
 }
 
@@ -95,7 +94,7 @@ struct OpenWith<const N: usize, const M: usize> {
 }
 
 #[inline(always)]
-fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
+fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, span: Span) {
     let Some(mut entry) = emit::reserve::<OpenWith<N, M>>() else { return };
     let record = entry.as_mut_ptr();
     let key = hit.file.inode().key();
@@ -108,7 +107,7 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, span: Span) {
         (*open).ino = key.ino;
         (*open).dev = key.dev;
         (*open).generation = key.generation;
-        (*open).size = hit.size;
+        (*open).size = size;
         (*open).mode = hit.mode;
         (*open).flags = flags as u32;
         (*open).root = hit.found.root.root;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::{FindingsFormat, LogFormat, RunArgs, SourceChoice};
 use crate::host_root::HostRoot;
@@ -16,6 +17,9 @@ use crate::profile::{Profile, RootEntry};
 
 /// Where the agent serves unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9737);
+
+/// Time between two writes to the agent's own file.
+const CANARY_PERIOD: Duration = Duration::from_secs(60);
 
 /// How many entries may be configured; each is a label value.
 const MAX_ENTRIES: usize = 64;
@@ -35,6 +39,8 @@ pub struct Config {
     pub host_root: PathBuf,
     /// What to watch.
     pub roots: Vec<RootEntry>,
+    /// Time between two proofs of life. Not for users: the default is right.
+    pub canary_period: Duration,
 }
 
 /// Why a configuration was refused.
@@ -118,6 +124,7 @@ impl Config {
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             host_root: absolute_host_root(host_root)?,
             roots,
+            canary_period: CANARY_PERIOD,
         })
     }
 

@@ -6,11 +6,11 @@ use crate::source::ProbeStatus;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Readiness {
-    /// No source is attached.
+    /// No source is attached, or it shows nothing.
     NotReady,
-    /// Events come, but some probes are missing: their operations are not seen.
+    /// Events come, but some probes are missing or mute: their operations are not seen.
     Degraded,
-    /// All probes are attached.
+    /// All probes are attached, and their events come.
     Ready,
 }
 
@@ -32,14 +32,25 @@ impl Readiness {
     }
 }
 
-/// Judges a source: `running` says whether its stream of events works.
+/// What a proof of life says of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It shows what it should, or that cannot be tried.
+    Proved,
+    /// It shows a part.
+    Partial,
+    /// Nothing was seen of it yet, or nothing comes any more.
+    Unproved,
+}
+
+/// Judges a source.
 #[must_use]
-pub fn readiness(running: bool, probes: &[ProbeStatus]) -> Readiness {
+pub fn readiness(life: Life, probes: &[ProbeStatus]) -> Readiness {
     let attached = probes.iter().filter(|probe| probe.attached).count();
-    match (running, attached) {
-        (false, _) | (true, 0) => Readiness::NotReady,
-        (true, n) if n < probes.len() => Readiness::Degraded,
-        (true, _) => Readiness::Ready,
+    match (life, attached) {
+        (Life::Unproved, _) | (_, 0) => Readiness::NotReady,
+        (Life::Proved, n) if n == probes.len() => Readiness::Ready,
+        (Life::Proved | Life::Partial, _) => Readiness::Degraded,
     }
 }
 
@@ -51,16 +62,18 @@ mod tests {
     fn readiness_follows_the_probes() {
         use Readiness::{Degraded, NotReady, Ready};
         let probe = |attached| ProbeStatus { probe: "p", mechanism: "m", attached, reason: None };
-        for (running, attached, expected) in [
-            (false, &[][..], NotReady),
-            (false, &[true][..], NotReady),
-            (true, &[][..], NotReady),
-            (true, &[false][..], NotReady),
-            (true, &[false, true][..], Degraded),
-            (true, &[true, true][..], Ready),
+        for (life, attached, expected) in [
+            (Life::Unproved, &[][..], NotReady),
+            (Life::Unproved, &[true][..], NotReady),
+            (Life::Proved, &[][..], NotReady),
+            (Life::Proved, &[false][..], NotReady),
+            (Life::Partial, &[false][..], NotReady),
+            (Life::Proved, &[false, true][..], Degraded),
+            (Life::Partial, &[true, true][..], Degraded),
+            (Life::Proved, &[true, true][..], Ready),
         ] {
             let probes: Vec<_> = attached.iter().map(|a| probe(*a)).collect();
-            assert_eq!(readiness(running, &probes), expected, "{running} {attached:?}");
+            assert_eq!(readiness(life, &probes), expected, "{life:?} {attached:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ pub use families::{FAMILIES, Family, Kind, markdown};
 use crate::enrich::Damage;
 use crate::model::{AnomalyKind, EventOperation, Operation, Outcome, ReaderResult, SessionReport, Verdict};
 use crate::profile::RootEntry;
-use crate::source::{LossReason, Losses, ProbeStatus, SourceKind};
+use crate::source::{LossReason, Losses, ProbeStatus, ProofResult, SourceKind};
 use names::{Names, OTHER};
 use process::ProcessSample;
 
@@ -41,6 +41,7 @@ pub struct Metrics {
     events_lost: IntCounterVec,
     source_info: IntGaugeVec,
     probe_attached: IntGaugeVec,
+    canary: IntCounterVec,
     anomalies: IntCounterVec,
     detection_latency: Histogram,
     process: Process,
@@ -83,6 +84,7 @@ impl Metrics {
             events_lost: counter(&r, &families::EVENTS_LOST)?,
             source_info: gauge(&r, &families::SOURCE_INFO)?,
             probe_attached: gauge(&r, &families::PROBE_ATTACHED)?,
+            canary: counter(&r, &families::CANARY)?,
             anomalies: counter(&r, &families::ANOMALIES)?,
             detection_latency: register(&r, Histogram::with_opts(histogram(&families::DETECTION_LATENCY))?)?,
             process: Process::new(&r)?,
@@ -154,11 +156,24 @@ impl Metrics {
 
     /// Says which source runs, and how its probes are.
     pub fn source(&self, kind: SourceKind, probes: &[ProbeStatus]) {
-        self.source_info.with_label_values(&[kind.as_str()]).set(1);
+        for other in SourceKind::ALL {
+            self.source_info.with_label_values(&[other.as_str()]).set((other == kind).into());
+        }
         for probe in probes {
             let gauge = self.probe_attached.with_label_values(&[probe.probe, probe.mechanism]);
             gauge.set(probe.attached.into());
         }
+    }
+
+    /// Says that a source no longer runs.
+    pub fn source_ended(&self, kind: SourceKind) {
+        self.source_info.with_label_values(&[kind.as_str()]).set(0);
+        self.probe_attached.reset();
+    }
+
+    /// Counts a proof of life.
+    pub fn canary(&self, source: SourceKind, result: ProofResult) {
+        self.canary.with_label_values(&[source.as_str(), result.as_str()]).inc();
     }
 
     /// Counts an anomaly.
@@ -191,6 +206,9 @@ impl Metrics {
             }
             for reason in LossReason::ALL {
                 self.events_lost.with_label_values(&[source, reason.as_str()]);
+            }
+            for result in ProofResult::ALL {
+                self.canary.with_label_values(&[source, result.as_str()]);
             }
         }
         for kind in AnomalyKind::ALL {

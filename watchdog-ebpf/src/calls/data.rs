@@ -73,9 +73,12 @@ pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
     if operation.first.file == 0 && operation.second.file == 0 {
         return;
     }
-    if reads(call) && files::release_dead_writers(Inode(operation.first.inode), start) {
-        operation.start = kernel::now();
+    if reads(call) {
+        files::release_dead_writers(Inode(operation.first.inode), start);
     }
+    let sizes;
+    (sizes, operation.start) = kernel::look([Inode(operation.first.inode), Inode(operation.second.inode)]);
+    (operation.first.size, operation.second.size) = (sizes[0], sizes[1]);
     // A position in user memory moves with the call, so it is read before.
     if operation.first.file != 0
         && let Some(pointer) = first_position(call, registers)
@@ -94,9 +97,8 @@ pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
     let InFlight { start, first, second, .. } = operation;
-    // Sizes are read before the clock: each must be one that the file had within the call.
-    let (first_size, second_size) = (Inode(first.inode).size(), Inode(second.inode).size());
-    let span = Span { start, end: kernel::now() };
+    let ([first_size, second_size], end) = kernel::look([Inode(first.inode), Inode(second.inode)]);
+    let span = Span { start, end };
     if matches!(call, Call::Close | Call::Dup2) {
         // Linux gives the descriptor back whatever close returns; for a failed dup the description lives.
         let _ = files::release_if_dead(File(first.file), first.opened, span.start, span.end);

@@ -7,7 +7,7 @@ use super::entered;
 use crate::{
     emit::{self, Span},
     files,
-    kernel::{self, File},
+    kernel::{self, File, Look},
     opens::{self, Hit, Releases},
     registers::Registers,
     turn::Turn,
@@ -20,10 +20,9 @@ const O_CREAT_FLAGS_OF_CREAT: u64 = O_CREAT | O_TRUNC | 1;
 #[inline(always)]
 pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     let Some(hit) = hit(result) else { return };
-    let mut now = kernel::now();
-    if files::release_dead_writers(hit.file.inode(), now) {
-        now = kernel::now();
-    }
+    let inode = hit.file.inode();
+    files::release_dead_writers(inode, kernel::now());
+    let Look { size, at: now } = inode.look();
     let flags = flags(call, registers);
     // The name was looked up after the entry: without it, nothing is known of what stood there.
     let start = if let Some(start) = entered() {
@@ -32,7 +31,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
         emit::count(LossCounter::TableFull);
         now
     };
-    opens::report(hit, flags, Span { start, end: now }, Releases::Asked, turn);
+    opens::report(hit, flags, size, Span { start, end: now }, Releases::Asked, turn);
 }
 
 /// A 32-bit program opened a file: counted when it matters, because nothing more is seen of it.

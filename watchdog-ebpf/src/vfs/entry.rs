@@ -65,9 +65,6 @@ fn begin(turn: Turn, given: Given) {
     if !matters(first) && !second.is_some_and(matters) {
         return;
     }
-    if settings::is_agent((kernel::thread() >> 32) as u32) {
-        return;
-    }
     let key = key(door);
     if is_begun(key, turn) {
         return;
@@ -79,6 +76,7 @@ fn begin(turn: Turn, given: Given) {
     let Some(change) = CHANGES.get_ptr_mut(&key) else { return };
     let inode = first.inode();
     let identity = inode.key();
+    let look = inode.look();
     // SAFETY: the value belongs to the running thread's call until its return takes it out.
     unsafe {
         (*change).header.what = kind as u16;
@@ -87,14 +85,14 @@ fn begin(turn: Turn, given: Given) {
         (*change).ino = identity.ino;
         (*change).dev = identity.dev;
         (*change).generation = identity.generation;
-        (*change).size_before = inode.size();
+        (*change).size_before = look.size;
         // The inode's address rides along until the writers are counted at return.
         (*change).writers = inode.0 as i64;
         fill(&mut (*change).first, first);
         if let Some(second) = second {
             fill(&mut (*change).second, second);
         }
-        (*change).header.start = kernel::now();
+        (*change).header.start = look.at;
     }
     settings::gate_up();
 }

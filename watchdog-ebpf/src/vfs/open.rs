@@ -7,7 +7,7 @@ use super::operation::{Door, key};
 use crate::{
     calls,
     emit::{self, Span},
-    kernel::{self, File},
+    kernel::{File, Look},
     maps::ENTERED,
     opens::{self, Releases},
     turn::Turn,
@@ -43,8 +43,8 @@ pub(super) fn returned(file: u64, result: i64, turn: Turn) {
     if hit.dentry.inode().0 != hit.file.inode().0 {
         return;
     }
-    let end = kernel::now();
+    let Look { size, at: end } = hit.file.inode().look();
     // The name was looked up after the entry; what is opened by handle or from within the kernel has no name to look up.
     let start = calls::take_entry().unwrap_or(end);
-    opens::report(hit, 0, Span { start, end }, Releases::Seen, turn);
+    opens::report(hit, 0, size, Span { start, end }, Releases::Seen, turn);
 }

@@ -7,7 +7,7 @@ use watchdog_common::{IoKind, LossCounter};
 
 use crate::{
     emit::{self, Io, Span},
-    kernel::{self, File, Inode, read},
+    kernel::{self, File, Inode, Look, read},
     maps::{FILES, OPERATIONS, Operation},
     turn::Turn,
 };
@@ -71,8 +71,7 @@ pub(super) fn begin(door: Door, turn: Turn, file: File, given: impl FnOnce() -> 
         return;
     }
     let Given { position, requested, extra } = given();
-    let size = Inode(inode).size();
-    let start = kernel::now();
+    let Look { size, at: start } = Inode(inode).look();
     let turns = turn as u64;
     let operation = Operation { start, file: file.0, opened, inode, size, position, requested, extra, turns };
     if OPERATIONS.insert(&key, &operation, u64::from(BPF_ANY)).is_err() {
@@ -117,12 +116,12 @@ pub(super) fn offset(operation: &Operation, result: i64) -> u64 {
     read::<u64>(operation.position, 0).wrapping_sub(result as u64)
 }
 
-/// Tells a call. Sizes are read before the clock: each must be one that the file had within the call.
+/// Tells a call.
 #[inline(always)]
 pub(super) fn tell(kind: IoKind, operation: &Operation, offset: u64, result: i64) {
     let Operation { start, file, opened, inode, size, requested, extra, .. } = *operation;
-    let size_after = Inode(inode).size();
-    let span = Span { start, end: kernel::now() };
+    let Look { size: size_after, at: end } = Inode(inode).look();
+    let span = Span { start, end };
     let io = Io {
         file,
         opened,

@@ -19,7 +19,7 @@ use crate::source::{Plan, Source, SourceKind};
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
 const RING_BYTES: u32 = 2 << 20;
 
-/// Tries the candidates, best first.
+/// Serves the pages and runs the best source that works.
 pub(super) async fn attach(
     config: &Config,
     plan: &Plan,
@@ -27,29 +27,61 @@ pub(super) async fn attach(
     shared: Arc<Shared>,
     stop: Stop,
 ) -> Exit {
-    let mut exit = Exit::Unavailable;
-    for kind in &plan.candidates {
-        let refused: Box<dyn Error + Send + Sync> = match kind {
-            SourceKind::Vfs => match VfsSource::attach(&options(config)) {
-                Ok(source) => return with_source(config, source, listener, shared, stop).await,
-                Err(error) => error.into(),
-            },
-            SourceKind::Syscalls => match SyscallsSource::attach(&options(config)) {
-                Ok(source) => return with_source(config, source, listener, shared, stop).await,
-                Err(error) => error.into(),
-            },
-            // The plan offers none of these.
-            SourceKind::Inotify | SourceKind::Replay => continue,
-        };
-        if is_permission(refused.as_ref()) {
-            exit = Exit::Permission;
-        }
-        let error = chain(refused);
-        tracing::warn!(source = kind.as_str(), error, "this source cannot run");
-        shared.status().refused_sources.insert(kind.as_str(), error);
-    }
-    tracing::error!("no source can run; `state-watchdog doctor` says more");
+    let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |addr| addr.to_string());
+    let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
+    let exit = Attempt { config, shared, address, stop }.all(plan).await;
+    pages.abort();
     exit
+}
+
+/// What every source is tried with.
+struct Attempt<'a> {
+    config: &'a Config,
+    shared: Arc<Shared>,
+    address: String,
+    stop: Stop,
+}
+
+/// How a source left off.
+type Refused = Box<dyn Error + Send + Sync>;
+
+impl Attempt<'_> {
+    /// Tries the candidates, best first. One that shows nothing any more makes room for the next.
+    async fn all(mut self, plan: &Plan) -> Exit {
+        let mut exit = Exit::Unavailable;
+        for kind in &plan.candidates {
+            let refused = match kind {
+                SourceKind::Vfs => self.run(VfsSource::attach(&options(self.config))).await,
+                SourceKind::Syscalls => self.run(SyscallsSource::attach(&options(self.config))).await,
+                // The plan offers none of these.
+                SourceKind::Inotify | SourceKind::Replay => continue,
+            };
+            let Err(refused) = refused else {
+                tracing::info!("stopped");
+                return Exit::Fine;
+            };
+            if is_permission(refused.as_ref()) {
+                exit = Exit::Permission;
+            }
+            let error = chain(refused);
+            tracing::warn!(source = kind.as_str(), error, "this source cannot run");
+            self.shared.status().refused_sources.insert(kind.as_str(), error);
+        }
+        tracing::error!("no source can run; `state-watchdog doctor` says more");
+        exit
+    }
+
+    /// Runs the agent with a source, when it is attached, until the end.
+    async fn run<S: Source>(&mut self, source: Result<S, LoadError>) -> Result<(), Refused> {
+        let source = source?;
+        let outlet = match self.config.findings {
+            FindingsFormat::None => Outlet::closed(),
+            FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout())?,
+        };
+        tracing::info!(source = source.kind().as_str(), address = %self.address, "running");
+        let agent = Agent::new(self.config, source, Arc::clone(&self.shared), outlet);
+        Ok(agent.run(self.stop.wait()).await?)
+    }
 }
 
 /// The probes must know all names and depths from the start.
@@ -59,43 +91,6 @@ fn options(config: &Config) -> Options {
         names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
         depths: profiles().fold(0, |bits, profile| bits | 1 << profile.depth),
         ring_bytes: RING_BYTES,
-    }
-}
-
-/// Runs the agent with a source that is attached.
-async fn with_source<S: Source>(
-    config: &Config,
-    source: S,
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    stop: Stop,
-) -> Exit {
-    let outlet = match config.findings {
-        FindingsFormat::None => Ok(Outlet::closed()),
-        FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout()),
-    };
-    let outlet = match outlet {
-        Ok(outlet) => outlet,
-        Err(error) => {
-            tracing::error!(%error, "cannot write findings");
-            return Exit::Internal;
-        }
-    };
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(source = source.kind().as_str(), address = %address, "running");
-    }
-    let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
-    let result = Agent::new(config, source, shared, outlet).run(stop.wait()).await;
-    pages.abort();
-    match result {
-        Ok(()) => {
-            tracing::info!("stopped");
-            Exit::Fine
-        }
-        Err(error) => {
-            tracing::error!(error = chain(error.into()), "the source broke");
-            Exit::Internal
-        }
     }
 }
 

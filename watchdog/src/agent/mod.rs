@@ -4,6 +4,7 @@
 
 #[cfg(feature = "ebpf")]
 mod attach;
+mod canary;
 mod conclude;
 mod descriptions;
 mod own;
@@ -24,13 +25,14 @@ use crate::clock::{WallClock, boot_now};
 use crate::config::Config;
 use crate::detect::{Engine, Limits};
 use crate::enrich::{Processes, Reading};
-use crate::health::readiness;
-use crate::http::{ProbeView, Shared};
+use crate::health::{Life, Readiness, readiness};
+use crate::http::{ProbeView, ProofView, Shared};
 use crate::memory;
-use crate::model::{BootNanos, EventOperation, FileEvent, Output};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, Output, Span};
 use crate::profile::Roots;
 use crate::report::{Outlet, Reporter};
 use crate::source::{Item, LossReason, Source, SourceError};
+use canary::{Canary, Vitality};
 use conclude::Job;
 use descriptions::Descriptions;
 use own::Own;
@@ -45,6 +47,7 @@ pub struct Agent<S> {
     engine: Engine,
     descriptions: Descriptions,
     own: Own,
+    canary: Canary,
     processes: Processes,
     pods: Pods,
     roots: Roots,
@@ -65,6 +68,8 @@ pub struct Agent<S> {
 impl<S: Source> Agent<S> {
     /// How often free memory is given back to the kernel.
     const MEMORY_PERIOD: u64 = millis(30_000);
+    /// Beyond every deadline of the engine.
+    const FAR: u64 = millis(120_000);
 
     /// An agent that has not started to look.
     #[must_use]
@@ -74,6 +79,7 @@ impl<S: Source> Agent<S> {
             engine: Engine::new(Limits::default()),
             descriptions: Descriptions::default(),
             own: Own::find(&host),
+            canary: Canary::new(config, source.proofs()),
             processes: Processes::new(host.clone()),
             pods: Pods::new(host.clone()),
             roots: Roots::new(host, config.roots.clone()),
@@ -94,28 +100,30 @@ impl<S: Source> Agent<S> {
     /// Runs until `stop` is there, then hands out what is left.
     ///
     /// # Errors
-    /// The stream of events broke.
+    /// The stream of events broke, or the source is mute.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), SourceError> {
         let mut stop = std::pin::pin!(stop);
         self.find_roots();
         self.look_around();
-        self.show_status(true);
+        self.house_canary();
+        self.show_status();
         loop {
             let wake = self.next_wake();
             tokio::select! {
                 biased;
                 () = &mut stop => break,
                 result = self.source.read(&mut self.items) => if let Err(error) = result {
-                    self.absorb();
-                    self.show_status(false);
-                    self.outlet.finish();
-                    return Err(error);
+                    return Err(self.give_up(error));
                 },
                 Some(done) = self.reading.join_next() => self.take_reading(done),
                 () = tokio::time::sleep(wake) => {}
             }
             self.absorb();
             self.tick();
+            if *self.canary.vitality() == Vitality::Mute {
+                let source_kind = self.source.kind();
+                return Err(self.give_up(SourceError::Mute { source_kind }));
+            }
             // A busy source must not keep the pages from being served.
             tokio::task::yield_now().await;
         }
@@ -143,6 +151,24 @@ impl<S: Source> Agent<S> {
         Ok(())
     }
 
+    /// The source shows nothing any more: what is under way has no end that could be seen.
+    fn give_up(mut self, error: SourceError) -> SourceError {
+        self.absorb();
+        let (at, lost) = (boot_now(), self.lost + 1);
+        let span = Span::new(at, at);
+        let unseen = FileEvent { span, actor: Actor::default(), lost, operation: EventOperation::Heartbeat };
+        self.engine.observe(&unseen, &mut self.outputs);
+        self.engine.advance(at.plus(Self::FAR), &mut self.outputs);
+        self.conclude();
+        self.shared.metrics.source_ended(self.source.kind());
+        let mut status = self.shared.status();
+        (status.readiness, status.source) = (Readiness::NotReady, None);
+        status.probes.clear();
+        drop(status);
+        self.outlet.finish();
+        error
+    }
+
     /// Everything that was read goes to the engine, in its order.
     fn absorb(&mut self) {
         let mut items = std::mem::take(&mut self.items);
@@ -159,7 +185,7 @@ impl<S: Source> Agent<S> {
     fn observe(&mut self, event: &FileEvent) {
         tracing::trace!(?event);
         self.lost = self.lost.max(event.lost);
-        if self.own.is_ours(event) {
+        if self.canary.takes(event) || self.own.is_ours(event) {
             return;
         }
         if let EventOperation::Open { .. } = event.operation {
@@ -184,6 +210,12 @@ impl<S: Source> Agent<S> {
         {
             tracing::debug!(%error, "cannot ask for released descriptions");
         }
+        if self.canary.next().is_some_and(|next| next <= now)
+            && let Some(result) = self.canary.tick(now, self.source.losses().total())
+        {
+            self.shared.metrics.canary(self.source.kind(), result);
+            self.show_status();
+        }
         let found = self.survey.are_roots_due(now) && self.find_roots();
         if found || self.survey.is_due(now) {
             self.look_around();
@@ -193,24 +225,37 @@ impl<S: Source> Agent<S> {
                 memory::give_back();
             }
             self.reporter.set_wall(WallClock::read());
-            self.show_status(true);
+            self.show_status();
         }
     }
 
     fn next_wake(&self) -> Duration {
         let now = boot_now();
-        let deadlines = [self.engine.next_deadline(), self.descriptions.next_due(), Some(self.survey.next())];
+        let survey = Some(self.survey.next());
+        let deadlines =
+            [self.engine.next_deadline(), self.descriptions.next_due(), self.canary.next(), survey];
         let next = deadlines.into_iter().flatten().min().unwrap_or(now);
         Duration::from_nanos(next.since(now))
     }
 
+    /// Gives the canary its root.
+    fn house_canary(&mut self) {
+        if let Some(root) = self.canary.root()
+            && let Err(error) = self.source.watch(&root)
+        {
+            self.canary.give_up(error.to_string());
+        }
+    }
+
     /// Tells pages and metrics how the source is.
-    fn show_status(&self, running: bool) {
+    fn show_status(&self) {
         let (kind, probes, losses) = (self.source.kind(), self.source.probes(), self.source.losses());
         self.shared.metrics.source(kind, &probes);
         self.shared.metrics.losses(kind, &losses);
         let mut status = self.shared.status();
-        status.readiness = readiness(running, &probes);
+        let (life, proof) = view(self.canary.vitality());
+        status.readiness = readiness(life, &probes);
+        status.proof_of_life = proof;
         status.source = Some(kind.as_str());
         status.roots = self.root_views();
         status.losses =
@@ -222,6 +267,22 @@ impl<S: Source> Agent<S> {
             reason: probe.reason,
         };
         status.probes = probes.into_iter().map(view).collect();
+    }
+}
+
+fn view(vitality: &Vitality) -> (Life, ProofView) {
+    let say = |verdict| ProofView { verdict, ..ProofView::default() };
+    match vitality {
+        Vitality::Unproved => (Life::Unproved, say("unproved")),
+        Vitality::Alive => (Life::Proved, say("alive")),
+        Vitality::Partial(missing) => {
+            let missing = missing.iter().map(|proof| proof.as_str()).collect();
+            (Life::Partial, ProofView { missing, ..say("partial") })
+        }
+        Vitality::Mute => (Life::Unproved, say("mute")),
+        Vitality::Untested(reason) => {
+            (Life::Proved, ProofView { reason: Some(reason.clone()), ..say("untested") })
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Stop {
         not(feature = "ebpf"),
         expect(dead_code, reason = "without a source there is nothing to stop")
     )]
-    pub(super) async fn wait(mut self) {
+    pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -135,11 +135,9 @@ impl Engine {
     }
 
     /// A released description's time is over, unless its verdict still waits for a session.
-    pub(super) fn forget_retired(&mut self, id: OpenId) {
-        let Some(description) = self.descriptions.find(&id).and_then(|slot| self.descriptions.get(slot))
-        else {
-            return;
-        };
+    pub(super) fn forget_retired(&mut self, id: OpenId, out: &mut Vec<Output>) {
+        let Some(slot) = self.descriptions.find(&id) else { return };
+        let Some(description) = self.descriptions.get(slot) else { return };
         let Some(released) = description.released else { return };
         let horizon = nanos(self.limits.horizon);
         if released.end.plus(horizon) >= self.now {
@@ -154,6 +152,7 @@ impl Engine {
         if waits {
             self.retired.push_back((self.now.plus(horizon), id));
         } else {
+            self.settle(slot, Occasion::PassEnded, out);
             self.drop_retired(id);
         }
     }

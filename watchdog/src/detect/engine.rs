@@ -203,7 +203,7 @@ impl Engine {
             && at < now
         {
             self.retired.pop_front();
-            self.forget_retired(id);
+            self.forget_retired(id, out);
         }
     }
 

@@ -106,10 +106,10 @@ impl Engine {
         out.extend(answer.map(Output::ReaderExit));
     }
 
-    /// Gives the verdicts that waited for changes in size to be explained, when all are.
+    /// Gives the verdicts that waited for a change in size to be explained; those that others are in doubt of wait on.
     pub(super) fn settle_waiting(&mut self, slot: Slot, out: &mut Vec<Output>) {
         let Some(file) = self.files.get_mut(slot) else { return };
-        if file.waiting && file.sizes.oldest_doubt().is_none() {
+        if file.waiting {
             file.waiting = false;
             for reader in file.everyone() {
                 self.settle(reader, Occasion::SessionEnded, out);

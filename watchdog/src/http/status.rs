@@ -32,6 +32,8 @@ pub struct Status {
     pub source: Option<&'static str>,
     /// Why the better sources do not run.
     pub refused_sources: BTreeMap<&'static str, String>,
+    /// What became of the last try to see the agent's own writes.
+    pub proof_of_life: ProofView,
     /// The probes and their verdicts.
     pub probes: Vec<ProbeView>,
     /// What is watched.
@@ -56,6 +58,19 @@ pub struct ProbeView {
     pub reason: Option<String>,
 }
 
+/// The proof of life in the status.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ProofView {
+    /// `unproved`, `alive`, `partial`, `mute` or `untested`.
+    pub verdict: &'static str,
+    /// Operations that were not seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<&'static str>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// A configured root in the status.
 #[derive(Clone, Debug, Serialize)]
 pub struct RootView {
@@ -76,6 +91,7 @@ impl Status {
             readiness: Readiness::NotReady,
             source: None,
             refused_sources: BTreeMap::new(),
+            proof_of_life: ProofView { verdict: "unproved", ..ProofView::default() },
             probes: Vec::new(),
             roots: Vec::new(),
             losses: BTreeMap::new(),

@@ -94,6 +94,11 @@ pub(super) const SOURCE_INFO: Family =
     gauge("state_watchdog_source_info", &["source"], "1 for the source that events come from.");
 pub(super) const PROBE_ATTACHED: Family =
     gauge("state_watchdog_probe_attached", &["probe", "mechanism"], "1 when the probe is attached.");
+pub(super) const CANARY: Family = counter(
+    "state_watchdog_canary_writes_total",
+    &["source", "result"],
+    "Writes to a file of the agent's own, by whether the source showed them.",
+);
 pub(super) const ANOMALIES: Family = counter(
     "state_watchdog_anomalies_total",
     &["kind"],
@@ -123,7 +128,7 @@ pub(super) const PROCESS_START_TIME: Family =
     gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 
 /// All metrics, in the order in which a reader wants them.
-pub const FAMILIES: [&Family; 23] = [
+pub const FAMILIES: [&Family; 24] = [
     &WRITE_SESSIONS,
     &NONATOMIC_WRITES,
     &OVERLAPPING_READS,
@@ -137,6 +142,7 @@ pub const FAMILIES: [&Family; 23] = [
     &EVENTS_LOST,
     &SOURCE_INFO,
     &PROBE_ATTACHED,
+    &CANARY,
     &ANOMALIES,
     &DETECTION_LATENCY,
     &BUILD_INFO,
@@ -154,7 +160,7 @@ pub const FAMILIES: [&Family; 23] = [
 pub fn markdown() -> String {
     use crate::enrich::Damage;
     use crate::model::{AnomalyKind, Operation, Outcome, ReaderResult, Verdict};
-    use crate::source::{LossReason, SourceKind};
+    use crate::source::{LossReason, ProofResult, SourceKind};
 
     let mut page = String::from(
         "# Metrics\n\nWritten from the table in `watchdog/src/metrics/families.rs`; \
@@ -181,7 +187,8 @@ pub fn markdown() -> String {
     row("`verdict`", &Verdict::ALL.map(Verdict::as_str));
     row("`operation` of writes", &Operation::ALL.map(Operation::as_str));
     row("`operation` of events", &super::OPERATIONS);
-    row("`result`", &ReaderResult::ALL.map(ReaderResult::as_str));
+    row("`result` of canary writes", &ProofResult::ALL.map(ProofResult::as_str));
+    row("`result` of readers", &ReaderResult::ALL.map(ReaderResult::as_str));
     row("`damage`", &Damage::ALL.map(Damage::as_str));
     row("`source`", &SourceKind::ALL.map(SourceKind::as_str));
     row("`reason`", &LossReason::ALL.map(LossReason::as_str));

@@ -43,6 +43,11 @@ pub trait Source {
     /// The state of every probe.
     fn probes(&self) -> Vec<ProbeStatus>;
 
+    /// Which operations of the agent's own canary must come out of it as events.
+    fn proofs(&self) -> &'static [Proof] {
+        &Proof::ALL
+    }
+
     /// The file's identity by the ruler of this source's events; `None` when it has none.
     fn identify(&self, file: &File) -> Option<InodeId> {
         let _ = file;
@@ -61,6 +66,12 @@ pub enum SourceError {
         /// Why.
         #[source]
         cause: io::Error,
+    },
+    /// It is attached, and shows nothing of what happens.
+    #[error("{source_kind} shows nothing of what the agent does to a file of its own")]
+    Mute {
+        /// Which source.
+        source_kind: SourceKind,
     },
     /// One root cannot be watched; the others still are.
     #[error("cannot watch {}", path.display())]
@@ -114,6 +125,77 @@ impl SourceKind {
 impl fmt::Display for SourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The root of the agent's own canary; no runtime's root has this number.
+pub const CANARY: RootId = RootId(watchdog_common::CANARY_ROOT);
+
+/// An operation by which a source proves that it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// A description came into being.
+    Open,
+    /// It was read.
+    Read,
+    /// It was written.
+    Write,
+    /// It was truncated.
+    Truncate,
+    /// A name took over another file.
+    Rename,
+    /// A name went.
+    Unlink,
+    /// The description's last reference went.
+    Release,
+}
+
+impl Proof {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Open, Self::Read, Self::Write, Self::Truncate, Self::Rename, Self::Unlink, Self::Release];
+
+    /// As `/status` says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Truncate => "truncate",
+            Self::Rename => "rename",
+            Self::Unlink => "unlink",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// How a proof of life ended; also the label values of `result` in `canary_writes_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofResult {
+    /// All events came.
+    Seen,
+    /// Some came.
+    Partial,
+    /// Neither opens nor writes came.
+    Missed,
+    /// Events were lost meanwhile, which explains what is missing.
+    Lost,
+}
+
+impl ProofResult {
+    /// All results, in label order.
+    pub const ALL: [Self; 4] = [Self::Seen, Self::Partial, Self::Missed, Self::Lost];
+
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Partial => "partial",
+            Self::Missed => "missed",
+            Self::Lost => "lost",
+        }
     }
 }
 
@@ -180,6 +262,12 @@ pub struct ProbeStatus {
 pub struct Losses(pub [u64; LossReason::ALL.len()]);
 
 impl Losses {
+    /// All that was lost.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
     /// The total for one reason.
     #[must_use]
     pub fn get(&self, reason: LossReason) -> u64 {

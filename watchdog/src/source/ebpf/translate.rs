@@ -91,7 +91,7 @@ impl Translator {
             access: Access { read: open.mode & FMODE_READ != 0, write: open.mode & FMODE_WRITE != 0 },
             created,
             truncated: !created && open.flags & libc::O_TRUNC as u32 != 0,
-            size: Some(open.size),
+            size: known(open.size),
         }
     }
 
@@ -336,6 +336,8 @@ fn allocate(id: OpenId, io: &IoRecord) -> Result<Operation, Discarded> {
         (io.offset, u64::MAX)
     } else if mode & (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_ZERO_RANGE) != 0 {
         (io.offset, io.requested)
+    } else if size_before.is_none() || size.is_none() {
+        return Err(Discarded::Unresolved);
     } else if io.size > io.size_before {
         (io.size_before, io.size - io.size_before)
     } else {
