@@ -46,7 +46,7 @@ use transcript::Transcript;
 use verdict::judge;
 
 /// A machine that has not powered off by then is stuck.
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(600);
 /// The agent's own tests get this much of it.
 const TESTS_LIMIT: Duration = Duration::from_secs(240);
 /// Size of the disk, sparse.
