@@ -1,9 +1,7 @@
 //! Empty programs where the source `vfs` has its own: what attachment alone costs. `cargo xtask bench --kernels` runs it in
 //! emulated machines.
 //!
-//! `empty_doors fentry|kprobe`: attaches, says `ready`, and holds on until its standard input ends.
-
-use std::io::{Read as _, stdin};
+//! `empty_doors fentry|kprobe|mixed`: attaches, says `ready`, and holds on until it is killed.
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{FEntry, FExit, KProbe};
@@ -28,16 +26,30 @@ fn main() -> Result<()> {
     let mut held = Vec::new();
     for (candidates, entry, exit) in FUNCTIONS {
         let attach = |function: &&str| match kind.as_str() {
-            "fentry" => by_fentry(function, entry, exit, &btf),
-            "kprobe" => by_kprobe(function, exit),
-            other => bail!("{other} is neither fentry nor kprobe"),
+            "fentry" => by_fentry(function, entry, exit, &btf).map(|ebpf| vec![ebpf]),
+            "kprobe" => by_kprobe(function, exit).map(|ebpf| vec![ebpf]),
+            "mixed" => mixed(function, entry, exit, &btf),
+            other => bail!("{other} is none of fentry, kprobe and mixed"),
         };
         let attached = candidates.iter().map(attach).find_map(Result::ok);
-        held.push(attached.with_context(|| format!("cannot attach to {}", candidates.join(" or ")))?);
+        held.extend(attached.with_context(|| format!("cannot attach to {}", candidates.join(" or ")))?);
     }
     println!("ready");
-    stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    // Not in a read: a kretprobe's few places would be taken by it.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// As on kernels that preempt tracing programs: kprobes, and at the return of what may wait two fexit programs beside.
+fn mixed(function: &str, entry: bool, exit: bool, btf: &Btf) -> Result<Vec<Ebpf>> {
+    let mut held = vec![by_kprobe(function, exit)?];
+    if entry && exit {
+        for _ in 0..2 {
+            held.push(by_fentry(function, false, true, btf)?);
+        }
+    }
+    Ok(held)
 }
 
 fn by_fentry(function: &str, entry: bool, exit: bool, btf: &Btf) -> Result<Ebpf> {

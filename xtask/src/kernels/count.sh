@@ -11,14 +11,11 @@ count() {
 # empty KIND: with empty programs where the agent has its own.
 empty() {
     local holder
-    mkfifo /tmp/hold
-    empty-doors "$1" </tmp/hold >/tmp/ready 2>&1 &
+    empty-doors "$1" >/tmp/ready 2>&1 &
     holder=$!
-    exec 3>/tmp/hold
     if until_true grep -q ready /tmp/ready; then count "empty-$1"; else section "empty-$1" 1 /tmp/ready; fi
-    exec 3>&-
+    kill $holder
     wait $holder
-    rm /tmp/hold
 }
 
 # door NAME ENVIRONMENT ARGUMENTS: with the agent, while no state file is open, and while one is.
@@ -42,11 +39,14 @@ door() {
 
 uname -r >/tmp/kernel
 section kernel 0 /tmp/kernel
+# Where things lie decides how many instructions some copies take.
+echo 0 >/proc/sys/kernel/randomize_va_space
 mkdir -p /run/root/a
 echo '{}' >/run/root/a/state.json
 count off
 empty fentry
 empty kprobe
+empty mixed
 while IFS='|' read -r name environment arguments; do
     door "$name" "$environment" "$arguments"
 done </plan/doors

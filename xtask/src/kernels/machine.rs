@@ -67,6 +67,8 @@ impl Machine<'_> {
     fn command(&self) -> Command {
         let mut command = Command::new(self.architecture.emulator().0);
         let console = self.architecture.console();
+        // Where things lie decides how long some searches take.
+        let layout = if self.counts { " nokaslr" } else { "" };
         command
             .args(["-machine", self.architecture.machine(), "-cpu", self.architecture.processor()])
             .args(["-m", &MEMORY.to_string()])
@@ -80,7 +82,7 @@ impl Machine<'_> {
             .arg(format!("if=none,id=disk,format=raw,cache=unsafe,file={}", self.disk.display()))
             // NVMe is the only kind of disk that these kernels have built in.
             .args(["-device", "nvme,serial=disk,drive=disk"])
-            .args(["-append", &format!("console={console} quiet loglevel=1 panic=-1")]);
+            .args(["-append", &format!("console={console} quiet loglevel=1 panic=-1{layout}")]);
         command
     }
 }
