@@ -41,6 +41,9 @@ pub struct RunArgs {
     /// Where events come from [default: auto]
     #[arg(long, value_enum)]
     pub source: Option<SourceChoice>,
+    /// Do not watch the directories with inotify as well, to cross-check an eBPF source
+    #[arg(long)]
+    pub no_witness: bool,
     /// Serve metrics, findings and status here [default: 127.0.0.1:9737]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,

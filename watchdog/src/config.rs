@@ -29,6 +29,8 @@ const MAX_ENTRIES: usize = 64;
 pub struct Config {
     /// Which source is wanted.
     pub source: SourceChoice,
+    /// With an eBPF source, inotify watches the same directories to cross-check it.
+    pub witness: bool,
     /// Where to serve.
     pub listen: SocketAddr,
     /// How findings appear on stdout.
@@ -119,6 +121,7 @@ impl Config {
         let host_root = args.host_root.clone().map(|path| (path, Location::CommandLine)).or(file.host_root);
         Ok(Self {
             source: args.source.or(file.source).unwrap_or_default(),
+            witness: !args.no_witness && file.witness.unwrap_or(true),
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             findings: args.findings.or(file.findings).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::profile::Roots;
+use crate::source::inotify::Limits;
 use crate::source::{Capabilities, Capability, Fact, Plan, plan};
 
 /// The doctor's answer.
@@ -16,6 +17,7 @@ pub struct Report {
     btf: Fact,
     #[serde(skip_serializing_if = "Option::is_none")]
     lockdown: Option<String>,
+    inotify: Limits,
     capabilities: Vec<CapabilityView>,
     sources: Vec<SourceView>,
     /// The source that `run` would take.
@@ -38,6 +40,9 @@ struct SourceView {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// What it can never tell.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    blind_spots: &'static [&'static str],
 }
 
 #[derive(Debug, Serialize)]
@@ -54,23 +59,26 @@ pub fn examine(config: &Config) -> Report {
     let host = config.host();
     let capabilities = Capabilities::probe(&host);
     let plan = plan(config.source, &capabilities);
+    let limits = Limits::read(&host);
     let mut roots = Roots::new(host, config.roots.clone());
     roots.refresh();
-    report(&capabilities, &plan, &roots)
+    report(&capabilities, limits, &plan, &roots)
 }
 
-fn report(capabilities: &Capabilities, plan: &Plan, roots: &Roots) -> Report {
+fn report(capabilities: &Capabilities, inotify: Limits, plan: &Plan, roots: &Roots) -> Report {
     let able = plan.candidates.iter().map(|kind| SourceView {
         source: kind.as_str(),
         can_run: true,
         reason: None,
         remedy: None,
+        blind_spots: kind.blind_spots(),
     });
     let unable = plan.refused.iter().map(|(kind, why)| SourceView {
         source: kind.as_str(),
         can_run: false,
         reason: Some(why.reason.clone()),
         remedy: why.remedy.text().map(str::to_owned),
+        blind_spots: kind.blind_spots(),
     });
     let root = |(index, entry): (usize, &crate::profile::RootEntry)| {
         let here = roots.table().iter().filter(|root| root.entry == index && root.present);
@@ -85,6 +93,7 @@ fn report(capabilities: &Capabilities, plan: &Plan, roots: &Roots) -> Report {
         kernel: capabilities.kernel.clone(),
         btf: capabilities.btf,
         lockdown: capabilities.lockdown.clone(),
+        inotify,
         capabilities: Capability::ALL
             .map(|c| CapabilityView { name: c.as_str(), held: capabilities.has(c) })
             .into(),
@@ -123,18 +132,29 @@ impl Report {
         writeln!(text, "  {}type information (BTF)", mark(self.btf == Fact::Yes))?;
         let lockdown = self.lockdown.as_deref().unwrap_or("none");
         writeln!(text, "  {}lockdown {lockdown}", mark(lockdown != "confidentiality"))?;
+        let limit = |limit: Option<u64>| limit.map_or("unknown".to_owned(), |limit| limit.to_string());
+        for (name, value) in [
+            ("max_user_watches", self.inotify.max_user_watches),
+            ("max_user_instances", self.inotify.max_user_instances),
+            ("max_queued_events", self.inotify.max_queued_events),
+        ] {
+            writeln!(text, "  {}fs.inotify.{name} {}", mark(value.is_some()), limit(value))?;
+        }
         writeln!(text, "capabilities")?;
         for CapabilityView { name, held } in &self.capabilities {
             writeln!(text, "  {}{name}", mark(*held))?;
         }
         writeln!(text, "sources")?;
-        for SourceView { source, can_run, reason, remedy } in &self.sources {
+        for SourceView { source, can_run, reason, remedy, blind_spots } in &self.sources {
             writeln!(text, "  {}{source}", mark(*can_run))?;
             if let Some(reason) = reason {
                 writeln!(text, "        {reason}")?;
             }
             if let Some(remedy) = remedy {
                 writeln!(text, "        remedy: {remedy}")?;
+            }
+            for spot in *blind_spots {
+                writeln!(text, "        cannot tell {spot}")?;
             }
         }
         writeln!(text, "roots")?;
@@ -170,14 +190,33 @@ mod tests {
     fn a_source_that_cannot_run_is_a_no_with_its_reason() {
         let host = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(host.path().join("run/youki")).unwrap();
-        let report = examine(&config(host.path(), SourceChoice::Inotify));
+        let config = config(host.path(), SourceChoice::Vfs);
+        let capabilities = Capabilities { btf: Fact::No, ..Capabilities::probe(&config.host()) };
+        let mut roots = Roots::new(config.host(), config.roots.clone());
+        roots.refresh();
+        let plan = plan(config.source, &capabilities);
+        let report = report(&capabilities, Limits::default(), &plan, &roots);
         assert_eq!(report.exit(), Exit::Unavailable);
         let text = report.to_text();
-        assert!(text.contains("not built into this version") && text.contains("no source can run"), "{text}");
+        assert!(text.contains("        remedy: ") && text.contains("no source can run"), "{text}");
         assert!(text.contains("--  runc        /run/runc") && text.contains("ok  youki"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(json["sources"][0]["can_run"], false);
         assert_eq!(json["roots"][1]["present"], true);
+    }
+
+    #[test]
+    fn inotify_says_what_it_cannot_tell_and_its_limits() {
+        let host = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(host.path().join("proc/sys/fs/inotify")).unwrap();
+        std::fs::write(host.path().join("proc/sys/fs/inotify/max_user_watches"), "8192\n").unwrap();
+        let report = examine(&config(host.path(), SourceChoice::Inotify));
+        assert_eq!(report.exit(), Exit::Fine);
+        let text = report.to_text();
+        assert!(text.contains("run takes the source inotify"), "{text}");
+        assert!(text.contains("cannot tell which process wrote or read"), "{text}");
+        assert!(text.contains("ok  fs.inotify.max_user_watches 8192"), "{text}");
+        assert!(text.contains("--  fs.inotify.max_queued_events unknown"), "{text}");
     }
 
     #[cfg(feature = "ebpf")]
@@ -191,7 +230,8 @@ mod tests {
             effective: u64::MAX,
         };
         let roots = Roots::new(crate::host_root::HostRoot::default(), Vec::new());
-        let report = report(&capabilities, &plan(SourceChoice::Auto, &capabilities), &roots);
+        let report =
+            report(&capabilities, Limits::default(), &plan(SourceChoice::Auto, &capabilities), &roots);
         assert_eq!(report.exit(), Exit::Fine);
         assert!(report.to_text().contains("run takes the source vfs"));
     }

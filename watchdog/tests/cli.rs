@@ -1,7 +1,6 @@
 //! The program as a script sees it: exit codes, stdout, stderr.
 #![expect(clippy::unwrap_used, reason = "a test may fail this way")]
 
-#[cfg(feature = "ebpf")]
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
@@ -69,18 +68,18 @@ fn the_resolved_configuration_can_be_read_again() {
     assert_eq!((code, again), (0, stdout));
 }
 
+#[cfg(not(feature = "ebpf"))]
 #[test]
 fn a_source_that_is_not_built_in_is_69() {
-    let (code, _, stderr) = said(&["run", "--source", "inotify", "--listen", "127.0.0.1:0"]);
+    let (code, _, stderr) = said(&["run", "--source", "vfs", "--listen", "127.0.0.1:0"]);
     assert_eq!(code, 69, "{stderr}");
-    assert!(stderr.contains("not built into this version"), "{stderr}");
-    let (code, stdout, _) = said(&["doctor", "--json", "--source", "inotify"]);
+    assert!(stderr.contains("built without eBPF"), "{stderr}");
+    let (code, stdout, _) = said(&["doctor", "--json", "--source", "vfs"]);
     assert_eq!(code, 69);
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(report["sources"][0]["source"], "inotify");
+    assert_eq!(report["sources"][0]["source"], "vfs");
 }
 
-#[cfg(feature = "ebpf")]
 #[test]
 fn a_taken_address_is_70_and_said() {
     let (_, stdout, _) = said(&["doctor", "--json"]);

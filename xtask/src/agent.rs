@@ -49,9 +49,20 @@ impl Agent {
         log: &Path,
         listener: Option<Listener>,
     ) -> Result<Self> {
+        Self::start_with(program, &[], roots, log, listener)
+    }
+
+    /// The same with further options of `run`.
+    pub(crate) fn start_with(
+        program: &Path,
+        options: &[&str],
+        roots: &[(&str, &Path)],
+        log: &Path,
+        listener: Option<Listener>,
+    ) -> Result<Self> {
         let address = free_address()?;
         let mut command = Command::new(program);
-        command.args(["run", "--findings", "json", "--listen", &address.to_string()]);
+        command.args(["run", "--findings", "json", "--listen", &address.to_string()]).args(options);
         for (runtime, root) in roots {
             command.arg("--root").arg(format!("{runtime}={}", root.display()));
         }

@@ -19,6 +19,9 @@ pub(crate) struct Finding {
     /// Who read.
     #[serde(default)]
     pub(crate) reader: Option<Process>,
+    /// What is known of who did it.
+    #[serde(default)]
+    pub(crate) attribution: String,
     /// The write window that it is about.
     #[serde(default)]
     pub(crate) window: Option<Window>,

@@ -4,7 +4,9 @@
 //! is for the agent to resolve.
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str_bytes};
-use watchdog_common::{Call, Kind, LossCounter, PATH_LEN, PathBase, PathKind, PathRecord, RootKey};
+use watchdog_common::{
+    CANARY_ROOT, Call, Kind, LossCounter, PATH_LEN, PathBase, PathKind, PathRecord, RootKey,
+};
 
 use super::{entered, is_told};
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     maps::{PATHS, PathRoom},
     names, process,
     registers::Registers,
-    settings::setting,
+    settings::{self, setting},
     turn::Turn,
 };
 
@@ -43,6 +45,9 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     let first_len = copy_in(arguments.first, first);
     let second_len = if arguments.second == 0 { 0 } else { copy_in(arguments.second, second) };
     if !matters(first, first_len) && !matters(second, second_len) {
+        return;
+    }
+    if settings::is_agent((kernel::thread() >> 32) as u32) && !is_of_canary(first, arguments.first_dir) {
         return;
     }
     let end = kernel::now();
@@ -153,15 +158,7 @@ fn matters(room: &PathRoom, len: i32) -> bool {
 #[inline(always)]
 fn write_base(base: &mut PathBase, room: &PathRoom, descriptor: i32) {
     base.is_below_root = 0;
-    if room.path[0] == b'/' {
-        return;
-    }
-    let directory = if descriptor == AT_FDCWD {
-        Dentry::of_working_directory()
-    } else {
-        let Some(file) = File::of_descriptor(descriptor) else { return };
-        file.dentry()
-    };
+    let Some(directory) = beginning(room, descriptor) else { return };
     let RootKey { ino, dev, generation } = directory.inode().key();
     base.ino = ino;
     base.dev = dev;
@@ -172,4 +169,21 @@ fn write_base(base: &mut PathBase, room: &PathRoom, descriptor: i32) {
         base.depth = found.root.depth;
         base.is_below_root = 1;
     }
+}
+
+/// The directory in which a relative path begins.
+#[inline(always)]
+fn beginning(room: &PathRoom, descriptor: i32) -> Option<Dentry> {
+    match (room.path[0], descriptor) {
+        (b'/', _) => None,
+        (_, AT_FDCWD) => Some(Dentry::of_working_directory()),
+        _ => Some(File::of_descriptor(descriptor)?.dentry()),
+    }
+}
+
+/// The agent names its own root's files relative to their directory.
+#[inline(always)]
+fn is_of_canary(room: &PathRoom, descriptor: i32) -> bool {
+    let found = beginning(room, descriptor).and_then(|directory| names::root_of(directory, u8::MAX));
+    found.is_some_and(|found| found.root.root == CANARY_ROOT)
 }

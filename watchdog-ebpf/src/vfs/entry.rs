@@ -1,7 +1,7 @@
 //! Names come, go and change hands. The kernel knows the directories, so nothing is left to resolve.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_probe_read_kernel_buf};
-use watchdog_common::{EntryRecord, Kind, LossCounter, PathKind, Place};
+use watchdog_common::{CANARY_ROOT, EntryRecord, Kind, LossCounter, PathKind, Place};
 
 use super::operation::{Door, key};
 use crate::{
@@ -62,7 +62,8 @@ pub(super) fn begin_truncate(turn: Turn, dentry: u64, size: u64) {
 #[inline(always)]
 fn begin(turn: Turn, given: Given) {
     let Given { door, kind, first, second, argument } = given;
-    if !matters(first) && !second.is_some_and(matters) {
+    let Some(root) = root_of(first).or_else(|| root_of(second?)) else { return };
+    if root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         return;
     }
     let key = key(door);
@@ -143,11 +144,11 @@ fn tell(change: *const EntryRecord) {
     entry.submit(0);
 }
 
-/// The name is one that matters below the root that it lies under.
+/// The root that the name lies under, when it is one that matters there.
 #[inline(always)]
-fn matters(dentry: Dentry) -> bool {
-    let Some(Match { bit, .. }) = names::of_dentry(dentry) else { return false };
-    names::root_of(dentry.parent(), bit).is_some()
+fn root_of(dentry: Dentry) -> Option<u16> {
+    let Match { bit, .. } = names::of_dentry(dentry)?;
+    Some(names::root_of(dentry.parent(), bit)?.root.root)
 }
 
 #[inline(always)]

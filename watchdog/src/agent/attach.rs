@@ -1,4 +1,4 @@
-//! From a plan to an agent that runs with a source of eBPF programs.
+//! From a plan to an agent that runs with a source.
 
 use std::error::Error;
 use std::io;
@@ -13,10 +13,15 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, routes, serve};
 use crate::report::Outlet;
+#[cfg(feature = "ebpf")]
 use crate::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
+use crate::source::inotify::InotifySource;
+#[cfg(feature = "ebpf")]
+use crate::source::witness::Witnessed;
 use crate::source::{Plan, Source, SourceKind};
 
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
+#[cfg(feature = "ebpf")]
 const RING_BYTES: u32 = 2 << 20;
 
 /// Serves the pages and runs the best source that works.
@@ -51,10 +56,15 @@ impl Attempt<'_> {
         let mut exit = Exit::Unavailable;
         for kind in &plan.candidates {
             let refused = match kind {
-                SourceKind::Vfs => self.run(VfsSource::attach(&options(self.config))).await,
-                SourceKind::Syscalls => self.run(SyscallsSource::attach(&options(self.config))).await,
+                #[cfg(feature = "ebpf")]
+                SourceKind::Vfs => self.run_witnessed(VfsSource::attach(&options(self.config))).await,
+                #[cfg(feature = "ebpf")]
+                SourceKind::Syscalls => {
+                    self.run_witnessed(SyscallsSource::attach(&options(self.config))).await
+                }
+                SourceKind::Inotify => self.run(InotifySource::new()).await,
                 // The plan offers none of these.
-                SourceKind::Inotify | SourceKind::Replay => continue,
+                _ => continue,
             };
             let Err(refused) = refused else {
                 tracing::info!("stopped");
@@ -71,9 +81,16 @@ impl Attempt<'_> {
         exit
     }
 
+    /// The same with a witness beside the source.
+    #[cfg(feature = "ebpf")]
+    async fn run_witnessed<S: Source>(&mut self, source: Result<S, LoadError>) -> Result<(), Refused> {
+        let wanted = self.config.witness;
+        self.run(source.map(|source| Witnessed::new(source, wanted))).await
+    }
+
     /// Runs the agent with a source, when it is attached, until the end.
-    async fn run<S: Source>(&mut self, source: Result<S, LoadError>) -> Result<(), Refused> {
-        let source = source?;
+    async fn run<S: Source, E: Into<Refused>>(&mut self, source: Result<S, E>) -> Result<(), Refused> {
+        let source = source.map_err(Into::into)?;
         let outlet = match self.config.findings {
             FindingsFormat::None => Outlet::closed(),
             FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout())?,
@@ -85,6 +102,7 @@ impl Attempt<'_> {
 }
 
 /// The probes must know all names and depths from the start.
+#[cfg(feature = "ebpf")]
 fn options(config: &Config) -> Options {
     let profiles = || config.roots.iter().map(|root| &root.profile);
     Options {
@@ -110,14 +128,21 @@ fn is_permission(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>();
-        let refused_hook =
-            |error| matches!(error, &LoadError::Hook { errno: Some(libc::EPERM | libc::EACCES), .. });
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-            || error.downcast_ref().is_some_and(refused_hook)
-        {
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) || is_refused_hook(error) {
             return true;
         }
         next = error.source();
     }
+    false
+}
+
+#[cfg(feature = "ebpf")]
+fn is_refused_hook(error: &(dyn Error + 'static)) -> bool {
+    let refused = |error| matches!(error, &LoadError::Hook { errno: Some(libc::EPERM | libc::EACCES), .. });
+    error.downcast_ref().is_some_and(refused)
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn is_refused_hook(_: &(dyn Error + 'static)) -> bool {
     false
 }

@@ -9,8 +9,10 @@ use super::Agent;
 use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
 use crate::enrich::{Content, Process, Reading, SMALL_FILE, read_state_file};
-use crate::model::{Actor, BootNanos, Output, Place, ReadReport, ReaderExit, SessionReport};
-use crate::profile::Sighting;
+use crate::model::{
+    Actor, BootNanos, Outcome, Output, Place, ReadReport, ReaderExit, Role, SessionReport, Verdict,
+};
+use crate::profile::{Root, Sighting};
 use crate::report::{FileFacts, Finding, line};
 use crate::source::Source;
 
@@ -20,6 +22,15 @@ pub(super) enum Job {
     Aftermath(Box<SessionReport>),
     /// It lies there unchanged and was not judged yet.
     Settled(Sighting),
+}
+
+impl Job {
+    fn place(&self) -> &Arc<Place> {
+        match self {
+            Self::Aftermath(report) => &report.place,
+            Self::Settled(sighting) => &sighting.place,
+        }
+    }
 }
 
 /// At most so many large files are read at once; more are not judged.
@@ -32,7 +43,7 @@ impl<S: Source> Agent<S> {
         for output in outputs.drain(..) {
             match output {
                 Output::Session(report) => self.conclude_session(report),
-                Output::Read(report) => self.conclude_read(&report),
+                Output::Read(report) => self.conclude_read(report),
                 Output::ReaderExit(exit) => self.conclude_exit(&exit),
                 Output::Anomaly(anomaly) => {
                     self.shared.metrics.anomaly(anomaly.kind);
@@ -43,7 +54,10 @@ impl<S: Source> Agent<S> {
         self.outputs = outputs;
     }
 
-    fn conclude_session(&mut self, report: Box<SessionReport>) {
+    fn conclude_session(&mut self, mut report: Box<SessionReport>) {
+        if report.outcome.is_nonatomic() && self.may_be_guarded_unseen(&report.place) {
+            report.outcome = Outcome::Unknown;
+        }
         let Some(file) = self.file_facts(&report.place) else { return };
         let writer = self.label(&report.writer, report.window.start);
         self.shared.metrics.session(&file.runtime, &report, &writer);
@@ -55,11 +69,14 @@ impl<S: Source> Agent<S> {
         }
     }
 
-    fn conclude_read(&mut self, report: &ReadReport) {
+    fn conclude_read(&mut self, mut report: Box<ReadReport>) {
+        if self.may_be_guarded_unseen(&report.place) {
+            report.verdict = Verdict::Unknown;
+        }
         let Some(file) = self.file_facts(&report.place) else { return };
         let reader = self.label(&report.reader, report.judged);
         self.shared.metrics.read(&file.runtime, report.verdict, &reader);
-        if let Some(finding) = self.reporter.read(&file, report, &self.processes) {
+        if let Some(finding) = self.reporter.read(&file, &report, &self.processes) {
             self.publish(&finding);
         }
     }
@@ -73,6 +90,7 @@ impl<S: Source> Agent<S> {
 
     /// Reads a state file: a small one here, a large one beside the loop.
     pub(super) fn read(&mut self, job: Job, path: PathBuf) {
+        self.source.reads_itself(job.place());
         let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);
         if !large {
             let reading = read_state_file(&path);
@@ -113,8 +131,12 @@ impl<S: Source> Agent<S> {
     }
 
     fn judge_aftermath(&mut self, report: &SessionReport, reading: Option<Reading>) {
-        // Another size than the session left: somebody has been at it since, and this is not its aftermath.
-        let own = reading.filter(|reading| report.size_after.is_none_or(|size| size == reading.size));
+        // Another size than the session left: somebody has been at it since, and this is not its aftermath. Where the
+        // size is not known, a damaged file may be the next session's doing; the survey will find it if it stays.
+        let own = reading.filter(|reading| match report.size_after {
+            Some(size) => size == reading.size,
+            None => reading.content == Content::Valid,
+        });
         if let Some(reading) = &own {
             self.pods.learn(&report.place, &reading.identity);
         }
@@ -149,8 +171,17 @@ impl<S: Source> Agent<S> {
         }
     }
 
+    /// The profile knows a lock that makes writing in place harmless, and the source sees no locks.
+    fn may_be_guarded_unseen(&self, place: &Place) -> bool {
+        let lock = |root: &Root| root.profile.names.iter().any(|name| name.role == Role::Lock);
+        !self.source.kind().sees_locks() && self.roots.get(place.root).is_some_and(lock)
+    }
+
     /// The process's name as a label value: that of the process where it is known, else that of the thread.
     fn label(&self, actor: &Actor, at: BootNanos) -> String {
+        if !actor.is_known() {
+            return "unknown".to_owned();
+        }
         let known = self.processes.find(actor.pid, at).map(Process::name);
         crate::report::clean(known.unwrap_or(&actor.comm.to_string()))
     }

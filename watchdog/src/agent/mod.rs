@@ -2,7 +2,6 @@
 //!
 //! source -> engine -> enrich -> metrics, line on stdout, recent store. No step calls back.
 
-#[cfg(feature = "ebpf")]
 mod attach;
 mod canary;
 mod conclude;
@@ -176,6 +175,7 @@ impl<S: Source> Agent<S> {
             match item {
                 Item::Process(facts) => self.processes.learn(&facts),
                 Item::Event(event) => self.observe(&event),
+                Item::Anomaly(anomaly) => self.outputs.push(Output::Anomaly(anomaly)),
             }
         }
         self.items = items;
@@ -188,7 +188,9 @@ impl<S: Source> Agent<S> {
         if self.canary.takes(event) || self.own.is_ours(event) {
             return;
         }
-        if let EventOperation::Open { .. } = event.operation {
+        if let EventOperation::Open { .. } = event.operation
+            && event.actor.is_known()
+        {
             self.processes.witness(&event.actor, event.at());
         }
         self.descriptions.follow(event);
@@ -257,6 +259,7 @@ impl<S: Source> Agent<S> {
         status.readiness = readiness(life, &probes);
         status.proof_of_life = proof;
         status.source = Some(kind.as_str());
+        status.blind_spots = kind.blind_spots();
         status.roots = self.root_views();
         status.losses =
             LossReason::ALL.into_iter().map(|reason| (reason.as_str(), losses.get(reason))).collect();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-#[cfg(feature = "ebpf")]
 use super::attach::attach;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -38,6 +37,10 @@ async fn run(config: &Config) -> Exit {
     if plan.candidates.is_empty() {
         return refuse(&plan);
     }
+    for (kind, why) in &plan.refused {
+        let (source, remedy) = (kind.as_str(), why.remedy.text().unwrap_or("none"));
+        tracing::warn!(source, reason = why.reason, remedy, "this source cannot run, a lesser one may");
+    }
     let (listener, stop) = match (bind(config.listen).await, Stop::new()) {
         (Ok(listener), Ok(stop)) => (listener, stop),
         (Err(error), _) => {
@@ -57,12 +60,6 @@ async fn run(config: &Config) -> Exit {
         }
     };
     attach(config, &plan, listener, shared, stop).await
-}
-
-/// Without eBPF there is nothing to try: the plan has no candidates.
-#[cfg(not(feature = "ebpf"))]
-async fn attach(_: &Config, plan: &Plan, _: tokio::net::TcpListener, _: Arc<Shared>, _: Stop) -> Exit {
-    refuse(plan)
 }
 
 fn status(config: &Config, plan: &Plan) -> Status {
@@ -91,10 +88,6 @@ impl Stop {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    #[cfg_attr(
-        not(feature = "ebpf"),
-        expect(dead_code, reason = "without a source there is nothing to stop")
-    )]
     pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

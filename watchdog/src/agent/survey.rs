@@ -30,8 +30,10 @@ impl Survey {
     const PERIOD: u64 = millis(1_000);
     /// Time between two looks for roots: what happens below a new root is not seen before.
     const ROOTS_PERIOD: u64 = millis(100);
-    /// A look never takes more than this part of the time.
+    /// A look never takes more than this part of the time, reading included.
     const SHARE: u64 = 50;
+    /// Nor does a look that finds nothing to read.
+    const IDLE_SHARE: u64 = 250;
     /// At most so many damaged files are remembered.
     const MAX_DAMAGED: usize = 1_024;
 
@@ -94,6 +96,7 @@ impl<S: Source> Agent<S> {
     pub(super) fn look_around(&mut self) {
         let started = boot_now();
         let changes = self.survey.census.scan(&self.roots);
+        let scanned = boot_now().since(started) * Survey::IDLE_SHARE;
         for sighting in &changes.new {
             self.seed(sighting);
         }
@@ -108,7 +111,8 @@ impl<S: Source> Agent<S> {
         self.conclude();
         self.show_roots();
         let now = boot_now();
-        self.survey.next = now.plus(Survey::PERIOD.max(now.since(started) * Survey::SHARE));
+        let looked = now.since(started) * Survey::SHARE;
+        self.survey.next = now.plus(Survey::PERIOD.max(looked).max(scanned));
     }
 
     /// What stands where, for `/status`.

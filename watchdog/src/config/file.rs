@@ -17,6 +17,7 @@ pub(super) struct FileConfig {
     /// The file itself; `None` when there is none.
     pub(super) place: Option<Location>,
     pub(super) source: Option<SourceChoice>,
+    pub(super) witness: Option<bool>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) findings: Option<FindingsFormat>,
     pub(super) log_format: Option<LogFormat>,
@@ -30,6 +31,7 @@ impl Default for FileConfig {
         Self {
             place: None,
             source: None,
+            witness: None,
             listen: None,
             findings: None,
             log_format: None,
@@ -44,6 +46,7 @@ impl Default for FileConfig {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawFile {
     source: Option<SourceChoice>,
+    witness: Option<bool>,
     listen: Option<Spanned<String>>,
     findings: Option<FindingsFormat>,
     log_format: Option<LogFormat>,
@@ -74,6 +77,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> 
     let mut file = FileConfig {
         place: Some(Location::File(path.to_owned())),
         source: raw.source,
+        witness: raw.witness,
         findings: raw.findings,
         log_format: raw.log_format,
         ..FileConfig::default()
@@ -113,6 +117,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> 
 #[serde(rename_all = "kebab-case")]
 struct View<'a> {
     source: SourceChoice,
+    witness: bool,
     listen: String,
     findings: FindingsFormat,
     log_format: LogFormat,
@@ -138,6 +143,7 @@ pub(super) fn render(config: &Config) -> String {
     let root = config.roots.iter().map(|e| RootView { runtime: &e.profile.name, path: &e.pattern });
     let view = View {
         source: config.source,
+        witness: config.witness,
         listen: config.listen.to_string(),
         findings: config.findings,
         log_format: config.log_format,

@@ -59,11 +59,19 @@ fn a_rendered_configuration_resolves_to_itself() {
 }
 
 #[test]
+fn the_witness_is_there_unless_it_is_sent_away() {
+    assert!(file("").unwrap().witness);
+    assert!(!file("witness = false\n").unwrap().witness);
+    let args = RunArgs { no_witness: true, ..RunArgs::default() };
+    assert!(!Config::resolve(&args, Some((Path::new("f"), "witness = true\n"))).unwrap().witness);
+}
+
+#[test]
 fn an_unknown_key_is_refused() {
     refused(
         "source = \"auto\"\nlisen = \"x\"\n",
-        "/etc/sw.toml:2: unknown field `lisen`, expected one of `source`, `listen`, `findings`, `log-format`, \
-         `host-root`, `root`, `profile`",
+        "/etc/sw.toml:2: unknown field `lisen`, expected one of `source`, `witness`, `listen`, `findings`, \
+         `log-format`, `host-root`, `root`, `profile`",
     );
 }
 

@@ -44,7 +44,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            files: 8192,
+            files: 16384,
             descriptions: 4096,
             readers_per_file: 256,
             sessions_per_file: 32,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::sizes::Reach;
 use crate::model::{
     Actor, BootNanos, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid, Place, SessionReport, Span,
+    UNKNOWN_LENGTH,
 };
 
 /// How many processes are remembered per modifying description.
@@ -125,7 +126,7 @@ impl Change {
 
     /// To what size it can have cut the file.
     pub(super) fn cuts(&self) -> Option<u64> {
-        self.truncates.or((self.length == Some(u64::MAX)).then_some(0))
+        self.truncates.or((self.length == Some(UNKNOWN_LENGTH)).then_some(0))
     }
 }
 
@@ -210,7 +211,7 @@ impl Session {
                 span: change.span,
                 actor: change.actor,
                 offset: change.offset,
-                length: change.length,
+                length: change.length.filter(|length| *length < UNKNOWN_LENGTH),
                 size: change.size_after,
             })
             .collect()

@@ -10,7 +10,7 @@ use super::sizes::Doubt;
 use super::table::Slot;
 use crate::model::{
     Actor, AnomalyKind, BootNanos, EventOperation, InodeId, OpenId, Operation, OperationRecord, Outcome,
-    Output, Place, Role, SessionReport, Span, Target,
+    Output, Place, Role, SessionReport, Span, Target, UNKNOWN_LENGTH,
 };
 
 /// A modifying operation on a file, before it is known what session it belongs to.
@@ -68,7 +68,12 @@ impl Engine {
                 let from = offset.map(|offset| before.map_or(offset, |before| offset.min(before)));
                 let end = offset.map(|offset| offset.saturating_add(*length));
                 let alone = known.sizes.latest() == before;
-                let grown = before.zip(end).filter(|_| alone && *length < u64::MAX);
+                let grown = before.zip(end).filter(|_| alone && *length < UNKNOWN_LENGTH);
+                let operation = match (offset, behind) {
+                    (None, _) if *length == UNKNOWN_LENGTH => Operation::Unknown,
+                    (_, true) => Operation::Append,
+                    (_, false) => Operation::Overwrite,
+                };
                 let modification = Modification {
                     range: from.zip(end),
                     offset: *offset,
@@ -76,11 +81,7 @@ impl Engine {
                     size_before: before,
                     size_after: size.or(grown.map(|(before, end)| before.max(end))),
                     strange,
-                    ..Modification::new(
-                        if behind { Operation::Append } else { Operation::Overwrite },
-                        span,
-                        actor,
-                    )
+                    ..Modification::new(operation, span, actor)
                 };
                 self.modify(file, Some(slot), modification, out);
             }

@@ -30,6 +30,8 @@ pub struct Status {
     /// Where events come from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'static str>,
+    /// What that source can never tell.
+    pub blind_spots: &'static [&'static str],
     /// Why the better sources do not run.
     pub refused_sources: BTreeMap<&'static str, String>,
     /// What became of the last try to see the agent's own writes.
@@ -90,6 +92,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             readiness: Readiness::NotReady,
             source: None,
+            blind_spots: &[],
             refused_sources: BTreeMap::new(),
             proof_of_life: ProofView { verdict: "unproved", ..ProofView::default() },
             probes: Vec::new(),

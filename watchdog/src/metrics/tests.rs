@@ -52,7 +52,7 @@ fn all_label_sets_stand_at_zero_from_the_start() {
     }
     for (name, expected) in [
         ("write_sessions_total", 6),
-        ("nonatomic_writes_total", 6),
+        ("nonatomic_writes_total", 7),
         ("overlapping_reads_total", 5),
         ("torn_reader_exits_total", 3),
         ("write_window_seconds_bucket", 20),

@@ -39,11 +39,15 @@ pub enum AnomalyKind {
     Evicted,
     /// A session was given up at its deadline, its end never seen.
     DeadlinePassed,
+    /// The source told of a session, and the witness that watches the same directory saw nothing of it.
+    SessionUnwitnessed,
+    /// The witness saw a session of which the source told nothing.
+    SessionMissed,
 }
 
 impl AnomalyKind {
     /// All kinds, in label order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::EventsLost,
         Self::UnknownDescription,
         Self::Reopened,
@@ -54,6 +58,8 @@ impl AnomalyKind {
         Self::ArrivedTooLate,
         Self::Evicted,
         Self::DeadlinePassed,
+        Self::SessionUnwitnessed,
+        Self::SessionMissed,
     ];
 
     /// The label value.
@@ -70,6 +76,8 @@ impl AnomalyKind {
             Self::ArrivedTooLate => "arrived_too_late",
             Self::Evicted => "evicted",
             Self::DeadlinePassed => "deadline_passed",
+            Self::SessionUnwitnessed => "session_unwitnessed",
+            Self::SessionMissed => "session_missed",
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct FileEvent {
     pub operation: Operation,
 }
 
-/// The thread that entered the kernel.
+/// The thread that entered the kernel; [`Actor::UNKNOWN`] where the source cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Actor {
     /// Process (thread group).
@@ -31,6 +31,17 @@ pub struct Actor {
     pub tid: u32,
     /// The thread's name at that moment.
     pub comm: Comm,
+}
+
+impl Actor {
+    /// Somebody, and the source cannot tell who.
+    pub const UNKNOWN: Self = Self { pid: Pid(0), tid: 0, comm: Comm([0; 16]) };
+
+    /// True when it is known who it was.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.pid != Self::UNKNOWN.pid
+    }
 }
 
 /// What a name in a container's directory is for.
@@ -107,6 +118,9 @@ pub enum ExitStatus {
     Signal(u8),
 }
 
+/// The length of an operation of which the source knows only that it took place.
+pub const UNKNOWN_LENGTH: u64 = u64::MAX;
+
 /// The operation itself. Sizes are the inode's `i_size`; `None` where the source could not see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -129,7 +143,7 @@ pub enum Operation {
         size: Option<u64>,
     },
     /// Bytes came out of a description (read family; the input side of sendfile, splice, copy_file_range).
-    /// A `returned` of 0 is an end-of-file.
+    /// A `returned` of 0 is an end-of-file, unless `requested` is [`UNKNOWN_LENGTH`].
     Read {
         /// Through which description.
         id: OpenId,
@@ -146,7 +160,8 @@ pub enum Operation {
     },
     /// Content in `[offset, offset + length)` changed (write family, fallocate that changes content, the output
     /// side of sendfile, splice, copy_file_range). `length` is what was written, not what was asked for;
-    /// `u64::MAX` reaches to the end of the file (collapse and insert range).
+    /// [`UNKNOWN_LENGTH`] reaches to the end of the file (collapse and insert range); without an offset, anything
+    /// may have changed.
     Write {
         /// Through which description.
         id: OpenId,

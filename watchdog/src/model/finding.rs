@@ -80,12 +80,21 @@ pub enum Operation {
     Mmap,
     /// The file was created under its final name.
     Create,
+    /// Something was modified; the source cannot say how.
+    Unknown,
 }
 
 impl Operation {
     /// All operations, in label order.
-    pub const ALL: [Self; 6] =
-        [Self::OpenTruncate, Self::Truncate, Self::Overwrite, Self::Append, Self::Mmap, Self::Create];
+    pub const ALL: [Self; 7] = [
+        Self::OpenTruncate,
+        Self::Truncate,
+        Self::Overwrite,
+        Self::Append,
+        Self::Mmap,
+        Self::Create,
+        Self::Unknown,
+    ];
 
     /// The label value.
     #[must_use]
@@ -97,6 +106,7 @@ impl Operation {
             Self::Append => "append",
             Self::Mmap => "mmap",
             Self::Create => "create",
+            Self::Unknown => "unknown",
         }
     }
 }

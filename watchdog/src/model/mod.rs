@@ -11,7 +11,7 @@ mod process;
 pub use anomaly::{Anomaly, AnomalyKind};
 pub use event::{
     Access, Actor, ExitStatus, FileEvent, LockMode, LockOwner, Operation as EventOperation, Place, Role,
-    Target,
+    Target, UNKNOWN_LENGTH,
 };
 pub use finding::{
     Operation, OperationRecord, Outcome, Output, ReadCall, ReadReport, ReaderExit, ReaderResult,

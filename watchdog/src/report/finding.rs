@@ -145,7 +145,8 @@ pub struct OperationView {
     /// How long it took.
     pub duration_ns: u64,
     /// By which process.
-    pub pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// First byte that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
@@ -184,7 +185,8 @@ pub struct ReadView {
     /// Read calls of the description in all.
     pub calls: u64,
     /// Bytes that it got in all.
-    pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// How a torn reader ended.

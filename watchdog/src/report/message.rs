@@ -3,6 +3,9 @@
 use crate::enrich::Damage;
 use crate::model::{ExitStatus, Outcome, ReadReport, ReaderExit, ReaderResult, SessionReport, Verdict};
 
+/// A window that is shorter than this cannot be measured by looking.
+const LOOKS: u64 = 1_000_000;
+
 /// `youki (pid 800) rewrote container abc's state.json in place: for 265 µs readers could see part of it`.
 pub(super) fn session(who: &str, file: &str, report: &SessionReport) -> String {
     let did = match report.outcome {
@@ -12,7 +15,10 @@ pub(super) fn session(who: &str, file: &str, report: &SessionReport) -> String {
             format!("rewrote {file} in place")
         }
     };
-    let window = duration(report.window.end.since(report.window.start));
+    let window = report.window.end.since(report.window.start);
+    // A source that sees no process knows no times but those at which it looked.
+    let short = !report.writer.is_known() && window < LOOKS;
+    let window = if short { format!("less than {}", duration(LOOKS)) } else { duration(window) };
     let died = if report.writer_died { ", and ended before it was done" } else { "" };
     format!("{who} {did}{died}: for {window} readers could see part of it")
 }

@@ -8,7 +8,7 @@ use crate::clock::WallClock;
 use crate::enrich::{Attribution, Content, Damage, Pod, Process, Processes, pod_of_cgroup};
 use crate::model::{
     Actor, BootNanos, ExitStatus, OpenId, OperationRecord, ReadReport, ReaderExit, SessionReport, Span,
-    Verdict,
+    UNKNOWN_LENGTH, Verdict,
 };
 use crate::source::SourceKind;
 
@@ -78,9 +78,9 @@ impl Reporter {
             outcome: Some(report.outcome.as_str()),
             window: Some(window),
             aftermath: aftermath.map(Content::as_str),
-            writer_died: Some(report.writer_died),
-            message: message::session(&name(&writer), &file.words(), report),
-            ..self.finding(Kind::NonatomicWrite, report.window.end, file, Some(writer), None)
+            writer_died: writer.as_ref().map(|_| report.writer_died),
+            message: message::session(&name(writer.as_ref()), &file.words(), report),
+            ..self.finding(Kind::NonatomicWrite, report.window.end, file, writer, None)
         }
     }
 
@@ -95,23 +95,24 @@ impl Reporter {
         let read_at = report.read.map_or(report.judged, |call| call.span.end);
         let writer = view(&report.writer, report.window.start, processes);
         let reader = view(&report.reader, read_at, processes);
+        let measured = report.read.filter(|call| call.requested < UNKNOWN_LENGTH);
         let read = ReadView {
             time: report.read.map(|call| self.wall.rfc3339(call.span.end)),
-            offset: report.read.and_then(|call| call.offset),
-            length: report.read.map(|call| call.requested),
-            returned: report.read.map(|call| call.returned),
+            offset: measured.and_then(|call| call.offset),
+            length: measured.map(|call| call.requested),
+            returned: measured.map(|call| call.returned),
             size_at_read: report.read.and_then(|call| call.size_at_read),
             size_before: report.size_before,
             final_size: report.final_size,
             calls: report.read_calls,
-            bytes: report.bytes,
+            bytes: report.reader.is_known().then_some(report.bytes),
         };
         let finding = Finding {
             verdict: Some(report.verdict.as_str()),
             window: Some(self.window(report.window, &report.operations)),
             read: Some(read),
-            message: message::read(&name(&reader), &name(&writer), &file.words(), report),
-            ..self.finding(kind, report.judged, file, Some(writer), Some(reader))
+            message: message::read(&name(reader.as_ref()), &name(writer.as_ref()), &file.words(), report),
+            ..self.finding(kind, report.judged, file, writer, reader)
         };
         if kind == Kind::TornRead {
             if self.torn.len() >= Self::MAX_TORN {
@@ -134,8 +135,8 @@ impl Reporter {
         };
         Finding {
             exit: Some(ExitView { result: exit.result.as_str(), code, signal, torn_read }),
-            message: message::reader_exit(&name(&reader), &file.words(), exit),
-            ..self.finding(Kind::ReaderExit, exit.at, file, None, Some(reader))
+            message: message::reader_exit(&name(reader.as_ref()), &file.words(), exit),
+            ..self.finding(Kind::ReaderExit, exit.at, file, None, reader)
         }
     }
 
@@ -148,14 +149,14 @@ impl Reporter {
         at: BootNanos,
         processes: &Processes,
     ) -> Finding {
-        let writer = session.map(|report| view(&report.writer, report.window.start, processes));
-        let writer_name = writer.as_ref().map(name);
+        let writer = session.and_then(|report| view(&report.writer, report.window.start, processes));
+        let writer_name = session.map(|_| name(writer.as_ref()));
         let died = session.is_some_and(|report| report.writer_died);
         Finding {
             window: session.map(|report| self.window(report.window, &report.operations)),
             outcome: session.map(|report| report.outcome.as_str()),
             aftermath: Some(damage.as_str()),
-            writer_died: session.map(|report| report.writer_died),
+            writer_died: session.filter(|report| report.writer.is_known()).map(|report| report.writer_died),
             message: message::damage(&file.words(), damage, writer_name.as_deref(), died),
             ..self.finding(Kind::DamagedStateFile, at, file, writer, None)
         }
@@ -201,7 +202,7 @@ impl Reporter {
             operation: record.operation.as_str(),
             after_ns: record.span.start.since(window.start),
             duration_ns: record.span.end.since(record.span.start),
-            pid: record.actor.pid.0,
+            pid: record.actor.is_known().then_some(record.actor.pid.0),
             offset: record.offset,
             length: record.length,
             size: record.size,
@@ -227,11 +228,14 @@ fn pod(container: &str, processes: [&Option<ProcessView>; 2]) -> Option<Pod> {
     cgroups.into_iter().find_map(|cgroup| pod_of_cgroup(cgroup, container))
 }
 
-/// What is known of an actor at that time.
-fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> ProcessView {
+/// What is known of an actor at that time; `None` when the source could not tell who it was.
+fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> Option<ProcessView> {
+    if !actor.is_known() {
+        return None;
+    }
     let (pid, tid) = (actor.pid.0, actor.tid);
     let Some(process) = processes.find(actor.pid, at) else {
-        return ProcessView {
+        return Some(ProcessView {
             pid,
             tid,
             comm: actor.comm.to_string(),
@@ -241,14 +245,14 @@ fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> ProcessView {
             cgroup: None,
             ancestors: Vec::new(),
             attribution: Attribution::None,
-        };
+        });
     };
     let Process { pid: _, started: _, comm: _, exe, args, uid, cgroup, ancestors, attribution } = process;
     let mut ancestors = ancestors.clone();
     for ancestor in &mut ancestors {
         ancestor.comm = clean(&ancestor.comm);
     }
-    ProcessView {
+    Some(ProcessView {
         pid,
         tid,
         comm: clean(process.name()),
@@ -258,10 +262,13 @@ fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> ProcessView {
         cgroup: cgroup.as_deref().map(clean),
         ancestors,
         attribution: *attribution,
-    }
+    })
 }
 
 /// `runc (pid 812)`.
-fn name(process: &ProcessView) -> String {
-    format!("{} (pid {})", process.comm, process.pid)
+fn name(process: Option<&ProcessView>) -> String {
+    process.map_or_else(
+        || "an unseen process".to_owned(),
+        |process| format!("{} (pid {})", process.comm, process.pid),
+    )
 }

@@ -21,11 +21,19 @@ const STORES: BlindSpot = spot(
     "the mapping counts as an in-place write from mmap on; when it was stored to is not known",
 );
 
-const VFS: [BlindSpot; 6] = [
+const VFS: [BlindSpot; 8] = [
     STORES,
     spot(
         "results of direct io_uring reads and writes (O_DIRECT), which come by interrupt",
         "a write is known by the file's size alone, a read is not told",
+    ),
+    spot(
+        "accesses through overlayfs, for a root that is registered by its upper layer's folder, up to 6.4",
+        "told of the merged folder alone, which has to be registered instead",
+    ),
+    spot(
+        "splice and sendfile out of overlayfs, for a root that is registered by its upper layer's folder",
+        "opens are told, reads are told of the merged folder alone",
     ),
     spot(
         "loop devices from 6.15 on and where they use direct I/O: they call the filesystem itself",

@@ -4,17 +4,20 @@ mod blind;
 mod capabilities;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+pub mod inotify;
 mod plan;
 #[cfg(test)]
 pub(crate) mod scripted;
+pub mod witness;
 
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::model::{FileEvent, InodeId, OpenId, ProcessFacts, RootId};
+use crate::model::{Anomaly, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
 
 pub use blind::{BlindSpot, blind_spots};
 pub use capabilities::{Capabilities, Capability, Fact};
@@ -52,6 +55,11 @@ pub trait Source {
     fn identify(&self, file: &File) -> Option<InodeId> {
         let _ = file;
         None
+    }
+
+    /// The agent is about to read this state file itself: a source that cannot tell who reads must leave that out.
+    fn reads_itself(&mut self, place: &Arc<Place>) {
+        let _ = place;
     }
 }
 
@@ -119,6 +127,28 @@ impl SourceKind {
             Self::Inotify => "inotify",
             Self::Replay => "replay",
         }
+    }
+}
+
+impl SourceKind {
+    /// What it can never tell, for `/status` and `doctor`.
+    #[must_use]
+    pub fn blind_spots(self) -> &'static [&'static str] {
+        match self {
+            Self::Inotify => &[
+                "which process wrote or read: attribution is none",
+                "whether a read was torn: reads in a write window are overlapping",
+                "offsets, sizes, locks, fsync and stores through mappings",
+                "how many reads there were: what happens twice before it is taken is told once",
+            ],
+            Self::Vfs | Self::Syscalls | Self::Replay => &[],
+        }
+    }
+
+    /// Whether its events tell of locks.
+    #[must_use]
+    pub fn sees_locks(self) -> bool {
+        !matches!(self, Self::Inotify)
     }
 }
 
@@ -204,6 +234,8 @@ impl ProofResult {
 pub enum Item {
     /// For the engine.
     Event(FileEvent),
+    /// Something that the source itself cannot explain.
+    Anomaly(Anomaly),
     /// For attribution; comes before the process's first event.
     Process(Box<ProcessFacts>),
 }
@@ -223,12 +255,24 @@ pub enum LossReason {
     Compat,
     /// The kernel did not run a probe.
     ProbeMissed,
+    /// The kernel's queue of inotify events overflowed; how many events that cost, it does not say.
+    QueueOverflow,
+    /// A directory could not be watched.
+    WatchLimit,
 }
 
 impl LossReason {
     /// All reasons, in label order.
-    pub const ALL: [Self; 6] =
-        [Self::RingFull, Self::TableFull, Self::Malformed, Self::Unresolved, Self::Compat, Self::ProbeMissed];
+    pub const ALL: [Self; 8] = [
+        Self::RingFull,
+        Self::TableFull,
+        Self::Malformed,
+        Self::Unresolved,
+        Self::Compat,
+        Self::ProbeMissed,
+        Self::QueueOverflow,
+        Self::WatchLimit,
+    ];
 
     /// The label value.
     #[must_use]
@@ -240,6 +284,8 @@ impl LossReason {
             Self::Unresolved => "unresolved",
             Self::Compat => "compat",
             Self::ProbeMissed => "probe_missed",
+            Self::QueueOverflow => "queue_overflow",
+            Self::WatchLimit => "watch_limit",
         }
     }
 }

@@ -76,10 +76,7 @@ pub fn plan(choice: SourceChoice, capabilities: &Capabilities) -> Plan {
 
 fn refusal(kind: SourceKind, capabilities: &Capabilities) -> Option<Refusal> {
     match kind {
-        SourceKind::Inotify => Some(Refusal {
-            reason: format!("the {kind} source is not built into this version"),
-            remedy: Remedy::Nothing,
-        }),
+        SourceKind::Inotify => None,
         SourceKind::Replay => {
             Some(Refusal { reason: "a recording is not a live source".to_owned(), remedy: Remedy::Nothing })
         }
@@ -143,17 +140,23 @@ mod tests {
 
     #[cfg(feature = "ebpf")]
     #[test]
-    fn auto_tries_the_best_first_and_says_why_not_the_others() {
+    fn auto_tries_the_best_first() {
         let plan = plan(SourceChoice::Auto, &machine());
-        assert_eq!(plan.candidates, [SourceKind::Vfs, SourceKind::Syscalls]);
-        let refused: Vec<_> = plan.refused.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(refused, [SourceKind::Inotify]);
-        assert!(plan.refused[0].1.reason.contains("not built into"));
+        assert_eq!(plan.candidates, [SourceKind::Vfs, SourceKind::Syscalls, SourceKind::Inotify]);
+        assert_eq!(plan.refused, []);
     }
 
     #[test]
+    fn inotify_needs_nothing_and_comes_last() {
+        let bare = Capabilities { effective: 0, btf: Fact::No, ..machine() };
+        assert_eq!(plan(SourceChoice::Auto, &bare).candidates, [SourceKind::Inotify]);
+        assert_eq!(plan(SourceChoice::Inotify, &machine()).candidates, [SourceKind::Inotify]);
+    }
+
+    #[cfg(not(feature = "ebpf"))]
+    #[test]
     fn a_source_that_is_not_built_in_is_no_matter_of_permission() {
-        let plan = plan(SourceChoice::Inotify, &machine());
+        let plan = plan(SourceChoice::Vfs, &machine());
         assert!(plan.candidates.is_empty());
         assert!(!plan.lacks_permission());
     }

@@ -260,6 +260,7 @@ fn sort(items: Vec<Item>, root: RootId, start: BootNanos) -> (Vec<FileEvent>, Ve
     for item in items {
         match item {
             Item::Process(process) => facts.push(*process),
+            Item::Anomaly(anomaly) => panic!("{anomaly:?}"),
             Item::Event(event) => {
                 let pid = event.actor.pid;
                 let is_exit = matches!(event.operation, Operation::Exit { .. });

@@ -59,7 +59,7 @@ fn operation(verb: &str, words: &Words<'_>, span: Span, cast: &mut Cast) -> Resu
         "read" => Operation::Read {
             id: cast.description(words.plain(0)?),
             offset: offset(words.plain(1)?)?,
-            requested: number(words.plain(2)?)?,
+            requested: length(words.plain(2)?)?,
             returned: number(words.after("got")?)?,
             size_before: size.0,
             size: size.1,
@@ -67,7 +67,7 @@ fn operation(verb: &str, words: &Words<'_>, span: Span, cast: &mut Cast) -> Resu
         "write" => Operation::Write {
             id: cast.description(words.plain(0)?),
             offset: offset(words.plain(1)?)?,
-            length: if words.plain(2)? == "all" { u64::MAX } else { number(words.plain(2)?)? },
+            length: length(words.plain(2)?)?,
             size_before: size.0,
             size: size.1,
         },
@@ -257,6 +257,11 @@ fn span(time: &str) -> Result<Span> {
     let (start, end) = time.split_once('-').unwrap_or((time, time));
     let nanos = |text| Ok::<_, String>(BootNanos(number(text)? * 1000));
     Ok(Span::new(nanos(start)?, nanos(end)?))
+}
+
+/// `all` stands for a length that is not known.
+fn length(word: &str) -> Result<u64> {
+    if word == "all" { Ok(u64::MAX) } else { number(word) }
 }
 
 fn offset(word: &str) -> Result<Option<u64>> {

@@ -93,7 +93,10 @@ fn elsewhere(part: Part, programs: &Programs, cache: &Cache) -> Result<Tally> {
 fn run_part(part: Part, programs: &Programs, tally: &mut Tally) {
     for medium in Medium::ALL {
         match part {
-            Part::Kernel => truth::check(programs, medium, tally),
+            Part::Kernel => {
+                truth::check(programs, medium, tally);
+                truth::check_inotify(programs, medium, tally);
+            }
             Part::Runtimes => {
                 runtimes::check_youki(programs, medium, tally);
                 runtimes::check_runc(programs, medium, tally);

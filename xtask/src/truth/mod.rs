@@ -1,9 +1,14 @@
 //! The ground truth: every read of a workload that records what it got, against what the agent says of it.
 
 mod compare;
+mod unseen;
 mod workload;
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use ::workload::{How, Style};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,6 +22,7 @@ use crate::{
 };
 
 pub(crate) use compare::{Truth, compare};
+pub(crate) use unseen::check as check_inotify;
 pub(crate) use workload::Plan;
 
 /// What is run on each medium: at least 2,000 in-place saves and 10,000 reads of them, each way of saving, and
@@ -39,7 +45,7 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
     let name = |what: &str| format!("ground truth on {}: {what}", medium.as_str());
     let mut watched = None;
     tally.check(&name("the workload runs beside the agent"), || {
-        let result = watch(programs, medium)?;
+        let result = watch(programs, medium, &[])?;
         let (saves, reads) =
             (result.saves(), result.truths.iter().map(|truth| truth.reads.len()).sum::<usize>());
         let median = result.metrics.median("state_watchdog_detection_latency_seconds");
@@ -79,7 +85,7 @@ pub(crate) struct Watched {
     pub(crate) scrape: String,
 }
 
-fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
+fn watch(programs: &Programs, medium: Medium, options: &[&str]) -> Result<Watched> {
     let scratch = Scratch::new(medium)?;
     let root = scratch.folder("root")?;
     let counters = scratch.folder("counters")?;
@@ -87,7 +93,7 @@ fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
         plan.prepare(&programs.workload, &root)?;
     }
     let log = scratch.path().join("agent.log");
-    let agent = Agent::start(&programs.agent, &[(medium.as_str(), &root)], &log, None)?;
+    let agent = Agent::start_with(&programs.agent, options, &[(medium.as_str(), &root)], &log, None)?;
     let mut truths = Vec::new();
     for plan in PLANS {
         let running = plan.start(&programs.workload, &root, &counters)?;
@@ -98,6 +104,9 @@ fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
         metrics.count("state_watchdog_write_sessions_total", &[("runtime", medium.as_str())])
     };
     agent.settled(|metrics| sessions(metrics) >= saves as u64)?;
+    // The two witnesses compare what they saw when both had three seconds to speak.
+    let compared = Instant::now() + Duration::from_millis(3_500);
+    agent.settled(|_| options.contains(&"inotify") || Instant::now() >= compared)?;
     let scrape = agent.get("/metrics")?;
     let findings = agent.stop()?;
     Ok(Watched { truths, findings, metrics: Metrics::parse(&scrape), scrape })
@@ -117,6 +126,8 @@ impl Watched {
         ensure!(events > 0, "the agent counted no event");
         let mut anomalies = self.metrics.by("state_watchdog_anomalies_total", "kind", &[]);
         anomalies.retain(|_, count| *count > 0);
+        let disagree = ["session_missed", "session_unwitnessed"].map(|kind| anomalies.get(kind));
+        ensure!(disagree == [None, None], "the two witnesses disagree: {anomalies:?}");
         Ok(format!("{events} events, anomalies: {anomalies:?}"))
     }
 

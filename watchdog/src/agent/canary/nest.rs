@@ -15,7 +15,9 @@ use crate::source::{CANARY, NamePattern, RootSpec, Shape};
 #[derive(Debug)]
 pub(super) struct Nest {
     directory: TempDir,
-    file: PathBuf,
+    /// Where the file lies.
+    container: PathBuf,
+    name: String,
     depth: u8,
     names: Vec<NamePattern>,
 }
@@ -36,7 +38,7 @@ impl Nest {
             match dig(&place, profile.depth) {
                 Ok((directory, container)) => {
                     let (depth, names) = (profile.depth, profile.names.clone());
-                    return Ok(Self { directory, file: container.join(name), depth, names });
+                    return Ok(Self { directory, container, name, depth, names });
                 }
                 Err(error) => tried.push(format!("{}: {error}", place.display())),
             }
@@ -53,17 +55,20 @@ impl Nest {
         RootSpec { id: CANARY, path, depth: self.depth, names: self.names.clone() }
     }
 
-    /// Does with the file once what a runtime may do.
+    /// Does with the file once what a runtime may do. Names are relative: of the agent's own calls, the probes show only
+    /// those that begin in its own root.
     pub(super) fn sing(&self) -> io::Result<()> {
-        let beside = self.file.with_file_name("canary");
-        File::create(&beside)?.write_all(b"{}")?;
-        fs::rename(&beside, &self.file)?;
-        let file = OpenOptions::new().read(true).write(true).open(&self.file)?;
+        let directory = File::open(&self.container)?;
+        let beside = "canary";
+        File::create(self.container.join(beside))?.write_all(b"{}")?;
+        rustix::fs::renameat(&directory, beside, &directory, &self.name)?;
+        let path = self.container.join(&self.name);
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         file.read_at(&mut [0; 2], 0)?;
         file.write_all_at(b"[]", 0)?;
         file.set_len(0)?;
         drop(file);
-        fs::remove_file(&self.file)
+        Ok(rustix::fs::unlinkat(&directory, &self.name, rustix::fs::AtFlags::empty())?)
     }
 }
 

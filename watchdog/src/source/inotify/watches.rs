@@ -1,0 +1,382 @@
+//! Which directories are watched, and which root and container each of them is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use ::inotify::{EventMask, WatchDescriptor, WatchMask, Watches as Instance};
+
+use super::limits;
+use super::queue::Raw;
+use crate::model::{BootNanos, Place, Role, RootId};
+use crate::source::{NamePattern, RootSpec, Shape};
+
+/// What the directories told, in the words of the roots.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Something happened at a name that matters.
+    Name {
+        /// The name.
+        place: Arc<Place>,
+        /// What.
+        mask: EventMask,
+        /// Joins the two halves of a rename.
+        cookie: u32,
+        /// From when the queue was last empty until this was read.
+        between: (BootNanos, BootNanos),
+    },
+    /// An empty state file stands in a directory that was made a moment ago.
+    FoundEmpty(Arc<Place>),
+    /// A directory of state files is watched from now on.
+    Begins(RootId, Arc<str>),
+    /// A directory of state files is gone.
+    Ends(RootId, Arc<str>),
+}
+
+/// The watched directories.
+pub(super) struct Watches {
+    instance: Instance,
+    /// What is asked of a directory that holds state files.
+    interest: WatchMask,
+    /// Directories in which roots stand are watched, too.
+    parents: bool,
+    stands: HashMap<WatchDescriptor, Vec<Stand>>,
+    roots: BTreeMap<RootId, Root>,
+    /// Directories that could not be watched when last tried.
+    refused: u64,
+    /// The same, over all tries.
+    refusals: u64,
+    /// Why the last of them could not.
+    refusal: Option<String>,
+}
+
+/// A root as it was asked for.
+struct Root {
+    spec: RootSpec,
+    /// The exact names, to be shared by all places.
+    names: Vec<(Arc<str>, Role)>,
+    /// Device and inode of the directory that stands there, as far as it is watched.
+    identity: Option<(u64, u64)>,
+}
+
+/// What a directory is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stand {
+    /// The directory in which the root stands, or will stand again.
+    Parent(RootId),
+    /// The root, or a directory below it, so many levels down and on this path.
+    Level(RootId, u8, Arc<str>),
+}
+
+impl Watches {
+    /// At most so many directories below one root are watched.
+    const MAX_DIRECTORIES: usize = 16_384;
+
+    pub(super) fn new(instance: Instance, interest: WatchMask) -> Self {
+        Self {
+            instance,
+            interest,
+            parents: true,
+            stands: HashMap::new(),
+            roots: BTreeMap::new(),
+            refused: 0,
+            refusals: 0,
+            refusal: None,
+        }
+    }
+
+    /// Waits to be told when a root comes back.
+    pub(super) fn without_parents(self) -> Self {
+        Self { parents: false, ..self }
+    }
+
+    /// How many directories could not be watched when last tried, and why.
+    pub(super) fn refused(&self) -> Option<(u64, &str)> {
+        self.refusal.as_deref().filter(|_| self.refused > 0).map(|why| (self.refused, why))
+    }
+
+    /// How many tries to watch a directory were refused so far.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
+    /// How many directories are watched.
+    pub(super) fn count(&self) -> usize {
+        self.stands.len()
+    }
+
+    /// Watches a root, its parent and the directories below it.
+    pub(super) fn add_root(&mut self, spec: &RootSpec, out: &mut Vec<News>) -> io::Result<()> {
+        let exact = spec.names.iter().filter(|pattern| pattern.shape == Shape::Exact);
+        let names = exact.map(|pattern| (pattern.text.as_str().into(), pattern.role)).collect();
+        let known = self.roots.insert(spec.id, Root { spec: spec.clone(), names, identity: None });
+        let known = known.filter(|root| root.spec == *spec).and_then(|root| root.identity);
+        // A root that its parent already told us of must not be watched twice: nothing would be new but the work.
+        let metadata = fs::metadata(&spec.path)?;
+        if known == Some((metadata.dev(), metadata.ino())) {
+            self.set_identity(spec.id, known);
+            return Ok(());
+        }
+        self.drop_root(spec.id, out);
+        self.enter_root(spec.id, out)
+    }
+
+    /// Looks at all roots anew: what is missing is added, what is gone is dropped.
+    pub(super) fn rescan(&mut self, out: &mut Vec<News>) {
+        let before = std::mem::take(&mut self.stands);
+        self.refused = 0;
+        let roots: Vec<RootId> = self.roots.keys().copied().collect();
+        for id in roots {
+            if self.enter_root(id, out).is_err() {
+                // The agent will say so when it stands there again.
+                self.set_identity(id, None);
+            }
+        }
+        for (directory, stands) in before {
+            let now = self.stands.get(&directory);
+            for stand in stands {
+                if let Stand::Level(root, level, container) = stand
+                    && !now
+                        .is_some_and(|now| now.contains(&Stand::Level(root, level, Arc::clone(&container))))
+                    && self.holds_files(root, level)
+                {
+                    out.push(News::Ends(root, container));
+                }
+            }
+            if now.is_none() {
+                self.unwatch(directory);
+            }
+        }
+    }
+
+    /// Takes in one event.
+    pub(super) fn event(&mut self, raw: &Raw, out: &mut Vec<News>) {
+        let Some(stands) = self.stands.get(&raw.directory) else { return };
+        let ended = raw.mask.intersects(EventMask::IGNORED | EventMask::UNMOUNT);
+        // One directory is usually one thing; the clone is of a short list.
+        for stand in stands.clone() {
+            match stand {
+                Stand::Parent(root) if !ended => self.parent_event(root, raw, out),
+                Stand::Level(root, level, container) if !ended => {
+                    self.level_event(root, level, &container, raw, out);
+                }
+                Stand::Parent(_) | Stand::Level(..) => {}
+            }
+        }
+        if ended {
+            let gone = self.stands.remove(&raw.directory).unwrap_or_default();
+            self.ended(gone, out);
+        }
+    }
+
+    fn parent_event(&mut self, id: RootId, raw: &Raw, out: &mut Vec<News>) {
+        let came = raw.mask.intersects(EventMask::CREATE | EventMask::MOVED_TO);
+        let Some(root) = self.root(id) else { return };
+        if came && raw.mask.contains(EventMask::ISDIR) && raw.name.as_deref() == root.spec.path.file_name() {
+            let spec = root.spec.clone();
+            // The agent looks for roots as well, and says when this one cannot be watched.
+            let _ = self.add_root(&spec, out);
+        }
+    }
+
+    fn level_event(&mut self, id: RootId, level: u8, container: &Arc<str>, raw: &Raw, out: &mut Vec<News>) {
+        let Some(root) = self.root(id) else { return };
+        let depth = root.spec.depth;
+        let Some(name) = raw.name.as_deref() else {
+            if level == 0 && raw.mask.contains(EventMask::MOVE_SELF) {
+                self.drop_root(id, out);
+                self.set_identity(id, None);
+            }
+            return;
+        };
+        if raw.mask.contains(EventMask::ISDIR) {
+            if level >= depth {
+                return;
+            }
+            let below = join(container, name);
+            if raw.mask.intersects(EventMask::CREATE | EventMask::MOVED_TO) {
+                let fresh = raw.mask.contains(EventMask::CREATE);
+                self.enter(id, level + 1, &below, fresh, out);
+            } else if raw.mask.contains(EventMask::MOVED_FROM) {
+                self.leave(id, &below, out);
+            }
+        } else if level == depth
+            && let Some(place) = root.place(container, name)
+        {
+            let between = (raw.since, raw.at);
+            out.push(News::Name { place: Arc::new(place), mask: raw.mask, cookie: raw.cookie, between });
+        }
+    }
+
+    fn enter_root(&mut self, id: RootId, out: &mut Vec<News>) -> io::Result<()> {
+        let Some(root) = self.root(id) else { return Ok(()) };
+        let path = root.spec.path.clone();
+        if self.parents
+            && let Some(parent) = path.parent()
+            && let Ok(directory) = self.instance.add(parent, PARENT | FLAGS)
+        {
+            self.note(directory, Stand::Parent(id));
+        }
+        let mask = self.mask(id, 0) | WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
+        // A root may be a symlink.
+        let directory = self.instance.add(&path, mask | FLAGS)?;
+        let metadata = fs::metadata(&path)?;
+        self.set_identity(id, Some((metadata.dev(), metadata.ino())));
+        self.note(directory, Stand::Level(id, 0, "".into()));
+        self.look_into(id, 0, &"".into(), false, out);
+        Ok(())
+    }
+
+    fn enter(&mut self, id: RootId, level: u8, container: &Arc<str>, fresh: bool, out: &mut Vec<News>) {
+        let Some(root) = self.root(id) else { return };
+        let path = root.spec.path.join(&**container);
+        match self.instance.add(&path, self.mask(id, level) | FLAGS | WatchMask::DONT_FOLLOW) {
+            Ok(directory) => {
+                self.note(directory, Stand::Level(id, level, Arc::clone(container)));
+                self.look_into(id, level, container, fresh, out);
+            }
+            // It is gone already, or is none.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => {
+                self.refused += 1;
+                self.refusals += 1;
+                self.refusal = Some(limits::explain(error).to_string());
+            }
+        }
+    }
+
+    /// What stood in a directory before it was watched.
+    fn look_into(&mut self, id: RootId, level: u8, container: &Arc<str>, fresh: bool, out: &mut Vec<News>) {
+        let Some(root) = self.root(id) else { return };
+        let path = root.spec.path.join(&**container);
+        if level == root.spec.depth {
+            out.push(News::Begins(id, Arc::clone(container)));
+            let state = root.names.iter().filter(|(_, role)| fresh && *role == Role::State);
+            let empty =
+                state.filter(|(name, _)| fs::metadata(path.join(&**name)).is_ok_and(|file| file.len() == 0));
+            let found = empty.filter_map(|(name, _)| root.place(container, OsStr::new(&**name)));
+            out.extend(found.map(|place| News::FoundEmpty(Arc::new(place))));
+            return;
+        }
+        let Ok(entries) = fs::read_dir(path) else { return };
+        for entry in entries.filter_map(Result::ok).take(Self::MAX_DIRECTORIES) {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.enter(id, level + 1, &join(container, &entry.file_name()), fresh, out);
+            }
+        }
+    }
+
+    /// A directory was moved away: it and what lies below are not watched any more.
+    fn leave(&mut self, id: RootId, container: &str, out: &mut Vec<News>) {
+        self.drop_where(
+            |stand| match stand {
+                Stand::Level(root, _, path) => {
+                    *root == id
+                        && path.strip_prefix(container).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+                }
+                Stand::Parent(_) => false,
+            },
+            out,
+        );
+    }
+
+    fn drop_root(&mut self, id: RootId, out: &mut Vec<News>) {
+        self.drop_where(|stand| matches!(stand, Stand::Level(root, ..) if *root == id), out);
+    }
+
+    fn drop_where(&mut self, which: impl Fn(&Stand) -> bool, out: &mut Vec<News>) {
+        let mut dropped = Vec::new();
+        let mut idle = Vec::new();
+        for (directory, stands) in &mut self.stands {
+            dropped.extend(stands.extract_if(.., |stand| which(stand)));
+            if stands.is_empty() {
+                idle.push(directory.clone());
+            }
+        }
+        for directory in idle {
+            self.stands.remove(&directory);
+            self.unwatch(directory);
+        }
+        self.ended(dropped, out);
+    }
+
+    fn ended(&mut self, stands: Vec<Stand>, out: &mut Vec<News>) {
+        for stand in stands {
+            if let Stand::Level(root, level, container) = stand {
+                if level == 0 {
+                    self.set_identity(root, None);
+                }
+                if self.holds_files(root, level) {
+                    out.push(News::Ends(root, container));
+                }
+            }
+        }
+    }
+
+    fn unwatch(&self, directory: WatchDescriptor) {
+        // The kernel may have dropped it with the directory.
+        let _ = self.instance.clone().remove(directory);
+    }
+
+    fn note(&mut self, directory: WatchDescriptor, stand: Stand) {
+        let stands = self.stands.entry(directory).or_default();
+        if !stands.contains(&stand) {
+            stands.push(stand);
+        }
+    }
+
+    fn root(&self, id: RootId) -> Option<&Root> {
+        self.roots.get(&id)
+    }
+
+    fn set_identity(&mut self, id: RootId, identity: Option<(u64, u64)>) {
+        if let Some(root) = self.roots.get_mut(&id) {
+            root.identity = identity;
+        }
+    }
+
+    fn holds_files(&self, id: RootId, level: u8) -> bool {
+        self.root(id).is_some_and(|root| root.spec.depth == level)
+    }
+
+    fn mask(&self, id: RootId, level: u8) -> WatchMask {
+        if self.holds_files(id, level) { self.interest } else { DIRECTORIES }
+    }
+}
+
+/// What is asked of the directory in which a root stands.
+const PARENT: WatchMask = WatchMask::CREATE.union(WatchMask::MOVED_TO);
+
+/// What is asked of a directory of directories.
+const DIRECTORIES: WatchMask =
+    WatchMask::CREATE.union(WatchMask::MOVED_TO).union(WatchMask::MOVED_FROM).union(WatchMask::DELETE);
+
+/// One directory may be the parent of one root and the child of another. What happens to a file that stands at no name
+/// any more is nobody's business.
+const FLAGS: WatchMask = WatchMask::MASK_ADD.union(WatchMask::ONLYDIR).union(WatchMask::EXCL_UNLINK);
+
+impl Root {
+    /// The place of a name, when it matters.
+    fn place(&self, container: &Arc<str>, name: &OsStr) -> Option<Place> {
+        let bytes = name.as_bytes();
+        let exact = self.names.iter().find(|(text, _)| text.as_bytes() == bytes);
+        let (name, role) = match exact {
+            Some((text, role)) => (Arc::clone(text), *role),
+            None => {
+                let matches = |pattern: &&NamePattern| pattern.matches(bytes);
+                let pattern = self.spec.names.iter().find(matches)?;
+                (name.to_string_lossy().as_ref().into(), pattern.role)
+            }
+        };
+        Some(Place { root: self.spec.id, container: Arc::clone(container), name, role })
+    }
+}
+
+fn join(container: &str, name: &OsStr) -> Arc<str> {
+    let name = name.to_string_lossy();
+    if container.is_empty() { name.as_ref().into() } else { format!("{container}/{name}").into() }
+}
