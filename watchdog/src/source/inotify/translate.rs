@@ -47,6 +47,8 @@ struct File {
     inode: Option<InodeId>,
     /// It was created then, and not closed after a write since.
     created: Option<BootNanos>,
+    /// The name's last file was deleted then: who still has that open is told by the same name.
+    deleted: Option<BootNanos>,
     /// It was modified, and not closed after a write since.
     writer: Option<OpenId>,
     /// Someone reads while it is being modified.
@@ -199,7 +201,8 @@ impl Translator {
         if mask.contains(EventMask::CREATE) {
             self.end_session(place, at, out);
             if let Some(file) = self.file(place) {
-                *file = File { created: Some(at), own: file.own, ..File::default() };
+                let (own, deleted) = (file.own, file.deleted);
+                *file = File { created: Some(at), own, deleted, ..File::default() };
             }
         } else if mask.contains(EventMask::MODIFY) {
             let writer = writer.or_else(|| self.begin(place, created, at, out));
@@ -223,6 +226,7 @@ impl Translator {
                 self.read(place, reader, at, out);
             } else if writer.is_none()
                 && let Some(file) = self.files.get_mut(place)
+                && file.deleted.is_none_or(|since| at.since(since) >= Self::CREATION)
             {
                 // It has content that nobody was seen to write: it was linked there.
                 file.created = None;
@@ -235,7 +239,9 @@ impl Translator {
             }
         } else if mask.contains(EventMask::DELETE) {
             self.end_session(place, at, out);
-            self.files.remove(place);
+            if let Some(file) = self.file(place) {
+                *file = File { deleted: Some(at), ..File::default() };
+            }
             let at = self.tick(at);
             out.push(self.event(at, Operation::Unlink { place: Arc::clone(place), inode: None }));
         }

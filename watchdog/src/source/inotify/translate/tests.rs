@@ -216,6 +216,20 @@ fn deleted_and_created_again_is_recreated() {
 }
 
 #[test]
+fn whoever_reads_the_deleted_file_on_says_nothing_of_the_new_one() {
+    let text = "access a/state.json
+        delete a/state.json
+        access a/state.json
+        create a/state.json
+        open a/state.json
+        access a/state.json
+        close_nowrite a/state.json
+        modify a/state.json
+        close_write a/state.json";
+    check(text, &["recreated create 5us"]);
+}
+
+#[test]
 fn deleted_while_it_is_written_ends_the_session() {
     check("modify a/state.json\ndelete a/state.json", &["in_place unknown 1us"]);
 }
