@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd as _;
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
 
+use watchdog::source::LossReason;
+
 use crate::bench::{check_deeds, run, sites, unseen_by};
 use crate::call::sys;
 use crate::ring::{Entry, Ring};
@@ -80,6 +82,23 @@ fn a_read_of_more_than_there_is() {
             end += words[6].parse::<u64>().unwrap();
         }
         assert_eq!(end, expected, "on {:?}: {:?}", site.filesystem, story.lines);
+    }
+}
+
+#[test]
+fn whoever_watches_system_calls_counts_what_goes_past_them() {
+    for site in sites() {
+        let story = run(&site, |_| {
+            let (ring, mut room) = (Ring::new(), [0; 8]);
+            let fd = open(&site, O_RDWR);
+            assert_eq!(ring.run(data(READ, fd, &mut room, 0)), 8);
+            assert_eq!(ring.run(data(WRITE, fd, &mut room, 0)), 8);
+            let beside = sys!(SYS_openat, AT_FDCWD, site.outside("other"), O_CREAT | O_RDWR, 0o600) as i32;
+            assert_eq!(ring.run(data(WRITE, beside, &mut room, 0)), 8);
+            sys!(SYS_close, fd);
+        });
+        let expected = if Watched::name() == "syscalls" { 2 } else { 0 };
+        assert_eq!(story.losses.get(LossReason::IoUring), expected, "{:?}", story.lines);
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use watchdog_common::{Offsets, RegisterOffsets, Settings};
 
 use super::btf::{BtfError, KernelBtf, Kind, synthetic_btf};
+use super::tracepoints::IO_URING;
 
 /// The tracepoints that programs attach to.
 const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
+/// Those that a kernel may be without.
+const OPTIONAL: [&str; 1] = [IO_URING];
 
 const STRUCTS: [&str; 21] = [
     "file",
@@ -39,23 +42,33 @@ pub(super) struct Layout {
     pub(super) settings: Settings,
     /// A small BTF from which aya takes the type ids of tracepoints and functions.
     pub(super) attach_points: Vec<u8>,
+    /// Those of [`OPTIONAL`] that there are.
+    pub(super) optional_tracepoints: Vec<&'static str>,
     /// The functions that there are, with how many parameters they take.
     pub(super) functions: HashMap<&'static str, usize>,
 }
 
 /// Reads the kernel's BTF, keeps what the probes need and gives the rest back.
 pub(super) fn resolve(functions: &[&'static str]) -> Result<Layout, BtfError> {
-    let typedefs = TRACEPOINTS.map(|name| format!("btf_trace_{name}"));
+    let typedef = |name| format!("btf_trace_{name}");
+    let (typedefs, optional) = (TRACEPOINTS.map(typedef), OPTIONAL.map(typedef));
     let announced: Vec<(Kind, &str)> = STRUCTS
         .iter()
         .map(|&name| (Kind::Struct, name))
-        .chain(typedefs.iter().map(|name| (Kind::Typedef, name.as_str())))
+        .chain(typedefs.iter().chain(&optional).map(|name| (Kind::Typedef, name.as_str())))
         .chain(functions.iter().map(|&name| (Kind::Func, name)))
         .collect();
     let btf = KernelBtf::load(&announced)?;
     let mut wanted = Vec::new();
     for name in &typedefs {
         wanted.push((Kind::Typedef, name.as_str(), btf.type_id(Kind::Typedef, name)?));
+    }
+    let mut optional_tracepoints = Vec::new();
+    for (name, typedef) in OPTIONAL.into_iter().zip(&optional) {
+        if let Ok(id) = btf.type_id(Kind::Typedef, typedef) {
+            wanted.push((Kind::Typedef, typedef.as_str(), id));
+            optional_tracepoints.push(name);
+        }
     }
     let mut found = HashMap::new();
     for &name in functions {
@@ -67,7 +80,7 @@ pub(super) fn resolve(functions: &[&'static str]) -> Result<Layout, BtfError> {
     let file_ref_t = u32::from(btf.member_offset("file", &["f_ref"]).is_ok());
     let settings =
         Settings { offsets: offsets(&btf)?, registers: registers(&btf)?, file_ref_t, ..Settings::default() };
-    Ok(Layout { settings, attach_points: synthetic_btf(&wanted)?, functions: found })
+    Ok(Layout { settings, attach_points: synthetic_btf(&wanted)?, optional_tracepoints, functions: found })
 }
 
 fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {

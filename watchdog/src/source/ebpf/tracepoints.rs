@@ -15,7 +15,7 @@ pub struct Tracepoints;
 
 const NAMES: [&str; 3] = ["sys_enter", "sys_exit", PROCESS_EXIT];
 /// What goes past system calls is at least counted.
-const IO_URING: &str = "io_uring_file_get";
+pub(super) const IO_URING: &str = "io_uring_file_get";
 pub(super) const PROCESS_EXIT: &str = "sched_process_exit";
 
 #[expect(private_interfaces, reason = "only this folder makes doors")]
@@ -32,8 +32,13 @@ impl Doors for Tracepoints {
         let status: Result<_, _> = NAMES.iter().map(|name| attach(ebpf, &btf, name)).collect();
         let mut status: Vec<ProbeStatus> = status?;
         // Nothing is missing where the kernel was built without io_uring.
-        if let Ok(io_uring) = attach(ebpf, &btf, IO_URING) {
-            status.push(io_uring);
+        if layout.optional_tracepoints.contains(&IO_URING) {
+            status.push(attach(ebpf, &btf, IO_URING).unwrap_or_else(|error| ProbeStatus {
+                probe: IO_URING,
+                mechanism: "tp_btf",
+                attached: false,
+                reason: Some(format!("{error:?}")),
+            }));
         }
         Ok(Opened { status, tracing: NAMES.map(tracing).to_vec() })
     }
