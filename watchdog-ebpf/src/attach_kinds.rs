@@ -1,5 +1,6 @@
 //! What an unrelated system call pays for being looked at, by kind of attachment: each program does what ours does
-//! while nothing is tracked, a look into a table or at the gate, and nothing else.
+//! while nothing is tracked, a look into a table or at the gate, and nothing else. Those that are called `empty` do not
+//! even look: what is left is the price of their attachment.
 #![no_std]
 #![no_main]
 #![expect(missing_docs, unreachable_pub, reason = "the attach macros generate the programs' symbols")]
@@ -8,8 +9,10 @@
 use core::ptr;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe, tracepoint},
+    programs::{
+        BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext, TracePointContext,
+    },
 };
 
 const TABLE_LEN: usize = 512;
@@ -36,6 +39,26 @@ pub fn all_exit(ctx: BtfTracePointContext) -> i32 {
 #[tracepoint]
 pub fn one(_: TracePointContext) -> u32 {
     gate() as u32
+}
+
+#[fentry]
+pub fn empty_fentry(_: FEntryContext) -> i32 {
+    0
+}
+
+#[fexit]
+pub fn empty_fexit(_: FExitContext) -> i32 {
+    0
+}
+
+#[kprobe]
+pub fn empty_kprobe(_: ProbeContext) -> u32 {
+    0
+}
+
+#[kretprobe]
+pub fn empty_kretprobe(_: RetProbeContext) -> u32 {
+    0
 }
 
 #[inline(always)]

@@ -39,6 +39,12 @@ enum Task {
         /// Where to put a file, best on a tmpfs.
         folder: PathBuf,
     },
+    /// Count the instructions of unrelated system calls, and print them as JSON.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    Instructions {
+        /// Where to put a file, on a tmpfs.
+        folder: PathBuf,
+    },
     /// Read again and again, each time in a new process.
     Read {
         #[arg(long)]
@@ -70,6 +76,11 @@ fn main() -> Result<()> {
         Task::Prepare { file } => write::prepare(&file),
         Task::Cost { folder } => {
             println!("{}", serde_json::to_string(&Cost::measure(&folder)?)?);
+            Ok(())
+        }
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        Task::Instructions { folder } => {
+            println!("{}", serde_json::to_string(&workload::Instructions::count(&folder)?)?);
             Ok(())
         }
         Task::Write { how, both } => {

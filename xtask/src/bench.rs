@@ -10,7 +10,7 @@ use workload::{Cost, How, Style};
 use crate::{
     agent::Agent,
     check::build,
-    privilege,
+    kernels, privilege,
     repository::Repository,
     scratch::{Medium, Scratch},
     tools::{self, Cache},
@@ -27,10 +27,18 @@ pub(crate) struct Options {
     /// hour.
     #[arg(long, default_value_t = 36_000)]
     saves: u64,
+    /// Count instructions on other kernels, in emulated machines, and do nothing else; needs no root.
+    #[arg(long)]
+    kernels: bool,
+    #[command(flatten)]
+    machines: kernels::Options,
 }
 
 /// Sets up, builds, measures, prints.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.kernels {
+        return kernels::count(&options.machines, &Repository::find()?, &Cache::open()?);
+    }
     ensure!(privilege::is_root(), "measuring loads the probes and so needs root; run it with sudo");
     tools::set_up_bpf(&Cache::open()?, None)?;
     let repository = Repository::find()?;

@@ -36,6 +36,9 @@ enum Task {
         /// Whose rustc to use, instead of the first that works.
         #[arg(long, value_enum)]
         toolchain: Option<Origin>,
+        /// What the emulated machines need, too: emulators and kernels. `test` does the same when it comes to them.
+        #[arg(long)]
+        kernels: bool,
     },
     /// Run the agent beside an unsafe and a safe writer, and compare its counts with theirs.
     Demo(demo::Options),
@@ -46,7 +49,7 @@ enum Task {
         /// Run this part alone; may be given again.
         #[arg(long, value_enum)]
         only: Vec<Part>,
-        /// Judge the agent on other kernels, in emulated machines, and do nothing else.
+        /// Judge the agent on other kernels, in emulated machines, and do nothing else: `--only kernels`.
         #[arg(long)]
         kernels: bool,
         #[command(flatten)]
@@ -57,9 +60,15 @@ enum Task {
     Installed(Installed),
 }
 
+fn set_up(toolchain: Option<Origin>, machines: bool) -> anyhow::Result<()> {
+    let cache = Cache::open()?;
+    tools::set_up_bpf(&cache, toolchain)?;
+    if machines { kernels::set_up(&cache) } else { Ok(()) }
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Setup { toolchain } => Cache::open().and_then(|cache| tools::set_up_bpf(&cache, toolchain)),
+        Task::Setup { toolchain, kernels } => set_up(toolchain, kernels),
         Task::Demo(options) => demo::run(options),
         Task::Bench(options) => bench::run(&options),
         Task::Test { only, kernels: false, options } => check::run(&only, &options),

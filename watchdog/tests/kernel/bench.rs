@@ -1,28 +1,36 @@
 //! The source, attached once for all cases, and the run of a case.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use watchdog::model::{
     BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Pid, Place, ProcessFacts, RootId,
 };
-use watchdog::source::ebpf::{Options, SyscallsSource};
-use watchdog::source::{Item, LossReason, Losses, NamePattern, Source};
+use watchdog::source::ebpf::Options;
+use watchdog::source::{Item, LossReason, Losses, NamePattern};
 
 use crate::call::sys;
 use crate::child::{self, Child, Message, Parent};
-use crate::site::{self, FILESYSTEMS, Filesystem, Site};
+use crate::site::{self, Filesystem, Site};
 use crate::tale::Cast;
+use crate::watched::Watched;
 
 /// The container whose state file every child opens first: proof that the source sees it.
 const CANARY: &str = "canary";
+
+/// No description outlives its last holder by so much.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// The bench that all cases share, one at a time.
 static SHARED: LazyLock<Option<Mutex<Bench>>> =
     LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
 
-/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`.
+/// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`. What
+/// stands in brackets behind words, `[vfs disk: …]`, is expected only where all of them hold: the source's name, its
+/// mechanism's, the filesystem's; `!` means that it is another.
 #[track_caller]
 pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
     check_with(|_| {}, |site, _| calls(site), expected);
@@ -31,27 +39,67 @@ pub(crate) fn check(calls: impl Fn(&Site), expected: &str) {
 /// The same, where `calls` can wait for the source, and after `prepare` has changed the site.
 #[track_caller]
 pub(crate) fn check_with(prepare: impl Fn(&mut Site), calls: impl Fn(&Site, &Parent), expected: &str) {
-    for filesystem in FILESYSTEMS {
-        check_on(filesystem, &prepare, &calls, expected);
+    compare(prepare, calls, expected, str::to_owned);
+}
+
+/// The same as [`check`], whoever did it: each line without its actor.
+#[track_caller]
+pub(crate) fn check_deeds(calls: impl Fn(&Site), expected: &str) {
+    let deed = |line: &str| line.split_once(' ').unwrap().1.to_owned();
+    compare(|_| {}, |site, _| calls(site), expected, deed);
+}
+
+/// Notes that the running test is about what a source or mechanism of this name does not see, where it is the one that is
+/// tested: whoever runs the tests may ask for the list by `STATE_WATCHDOG_TEST_UNSEEN`.
+pub(crate) fn unseen_by(source: &str) {
+    let Some(list) = std::env::var_os("STATE_WATCHDOG_TEST_UNSEEN") else { return };
+    if SHARED.is_some() && [Watched::name(), mechanism()].contains(&source) {
+        let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{}", std::thread::current().name().unwrap()).unwrap();
     }
 }
 
-/// The same on one filesystem.
 #[track_caller]
-pub(crate) fn check_on(
-    filesystem: Filesystem,
+fn compare(
     prepare: impl Fn(&mut Site),
     calls: impl Fn(&Site, &Parent),
     expected: &str,
+    word: impl Fn(&str) -> String,
 ) {
-    if SHARED.is_none() {
-        return;
+    for mut site in sites() {
+        prepare(&mut site);
+        let story = run(&site, |parent| calls(&site, parent));
+        let lines: Vec<String> = story.lines.iter().map(|line| word(line)).collect();
+        let expected = expected_here(expected, site.filesystem);
+        assert_eq!(lines, expected, "on {:?}:\n{}\n", site.filesystem, story.lines.join("\n"));
     }
-    let mut site = Site::new(filesystem, 1);
-    prepare(&mut site);
-    let story = run(&site, |parent| calls(&site, parent));
-    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(story.lines, expected, "on {filesystem:?}:\n{}\n", story.lines.join("\n"));
+}
+
+fn mechanism() -> &'static str {
+    SHARED.as_ref().unwrap().lock().unwrap_or_else(PoisonError::into_inner).source.mechanism()
+}
+
+/// The lines, with what stands in brackets only where its words hold.
+fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<String> {
+    let here = [Watched::name(), mechanism(), filesystem.name()];
+    let holds = |word: &str| match word.strip_prefix('!') {
+        Some(word) => !here.contains(&word),
+        None => here.contains(&word),
+    };
+    let told = |line: &str| {
+        let mut parts = line.split('[');
+        let mut text = parts.next().unwrap().to_owned();
+        for part in parts {
+            let (words, rest) = part.split_once(": ").unwrap();
+            let (conditional, rest) = rest.split_once(']').unwrap();
+            if words.split(' ').all(holds) {
+                text.push_str(conditional);
+            }
+            text.push_str(rest);
+        }
+        text
+    };
+    expected.lines().map(|line| told(line.trim())).filter(|line| !line.is_empty()).collect()
 }
 
 /// What the source said of a case.
@@ -67,8 +115,8 @@ pub(crate) struct Story {
 
 /// A site of depth 1 on each filesystem; none when this machine cannot run the probes.
 pub(crate) fn sites() -> impl Iterator<Item = Site> {
-    let filesystems = if SHARED.is_some() { &FILESYSTEMS[..] } else { &[] };
-    filesystems.iter().map(|&filesystem| Site::new(filesystem, 1))
+    let able = SHARED.is_some();
+    Filesystem::all().filter(move |_| able).map(|filesystem| Site::new(filesystem, 1))
 }
 
 /// Runs one case on the shared bench, on a site that there is only where this machine can.
@@ -80,7 +128,7 @@ pub(crate) fn run(site: &Site, calls: impl FnOnce(&Parent)) -> Story {
 /// A source and what it needs.
 pub(crate) struct Bench {
     runtime: Runtime,
-    pub(crate) source: SyscallsSource,
+    pub(crate) source: Watched,
     roots: u16,
 }
 
@@ -89,7 +137,7 @@ impl Bench {
     pub(crate) fn attach(names: Vec<NamePattern>, ring_bytes: u32) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let guard = runtime.enter();
-        match SyscallsSource::attach(&Options { names, depths: 0b111, ring_bytes }) {
+        match Watched::attach(&Options { names, depths: 0b111, ring_bytes }) {
             Ok(source) => {
                 drop(guard);
                 Some(Self { runtime, source, roots: 0 })
@@ -154,8 +202,20 @@ impl Bench {
             self.drain(&mut items);
             match message {
                 Message::Checkpoint => child.go_on(),
-                Message::Ended(status) => return (items, status),
+                Message::Ended(status) => {
+                    self.settle(&mut items);
+                    return (items, status);
+                }
             }
+        }
+    }
+
+    /// What io_uring held is let go some time after the process is gone.
+    fn settle(&mut self, items: &mut Vec<Item>) {
+        let deadline = Instant::now() + SETTLED;
+        while self.source.tracked() != 0 && Instant::now() < deadline {
+            self.drain(items);
+            std::thread::yield_now();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::call;
 
 /// A child may take so many seconds, then it is ended by SIGALRM.
-const DEADLINE: u32 = 30;
+const DEADLINE: libc::time_t = 30;
 
 /// What the child tells.
 #[derive(Debug)]
@@ -46,7 +46,10 @@ pub(crate) fn start(body: impl FnOnce(&Parent)) -> Child {
     if pid == 0 {
         drop((said, answer));
         let parent = Parent { say, answered };
-        call::sys!(SYS_alarm, DEADLINE);
+        let deadline = libc::timeval { tv_sec: DEADLINE, tv_usec: 0 };
+        let timer =
+            libc::itimerval { it_value: deadline, it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 } };
+        call::sys!(SYS_setitimer, libc::ITIMER_REAL, &raw const timer, 0);
         let result = catch_unwind(AssertUnwindSafe(|| body(&parent)));
         if let Err(panic) = result {
             let _ = write!(&parent.say, "f{}", text(&*panic));

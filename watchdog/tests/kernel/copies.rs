@@ -32,7 +32,9 @@ fn sendfile_reads_from_the_position_or_from_where_it_is_told() {
         "p open a/state.test as f ino=1 size=13
          p read f 0 4 got 4 size=13
          p read f 5 100 got 8 size=13
+         [vfs: p read f 13 92 got 0 size=13]
          p read f 4 100 got 9 size=13
+         [vfs: p read f 13 91 got 0 size=13]
          p release f",
     );
 }

@@ -110,9 +110,9 @@ fn a_description_ends_with_the_process_that_still_holds_it() {
          q open a/state.test as g ino=1 write-only size=13
          q write g 0 1 size=13
          q exit 0
-         - release g
+         [syscalls: -][vfs: q] release g
          p write f 1 1 size=13
-         - release f",
+         [syscalls: -][vfs: p] release f",
     );
 }
 
@@ -131,7 +131,7 @@ fn whoever_opens_a_file_finds_out_that_its_writer_was_killed() {
         "q open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
          q exit signal:9
-         p release f
+         [syscalls: p][vfs: q] release f
          p open a/state.test as g ino=1 size=13
          p release g",
     );
@@ -154,7 +154,7 @@ fn whoever_reads_a_file_finds_out_that_its_writer_was_killed() {
          q open a/state.test as g ino=1 write-only size=13
          q write g 0 1 size=13
          q exit signal:9
-         p release g
+         [syscalls: p][vfs: q] release g
          p read f 0 64 got 13 size=13
          p release f",
     );
@@ -216,7 +216,7 @@ fn exec_closes_what_is_marked_and_keeps_the_rest() {
          p open a/state.test as g ino=1 size=13
          q write f 0 1 size=13
          p release f
-         - release g",
+         [syscalls: -][vfs: q] release g",
     );
 }
 
@@ -232,7 +232,7 @@ fn close_range_is_found_out() {
             sys!(SYS_close, fd);
         },
         "p open a/state.test as f ino=1 write-only size=13
-         - release f
+         [syscalls: -][vfs: p] release f
          p open a/state.test as g ino=1 size=13
          p release g",
     );

@@ -1,6 +1,7 @@
-//! The source `syscalls` against the running kernel: real system calls in, events out.
+//! A source of eBPF programs against the running kernel: real system calls in, events out. It is `syscalls`, unless
+//! `STATE_WATCHDOG_TEST_SOURCE=vfs` says otherwise.
 //!
-//! Each case runs in a child process on a tmpfs and on the disk. What comes out is told in the words of
+//! Each case runs in a child process on a tmpfs, on the disk, and on an overlay where one is named. What comes out is told in the words of
 //! `tests/scenarios`, without times. Needs root and a kernel that takes the probes; else a case prints why it cannot
 //! run, which is a failure where `CI=true`.
 #![cfg(feature = "ebpf")]
@@ -22,7 +23,10 @@ mod places;
 mod processes;
 mod quiet;
 mod reads;
+mod ring;
 mod site;
 mod sizes;
 mod tale;
+mod uring;
+mod watched;
 mod writes;

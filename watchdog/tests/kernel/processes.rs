@@ -89,7 +89,7 @@ fn a_process_whose_first_thread_left_ends_with_its_last() {
         },
         "q.1 open a/state.test as f ino=1 size=13
          q.1 release f
-         q.1 exit 9",
+         q exit 9",
     );
 }
 

@@ -1,8 +1,12 @@
 //! Every way to read, and what is told of it.
 
+use std::io::{Read as _, Write as _, pipe};
+use std::os::fd::AsRawFd as _;
+use std::sync::mpsc::channel;
+
 use libc::{AT_FDCWD, O_RDONLY, O_WRONLY};
 
-use crate::bench::check;
+use crate::bench::{check, unseen_by};
 use crate::call::{refused, sys, vectors};
 use crate::site::Site;
 
@@ -102,6 +106,51 @@ fn a_read_that_failed_or_asked_for_nothing_is_none() {
          p open a/state.test as g ino=1 write-only size=13
          p release g",
     );
+}
+
+#[test]
+fn a_read_is_seen_however_many_others_sleep_in_theirs() {
+    // A kernel keeps few places for calls whose return a kretprobe watches (`kretprobe.maxactive`: ten, or twice the number
+    // of processors), and a call that sleeps holds one.
+    const SLEEPERS: usize = 64;
+    unseen_by("kprobe");
+    check(
+        |site| {
+            let ((mut end, begin), mut room) = (pipe().unwrap(), [0_u8; 64]);
+            std::thread::scope(|scope| {
+                let sleepers: Vec<_> = (0..SLEEPERS)
+                    .map(|_| {
+                        let (tell, told) = channel();
+                        let end = end.try_clone().unwrap();
+                        scope.spawn(move || {
+                            tell.send(sys!(SYS_gettid)).unwrap();
+                            sys!(SYS_read, end.as_raw_fd(), [0_u8; 1].as_mut_ptr(), 1);
+                        });
+                        told.recv().unwrap()
+                    })
+                    .collect();
+                for thread in sleepers {
+                    until_it_sleeps(thread);
+                }
+                let fd = open(site);
+                sys!(SYS_read, fd, room.as_mut_ptr(), 64);
+                sys!(SYS_close, fd);
+                (&begin).write_all(&[0; SLEEPERS]).unwrap();
+            });
+            drop(begin);
+            assert_eq!(end.read(&mut room).unwrap(), 0);
+        },
+        "p open a/state.test as f ino=1 size=13
+         [!kprobe: p read f 0 64 got 13 size=13]
+         p release f",
+    );
+}
+
+fn until_it_sleeps(thread: i64) {
+    let status = format!("/proc/self/task/{thread}/stat");
+    while !std::fs::read_to_string(&status).unwrap().contains(") S ") {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -12,15 +12,43 @@ use watchdog::source::{NamePattern, RootSpec, Shape};
 /// What every state file holds when a case begins: 13 bytes.
 pub(crate) const OLD: &[u8; 13] = br#"{"id": "old"}"#;
 
-/// The filesystems on which every case runs.
-pub(crate) const FILESYSTEMS: [Filesystem; 2] = [Filesystem::Memory, Filesystem::Disk];
-
+/// A kind of filesystem on which every case runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filesystem {
     /// A tmpfs.
     Memory,
-    /// Whatever the build directory lies on.
+    /// One on a disk; whatever the build directory lies on, when nothing else is said.
     Disk,
+    /// An overlay, where one is named.
+    Overlay,
+}
+
+impl Filesystem {
+    /// All that this run has.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        [Self::Memory, Self::Disk, Self::Overlay]
+            .into_iter()
+            .filter(|filesystem| filesystem.folder().is_some())
+    }
+
+    /// Its name in an expectation's conditions.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "tmpfs",
+            Self::Disk => "disk",
+            Self::Overlay => "overlay",
+        }
+    }
+
+    /// Where sites are made on it.
+    fn folder(self) -> Option<PathBuf> {
+        let (variable, default) = match self {
+            Self::Memory => ("STATE_WATCHDOG_TEST_TMPFS", Some("/dev/shm")),
+            Self::Disk => ("STATE_WATCHDOG_TEST_DISK", Some(env!("CARGO_TARGET_TMPDIR"))),
+            Self::Overlay => ("STATE_WATCHDOG_TEST_OVERLAY", None),
+        };
+        std::env::var_os(variable).map(PathBuf::from).or(default.map(PathBuf::from))
+    }
 }
 
 /// A directory `base` with a root `base/root`, in which lies the state file `a/state.test`, and with `base/elsewhere`.
@@ -34,10 +62,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(filesystem: Filesystem, depth: u8) -> Self {
-        let parent = match filesystem {
-            Filesystem::Memory => "/dev/shm",
-            Filesystem::Disk => env!("CARGO_TARGET_TMPDIR"),
-        };
+        let parent = filesystem.folder().unwrap();
         let base = tempfile::Builder::new().prefix("watchdog-").tempdir_in(parent).unwrap();
         let root = base.path().join("root");
         let site = Self { base, filesystem, registered: root.clone(), depth };

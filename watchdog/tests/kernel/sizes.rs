@@ -41,7 +41,7 @@ fn truncate_needs_no_description() {
             sys!(SYS_truncate, site.outside("elsewhere/state.test"), 5);
             assert_eq!(refused!(SYS_truncate, site.path("b/state.test"), 5), libc::ENOENT);
         },
-        "p truncate a/state.test to 5",
+        "p truncate a/state.test to 5[vfs:  from=13]",
     );
 }
 
@@ -80,20 +80,15 @@ fn fallocate_zeroes_collapses_and_inserts_where_the_filesystem_can() {
         }
         sys!(SYS_close, fd);
     };
-    let expected = |middle: &str| {
-        format!(
-            "p open a/state.test as f ino=1 rw size=13
-             p truncate f to 12288 from=13
-             {middle}
-             p release f"
-        )
-    };
-    let disk = "p write f 1 4096 size=12288
-                p write f 4096 all size=12288..8192
-                p write f 4096 all size=8192..12288";
-    for (filesystem, middle) in [(Filesystem::Memory, ""), (Filesystem::Disk, disk)] {
-        crate::bench::check_on(filesystem, |_| {}, |site, _| calls(site), &expected(middle));
-    }
+    check(
+        calls,
+        "p open a/state.test as f ino=1 rw size=13
+         p truncate f to 12288 from=13
+         [disk: p write f 1 4096 size=12288]
+         [disk: p write f 4096 all size=12288..8192]
+         [disk: p write f 4096 all size=8192..12288]
+         p release f",
+    );
 }
 
 #[test]

@@ -89,8 +89,14 @@ impl Cast {
             }
             Operation::Unlink { place, inode: _ } => format!("unlink {}", path(place)),
             Operation::Release { id } => format!("release {}", self.description(*id)),
-            Operation::Exit { status: ExitStatus::Code(code) } => format!("exit {code}"),
-            Operation::Exit { status: ExitStatus::Signal(signal) } => format!("exit signal:{signal}"),
+            Operation::Exit { status } => {
+                // Whichever of its threads was the last.
+                let process = actor.split('.').next().unwrap();
+                return match status {
+                    ExitStatus::Code(code) => format!("{process} exit {code}"),
+                    ExitStatus::Signal(signal) => format!("{process} exit signal:{signal}"),
+                };
+            }
             Operation::Present { .. } | Operation::Heartbeat => panic!("no probe says {operation:?}"),
         };
         format!("{actor} {words}")

@@ -1,41 +1,4 @@
-#!/bin/busybox sh
-# The first and only program of a machine that judges one kernel. What it is to do lies in /plan, what comes out
-# goes to the console between lines that begin with @@.
-
-/bin/busybox --install -s /bin
-export PATH=/bin HOME=/ RUST_BACKTRACE=1
-mount -t devtmpfs devtmpfs /dev
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t securityfs securityfs /sys/kernel/security
-mount -t tracefs tracefs /sys/kernel/tracing
-mount -t bpf bpf /sys/fs/bpf
-ip link set lo up
-
-base=http://127.0.0.1:9737
-
-# section NAME STATUS FILE...: prints files, so that the other side knows where they begin and end.
-section() {
-    local name=$1 status=$2
-    shift 2
-    echo "@@ begin $name"
-    cat "$@" 2>&1
-    echo
-    echo "@@ end $name $status"
-}
-
-# until CONDITION...: waits for it for 20 s.
-until_true() {
-    local tries=200
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
+# The first and only program of a machine that judges one kernel.
 
 medium() {
     mkdir -p "/media/$1"
@@ -80,6 +43,7 @@ container() {
 # door NAME ENVIRONMENT ARGUMENTS: the ground truth with one source on all media.
 door() {
     local status agent medium saves=0 roots=
+    echo "$(cut -d' ' -f1 /proc/uptime) s: $1"
     for medium in $media; do
         roots="$roots --root $medium=/media/$medium/$1"
         while read -r how style writes reads; do
@@ -113,6 +77,20 @@ door() {
     section "$1.findings" $status "/tmp/$1.findings"
 }
 
+# tests DOOR ENVIRONMENT: the agent's own tests with one source on all media.
+tests() {
+    local medium
+    echo "$(cut -d' ' -f1 /proc/uptime) s: the tests of $1"
+    for medium in $media; do mkdir -p "/media/$medium/tests"; done
+    : >/tmp/unseen
+    # A test that cannot run here must fail.
+    env CI=true $2 STATE_WATCHDOG_TEST_UNSEEN=/tmp/unseen STATE_WATCHDOG_TEST_TMPFS=/media/tmpfs/tests STATE_WATCHDOG_TEST_DISK=/media/ext4/tests \
+        STATE_WATCHDOG_TEST_OVERLAY=/media/overlay/tests \
+        timeout "$(cat /plan/tests-limit)" /kernel-tests --test-threads=1 >/tmp/tests 2>&1
+    section "$1.tests" $? /tmp/tests
+    section "$1.unseen" 0 /tmp/unseen
+}
+
 uname -r >/tmp/kernel
 section kernel 0 /tmp/kernel
 mkdir -p /run/progress
@@ -128,17 +106,12 @@ done
 state-watchdog doctor --json >/tmp/doctor 2>/tmp/doctor.log
 section doctor $? /tmp/doctor
 section doctor.log 0 /tmp/doctor.log
+/kernel-tests --list >/tmp/list
+section tests $? /tmp/list
 while IFS='|' read -r name environment arguments; do
     door "$name" "$environment" "$arguments"
+    tests "$name" "$environment"
 done </plan/doors
-if [ -x /kernel-tests ]; then
-    # The tests' second file system is the folder that cargo gave them when they were built.
-    mkdir -p /dev/shm /media/ext4/tests "$(cat /plan/tests-folder)"
-    mount -t tmpfs tmpfs /dev/shm
-    mount --bind /media/ext4/tests "$(cat /plan/tests-folder)"
-    CI=true timeout "$(cat /plan/tests-limit)" /kernel-tests --test-threads=1 >/tmp/tests 2>&1
-    section kernel-tests $? /tmp/tests
-fi
 cat /proc/sys/kernel/tainted >/tmp/tainted
 dmesg | grep -v -e 'Command line' | tail -n 40 >>/tmp/tainted
 section tainted 0 /tmp/tainted

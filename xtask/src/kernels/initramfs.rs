@@ -5,39 +5,61 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
-    catalogue::{DOORS, MEDIA, PLANS},
+    catalogue::{Door, MEDIA, PLANS},
     kernel::Kernel,
     newc::Archive,
     programs::{Programs, read},
 };
 
-const INIT: &str = include_str!("init.sh");
+/// What a machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The ground truth and the agent's own tests.
+    Judge,
+    /// Instructions of unrelated calls.
+    Count,
+}
+
+impl Purpose {
+    fn init(self) -> &'static str {
+        match self {
+            Self::Judge => concat!(include_str!("common.sh"), "\n", include_str!("init.sh")),
+            Self::Count => concat!(include_str!("common.sh"), "\n", include_str!("count.sh")),
+        }
+    }
+}
 
 const FOLDERS: [&str; 10] = ["bin", "dev", "media", "modules", "plan", "proc", "run", "sys", "tmp", "etc"];
 
-/// Puts it together; the agent's own tests get `limit`.
-pub(crate) fn build(programs: &Programs, kernel: &Kernel, limit: Duration) -> Result<Vec<u8>> {
-    let Programs { agent, workload, tests, tests_folder, busybox } = programs;
+/// Puts it together; the agent's own tests get `limit` for each of the `doors`.
+pub(crate) fn build(
+    purpose: Purpose,
+    programs: &Programs,
+    kernel: &Kernel,
+    doors: &[Door],
+    limit: Duration,
+) -> Result<Vec<u8>> {
+    let Programs { agent, workload, tests, empty_doors, busybox } = programs;
     let mut archive = Archive::default();
     for folder in FOLDERS {
         archive.folder(folder);
     }
     // The kernel opens it for the first program before anything is mounted.
     archive.device("dev/console", 5, 1);
-    archive.program("init", INIT.as_bytes());
+    archive.program("init", purpose.init().as_bytes());
     archive.program("bin/busybox", &read(busybox)?);
     archive.program("bin/state-watchdog", &read(agent)?);
     archive.program("bin/watchdog-workload", &read(workload)?);
-    if let Some(tests) = tests {
-        archive.program("kernel-tests", &read(tests)?);
+    match purpose {
+        Purpose::Judge => archive.program("kernel-tests", &read(tests)?),
+        Purpose::Count => archive.program("bin/empty-doors", &read(empty_doors)?),
     }
     for (name, content) in kernel.modules()? {
         archive.file(&format!("modules/{name}"), &content);
     }
     archive.file("plan/media", MEDIA.join("\n").as_bytes());
     archive.file("plan/containers", containers().as_bytes());
-    archive.file("plan/doors", doors().as_bytes());
-    archive.file("plan/tests-folder", tests_folder.as_os_str().as_encoded_bytes());
+    archive.file("plan/doors", door_lines(doors).as_bytes());
     archive.file("plan/tests-limit", limit.as_secs().to_string().as_bytes());
     Ok(archive.finish())
 }
@@ -52,8 +74,8 @@ fn containers() -> String {
         .collect()
 }
 
-fn doors() -> String {
-    DOORS
+fn door_lines(doors: &[Door]) -> String {
+    doors
         .iter()
         .map(|door| format!("{}|{}|{}\n", door.name, door.environment.join(" "), door.arguments.join(" ")))
         .collect()
@@ -62,13 +84,14 @@ fn doors() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::catalogue::KERNELS;
 
     #[test]
     fn the_plan_is_lines_of_words() {
         let plans = containers();
         assert_eq!(plans.lines().count(), PLANS.len());
         assert!(plans.lines().all(|line| line.split(' ').count() == 4), "{plans}");
-        let doors = doors();
+        let doors = door_lines(KERNELS[0].doors);
         assert!(doors.lines().all(|line| line.split('|').count() == 3), "{doors}");
     }
 }

@@ -15,6 +15,11 @@ use super::catalogue::Architecture;
 /// Memory in MiB; the files of the first program lie in it, too.
 const MEMORY: u32 = 1536;
 
+/// Two processors, each emulated by a thread.
+const PARALLEL: &[&str] = &["-smp", "2", "-accel", "tcg,thread=multi"];
+/// One processor, whose time-stamp counter goes up by one with each instruction, and which does not sleep.
+const COUNTING: &[&str] = &["-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"];
+
 /// What a machine is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine<'a> {
@@ -26,6 +31,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) initramfs: &'a Path,
     /// Its disk.
     pub(crate) disk: &'a Path,
+    /// Its clock counts instructions: one processor, slower, but the same in every run.
+    pub(crate) counts: bool,
 }
 
 /// What came of running it.
@@ -61,8 +68,10 @@ impl Machine<'_> {
         let mut command = Command::new(self.architecture.emulator().0);
         let console = self.architecture.console();
         command
-            .args(["-machine", self.architecture.machine(), "-accel", "tcg,thread=multi", "-cpu", "max"])
-            .args(["-m", &MEMORY.to_string(), "-smp", "2", "-nographic", "-no-reboot", "-nic", "none"])
+            .args(["-machine", self.architecture.machine(), "-cpu", self.architecture.processor()])
+            .args(["-m", &MEMORY.to_string()])
+            .args(["-nographic", "-no-reboot", "-nic", "none"])
+            .args(if self.counts { COUNTING } else { PARALLEL })
             .arg("-kernel")
             .arg(self.kernel)
             .arg("-initrd")

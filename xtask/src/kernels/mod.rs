@@ -1,6 +1,8 @@
 //! `cargo xtask test --kernels`: the agent judged on other kernels, each booted in an emulated machine.
 
+mod cases;
 mod catalogue;
+mod count;
 mod cross;
 mod index;
 mod initramfs;
@@ -13,7 +15,16 @@ mod table;
 mod transcript;
 mod verdict;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    panic::resume_unwind,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -24,15 +35,18 @@ use crate::{
     tools::{self, Cache},
 };
 
-use catalogue::{Architecture, Choice, KERNELS};
+pub(crate) use count::count;
+
+use catalogue::{Architecture, Choice, Door, KERNELS};
+use initramfs::Purpose;
 use kernel::Kernel;
 use machine::{Machine, Run};
 use programs::Programs;
 use transcript::Transcript;
-use verdict::{Report, judge};
+use verdict::judge;
 
 /// A machine that has not powered off by then is stuck.
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(600);
 /// The agent's own tests get this much of it.
 const TESTS_LIMIT: Duration = Duration::from_secs(240);
 /// Size of the disk, sparse.
@@ -40,50 +54,110 @@ const DISK: &str = "64M";
 
 /// Which kernels, and what to do beside running them.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "machines")]
 pub(crate) struct Options {
     /// Only these kernels, by the names of the table; may be given again.
     #[arg(long, value_name = "NAME")]
     kernel: Vec<String>,
+    /// Only these ways to events, by the names of the table; may be given again.
+    #[arg(long, value_name = "NAME")]
+    door: Vec<String>,
     /// Ask the releases for newer kernels, instead of taking those that were fetched before.
     #[arg(long)]
     refresh: bool,
-    /// Write the table of results into docs/PLATFORM.md.
-    #[arg(long)]
-    write_platform: bool,
 }
 
-/// Runs the machines one after another and counts what they prove.
+impl Options {
+    /// Nothing was left out.
+    fn is_everything(&self) -> bool {
+        self.kernel.is_empty() && self.door.is_empty()
+    }
+}
+
+/// A machine to run.
+struct Job<'a> {
+    choice: Choice,
+    doors: Vec<Door>,
+    kernel: Kernel,
+    programs: &'a Programs,
+}
+
+/// Runs the machines, two at a time, and counts what they prove.
 pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, tally: &mut Tally) {
+    let mut built = BTreeMap::new();
+    let jobs = jobs(options, repository, cache, tally, &mut built);
+    let mut reports = Vec::new();
+    let boot = |job: &Job<'_>| {
+        let mut transcript = Transcript::default();
+        let outcome = job.boot(Purpose::Judge, cache, &mut transcript);
+        (transcript, outcome)
+    };
+    for (job, (transcript, outcome)) in jobs.iter().zip(in_pairs(&jobs, boot)) {
+        tally.check(&format!("{}: boots and comes to its end", job.choice.name), || outcome);
+        reports.push(judge(job.choice, &job.doors, &transcript, tally));
+    }
+    println!("\n{}", table::markdown(&reports));
+    if options.is_everything() {
+        tally.check(&format!("{} tells these results", table::PAGE), || {
+            table::keep(repository.root(), &reports)
+        });
+    }
+}
+
+/// The machines that are wanted, with all that they need.
+fn jobs<'a>(
+    options: &Options,
+    repository: &Repository,
+    cache: &Cache,
+    tally: &mut Tally,
+    built: &'a mut BTreeMap<&'static str, Programs>,
+) -> Vec<Job<'a>> {
     let mut chosen = Vec::new();
     tally.check("the kernels are known", || {
         chosen = choose(&options.kernel)?;
         Ok(format!("{}", chosen.len()))
     });
-    let mut reports = Vec::new();
-    let mut built: BTreeMap<&str, Option<Programs>> = BTreeMap::new();
+    for architecture in architectures(&chosen) {
+        tally.check(&format!("the programs for {} are there", architecture.debian()), || {
+            built.insert(architecture.debian(), prepare(repository, cache, architecture)?);
+            Ok(String::new())
+        });
+    }
+    let (mut jobs, built) = (Vec::new(), &*built);
     for choice in chosen {
-        let architecture = choice.architecture;
-        let programs = built.entry(architecture.debian()).or_insert_with(|| {
-            let mut programs = None;
-            tally.check(&format!("the programs for {} are there", architecture.debian()), || {
-                programs = Some(prepare(repository, cache, architecture)?);
-                Ok(String::new())
-            });
-            programs
-        });
-        let Some(programs) = programs else { continue };
-        let mut transcript = Transcript::default();
-        tally.check(&format!("{}: boots and comes to its end", choice.name), || {
-            boot(choice, programs, cache, options.refresh, &mut transcript)
-        });
-        reports.push(judge(choice, &transcript, tally));
-    }
-    println!("\n{}", table::markdown(&reports));
-    if options.write_platform {
-        tally.check("the table of results is written", || {
-            write(&repository.root().join(table::PAGE), &reports)
+        let Some(programs) = built.get(choice.architecture.debian()) else { continue };
+        let wanted =
+            |door: &&Door| options.door.is_empty() || options.door.iter().any(|name| name == door.name);
+        let doors = choice.doors.iter().filter(wanted).copied().collect();
+        tally.check(&format!("{}: the kernel is there", choice.name), || {
+            let kernel = Kernel::get(cache, choice, options.refresh)?;
+            jobs.push(Job { choice, doors, kernel, programs });
+            Ok(String::new())
         });
     }
+    jobs
+}
+
+/// Does the work for all, two at a time; the answers come in the order of `all`.
+fn in_pairs<T: Sync, A: Send>(all: &[T], work: impl Fn(&T) -> A + Sync) -> Vec<A> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut answers = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(index) else { return answers };
+            answers.push((index, work(one)));
+        }
+    };
+    let mut answers: Vec<(usize, A)> = thread::scope(|scope| {
+        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    answers.sort_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 fn choose(names: &[String]) -> Result<Vec<Choice>> {
@@ -95,42 +169,61 @@ fn choose(names: &[String]) -> Result<Vec<Choice>> {
     Ok(KERNELS.into_iter().filter(wanted).collect())
 }
 
+fn architectures(chosen: &[Choice]) -> Vec<Architecture> {
+    let mut all: Vec<_> = chosen.iter().map(|choice| choice.architecture).collect();
+    all.dedup();
+    all
+}
+
+/// Fetches everything that the machines need, so that later runs need no network.
+pub(crate) fn set_up(cache: &Cache) -> Result<()> {
+    for architecture in architectures(&KERNELS) {
+        emulator(cache, architecture)?;
+        programs::compiler(cache, architecture)?;
+    }
+    for choice in KERNELS {
+        let kernel = Kernel::get(cache, choice, false)?;
+        println!("  kernel {}: {}", choice.name, kernel.version);
+    }
+    Ok(())
+}
+
+fn emulator(cache: &Cache, architecture: Architecture) -> Result<()> {
+    let (program, package) = architecture.emulator();
+    if tools::has_program(program) { Ok(()) } else { tools::installed(cache, &[package]) }
+}
+
 /// Everything that the machines of one kind of processor share.
 fn prepare(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Programs> {
-    let (emulator, package) = architecture.emulator();
-    if !tools::has_program(emulator) {
-        tools::installed(cache, &[package])?;
-    }
+    emulator(cache, architecture)?;
     Programs::get(repository, cache, architecture)
 }
 
-fn boot(
-    choice: Choice,
-    programs: &Programs,
-    cache: &Cache,
-    refresh: bool,
-    transcript: &mut Transcript,
-) -> Result<String> {
-    let kernel = Kernel::get(cache, choice, refresh)?;
-    let scratch = Scratch::new(Medium::Disk)?;
-    let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
-    fs::write(&first, initramfs::build(programs, &kernel, TESTS_LIMIT)?)?;
-    make_disk(&disk)?;
-    let architecture = choice.architecture;
-    let machine = Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk };
-    let Run { said, took, overdue } = machine.run(LIMIT)?;
-    let log = cache.folder().join("logs").join(format!("kernel-{}.log", choice.name));
-    fs::write(&log, &said).with_context(|| format!("cannot write {}", log.display()))?;
-    *transcript = Transcript::parse(&said);
-    let why = if overdue { "was not done in time" } else { "ended early" };
-    ensure!(
-        transcript.done,
-        "{} {why}; {}; all it said: {}",
-        kernel.version,
-        transcript.end(),
-        log.display()
-    );
-    Ok(format!("{} in {:.0} s", kernel.version, took.as_secs_f64()))
+impl Job<'_> {
+    /// Runs the machine to its end.
+    fn boot(&self, purpose: Purpose, cache: &Cache, transcript: &mut Transcript) -> Result<String> {
+        let Self { choice, doors, kernel, programs } = self;
+        let scratch = Scratch::new(Medium::Disk)?;
+        let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
+        fs::write(&first, initramfs::build(purpose, programs, kernel, doors, TESTS_LIMIT)?)?;
+        make_disk(&disk)?;
+        let (architecture, counts) = (choice.architecture, purpose == Purpose::Count);
+        let machine = Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk, counts };
+        let Run { said, took, overdue } = machine.run(LIMIT)?;
+        let word = if counts { "count" } else { "kernel" };
+        let log = cache.folder().join("logs").join(format!("{word}-{}.log", choice.name));
+        fs::write(&log, &said).with_context(|| format!("cannot write {}", log.display()))?;
+        *transcript = Transcript::parse(&said);
+        let why = if overdue { "was not done in time" } else { "ended early" };
+        ensure!(
+            transcript.done,
+            "{} {why}; {}; all it said: {}",
+            kernel.version,
+            transcript.end(),
+            log.display()
+        );
+        Ok(format!("{} in {:.0} s", kernel.version, took.as_secs_f64()))
+    }
 }
 
 /// A disk with an empty ext4 that every kernel here can read.
@@ -139,12 +232,6 @@ fn make_disk(disk: &Path) -> Result<()> {
     let output = Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4"]).arg(disk).arg(DISK).output()?;
     ensure!(output.status.success(), "mke2fs: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
-}
-
-fn write(page: &Path, reports: &[Report]) -> Result<String> {
-    let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
-    fs::write(page, table::rewritten(&text, reports)?)?;
-    Ok(page.display().to_string())
 }
 
 #[cfg(test)]
@@ -156,5 +243,11 @@ mod tests {
         assert_eq!(choose(&[]).unwrap(), KERNELS);
         assert_eq!(choose(&["6.1".to_owned()]).unwrap(), [KERNELS[1]]);
         assert!(choose(&["2.4".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn answers_come_in_order() {
+        assert_eq!(in_pairs(&[1, 2, 3, 4, 5], |n| n * n), [1, 4, 9, 16, 25]);
+        assert_eq!(in_pairs(&[0; 0], |n| *n), [0; 0]);
     }
 }

@@ -15,8 +15,12 @@ use crate::{
     tools::{self, Cache},
 };
 
-/// The name of the agent's tests that are made for machines.
-const TESTS: &str = "kernel";
+/// The agent's tests that are made for machines, and the benchmark that is.
+const TESTS: [&str; 2] = ["--test", "kernel"];
+const EMPTY_DOORS: [&str; 2] = ["--bench", "empty_doors"];
+
+/// Built in less time than the released ones; the probes are the same in all profiles.
+const PROFILE: &str = "machine";
 
 /// Statically linked programs for one kind of processor.
 #[derive(Clone, Debug)]
@@ -25,10 +29,10 @@ pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     /// Writers and readers.
     pub(crate) workload: PathBuf,
-    /// The agent's own tests, where it has such.
-    pub(crate) tests: Option<PathBuf>,
-    /// The folder that these tests write to, as cargo compiled it into them.
-    pub(crate) tests_folder: PathBuf,
+    /// The agent's own tests.
+    pub(crate) tests: PathBuf,
+    /// Empty programs where the agent has its own.
+    pub(crate) empty_doors: PathBuf,
     /// Everything else that a first program needs.
     pub(crate) busybox: PathBuf,
 }
@@ -38,16 +42,11 @@ impl Programs {
     pub(crate) fn get(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Self> {
         let triple = architecture.triple();
         let target = repository.target().join("kernels");
-        let compiler = if repository.host()? == triple {
-            let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
-            Compiler { busybox, environment: Vec::new(), flags: String::new() }
-        } else {
-            cross::compiler(cache, architecture)?
-        };
+        let compiler = compiler(cache, architecture)?;
         let cargo = |task: &str| {
             let mut cargo = repository.cargo();
             cargo
-                .args([task, "--release", "--target", triple, "--target-dir"])
+                .args([task, "--profile", PROFILE, "--target", triple, "--target-dir"])
                 .arg(&target)
                 .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static {}", compiler.flags))
                 .envs(compiler.environment.iter().cloned());
@@ -56,17 +55,26 @@ impl Programs {
         println!("  build the static programs for {triple}");
         let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
         ensure!(status.success(), "cargo build ended with {status}");
-        let has_tests = repository.root().join("watchdog/tests").join(TESTS).join("main.rs").is_file();
-        let tests = if has_tests { Some(build_tests(cargo("test"))?) } else { None };
-        let built = target.join(triple).join("release");
+        let tests = build_target(cargo("test"), TESTS)?;
+        let empty_doors = build_target(cargo("test"), EMPTY_DOORS)?;
+        let built = target.join(triple).join(PROFILE);
         Ok(Self {
             agent: built.join("state-watchdog"),
             workload: built.join("watchdog-workload"),
             tests,
-            tests_folder: target.join("tmp"),
+            empty_doors,
             busybox: compiler.busybox,
         })
     }
+}
+
+/// Finds or installs what building for `architecture` needs.
+pub(super) fn compiler(cache: &Cache, architecture: Architecture) -> Result<Compiler> {
+    if !architecture.is_host() {
+        return cross::compiler(cache, architecture);
+    }
+    let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
+    Ok(Compiler { busybox, environment: Vec::new(), flags: String::new() })
 }
 
 /// How to build for a kind of processor.
@@ -97,30 +105,28 @@ struct Target {
     kind: Vec<String>,
 }
 
-fn build_tests(mut cargo: Command) -> Result<PathBuf> {
+fn build_target(mut cargo: Command, wanted: [&str; 2]) -> Result<PathBuf> {
     let mut child = cargo
-        .args([
-            "--package",
-            "watchdog",
-            "--test",
-            TESTS,
-            "--no-run",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["--package", "watchdog", "--no-run", "--message-format", "json-render-diagnostics"])
+        .args(wanted)
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no standard output")?;
-    let found = BufReader::new(output).lines().map_while(Result::ok).filter_map(|line| test(&line)).last();
+    let found = BufReader::new(output)
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| executable(&line, wanted))
+        .last();
     let status = child.wait()?;
     ensure!(status.success(), "cargo test --no-run ended with {status}");
     found.context("cargo built no test program")
 }
 
-fn test(message: &str) -> Option<PathBuf> {
+fn executable(message: &str, [option, name]: [&str; 2]) -> Option<PathBuf> {
     let Message { executable, target } = serde_json::from_str(message).ok()?;
-    executable.filter(|_| target.name == TESTS && target.kind.iter().any(|kind| kind == "test"))
+    let kind = option.trim_start_matches('-');
+    executable.filter(|_| target.name == name && target.kind.iter().any(|one| one == kind))
 }
 
 /// The file's content, with its name in the error.
@@ -134,6 +140,7 @@ mod tests {
 
     #[test]
     fn the_test_program_is_found_among_cargos_messages() {
+        let test = |message: &str| executable(message, TESTS);
         let message = |name: &str, kind: &str, file: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["{kind}"]}},"executable":{file}}}"#

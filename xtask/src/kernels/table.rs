@@ -1,10 +1,11 @@
-//! The results as tables: for the terminal, and for docs/PLATFORM.md, whose part between two marks is ours.
+//! The results as tables: for the terminal, and for docs/PLATFORM.md, whose parts between marks are ours.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{
+    cases::Verdict,
     catalogue::PLANS,
     verdict::{Cell, Report},
 };
@@ -12,52 +13,100 @@ use super::{
 /// The page, below the root of the repository.
 pub(crate) const PAGE: &str = "docs/PLATFORM.md";
 
-const BEGIN: &str = "<!-- begin: written by `cargo xtask test --kernels --write-platform` -->";
-const END: &str = "<!-- end -->";
+/// Set to write the page instead of comparing it.
+const UPDATE: &str = "UPDATE_DOCS";
 
-/// Both tables.
+/// What the releases held when the page was written: shown, but not compared.
+const VERSIONS: Marks =
+    Marks { page: PAGE, begin: "<!-- begin versions: generated -->", end: "<!-- end versions -->" };
+/// What was found: compared.
+const RESULTS: Marks =
+    Marks { page: PAGE, begin: "<!-- begin results: generated -->", end: "<!-- end results -->" };
+
+/// The lines between which a part is generated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
+    /// The page, as errors call it.
+    pub(super) page: &'static str,
+    pub(super) begin: &'static str,
+    pub(super) end: &'static str,
+}
+
+/// Compares the page with the results; with `UPDATE_DOCS` set, writes it.
+pub(crate) fn keep(root: &Path, reports: &[Report]) -> Result<String> {
+    let path = root.join(PAGE);
+    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let renewed = RESULTS.renew(&page, &results(reports))?;
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&path, VERSIONS.renew(&renewed, &versions(reports))?)?;
+        return Ok("written".to_owned());
+    }
+    ensure!(renewed == page, "{PAGE} is stale: set {UPDATE}=1 and run again");
+    Ok(String::new())
+}
+
+/// Everything, for the terminal.
 pub(crate) fn markdown(reports: &[Report]) -> String {
-    let mut text =
-        String::from("| kernel | processor | `auto` takes | the agent's own tests |\n|---|---|---|---|\n");
+    format!("{}\n{}", versions(reports), results(reports))
+}
+
+impl Marks {
+    /// The page's text with another part between the marks.
+    pub(super) fn renew(self, old: &str, text: &str) -> Result<String> {
+        let Self { page, begin, end } = self;
+        let (before, rest) = old.split_once(begin).with_context(|| format!("{page} has no line {begin}"))?;
+        let (_, after) = rest.split_once(end).with_context(|| format!("{page} has no line {end}"))?;
+        Ok(format!("{before}{begin}\n{text}{end}{after}"))
+    }
+}
+
+fn versions(reports: &[Report]) -> String {
+    let mut table = Table::new(&["kernel", "Debian's release", "version"]);
+    for Report { choice, release, .. } in reports {
+        table.row(&[choice.name, choice.suite, release]);
+    }
+    table.text
+}
+
+fn results(reports: &[Report]) -> String {
+    let mut taken = Table::new(&["kernel", "processor", "`auto` takes", "`vfs` attaches by"]);
     for report in reports {
-        let tests = match &report.tests {
-            None => "none yet".to_owned(),
-            Some(Ok(count)) => format!("{count} passed"),
-            Some(Err(_)) => "**failed**".to_owned(),
+        taken.row(&[report.choice.name, report.choice.architecture.debian(), &report.takes, &report.vfs_by]);
+    }
+    format!("{}\n{}\n{}", taken.text, operations(reports), ground_truth(reports))
+}
+
+fn operations(reports: &[Report]) -> String {
+    let rows = || reports.iter().flat_map(|report| report.operations.iter().map(move |row| (report, row)));
+    let names: BTreeSet<&str> = rows().flat_map(|(_, row)| row.groups.keys().map(String::as_str)).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut table = Table::new(&[&["kernel", "source"], &names[..]].concat());
+    for (report, row) in rows() {
+        let cell = |name: &&str| match row.groups.get(*name) {
+            Some(Verdict::Passed) => "yes",
+            Some(Verdict::NotVisible) => "not visible",
+            Some(Verdict::SeenInPart) => "in part",
+            Some(Verdict::Failed) => "**no**",
+            // Some operations are those of one processor alone.
+            None if !row.groups.is_empty() => "none",
+            None => "**not run**",
         };
-        let processor = report.choice.architecture.debian();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "| {} | {processor} | {} | {tests} |", kernel(report), report.takes);
+        let cells: Vec<&str> = names.iter().map(cell).collect();
+        table.row(&[&[report.choice.name, row.door], &cells[..]].concat());
     }
-    text.push_str("\n| kernel | processor | source | file system |");
-    for plan in PLANS {
-        let _ = write!(text, " {} |", plan.how.as_str());
-    }
-    text.push_str("\n|---|---|---|---|");
-    text.push_str(&"---|".repeat(PLANS.len()));
-    text.push('\n');
+    table.text
+}
+
+fn ground_truth(reports: &[Report]) -> String {
+    let names = PLANS.map(|plan| plan.how.as_str());
+    let mut table = Table::new(&[&["kernel", "source", "file system"], &names[..]].concat());
     for report in reports {
         for row in &report.rows {
-            let processor = report.choice.architecture.debian();
-            let _ = write!(text, "| {} | {processor} | {} | {} |", kernel(report), row.door, row.medium);
-            for cell in &row.cells {
-                let _ = write!(text, " {} |", word(*cell));
-            }
-            text.push('\n');
+            let cells: Vec<&str> = row.cells.iter().map(|cell| word(*cell)).collect();
+            table.row(&[&[report.choice.name, row.door, row.medium], &cells[..]].concat());
         }
     }
-    text
-}
-
-/// The page with its part renewed.
-pub(crate) fn rewritten(page: &str, reports: &[Report]) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} has no line {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} has no line {END}"))?;
-    Ok(format!("{before}{BEGIN}\n{}{END}{after}", markdown(reports)))
-}
-
-fn kernel(report: &Report) -> &str {
-    if report.release.is_empty() { report.choice.name } else { &report.release }
+    table.text
 }
 
 fn word(cell: Cell) -> &'static str {
@@ -68,50 +117,88 @@ fn word(cell: Cell) -> &'static str {
     }
 }
 
+/// A table as it grows.
+pub(super) struct Table {
+    text: String,
+}
+
+impl Table {
+    pub(super) fn new(heads: &[&str]) -> Self {
+        let mut table = Self { text: String::new() };
+        table.row(heads);
+        table.text.push_str(&"|---".repeat(heads.len()));
+        table.text.push_str("|\n");
+        table
+    }
+
+    pub(super) fn row(&mut self, cells: &[&str]) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "| {} |", cells.join(" | "));
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{catalogue::KERNELS, verdict::Row};
+    use crate::kernels::{
+        catalogue::KERNELS,
+        verdict::{Operations, Row},
+    };
 
     fn report() -> Report {
         let mut cells = vec![Cell::Agrees; PLANS.len()];
         cells[1] = Cell::Disagrees;
         let rows = vec![Row { door: "syscalls", medium: "ext4", cells }];
-        Report {
-            choice: KERNELS[0],
-            release: "5.10.0-x".into(),
-            takes: "vfs".into(),
-            rows,
-            tests: Some(Ok(7)),
-        }
+        let groups = |all: &[(&str, Verdict)]| {
+            all.iter().map(|(name, verdict)| ((*name).to_owned(), *verdict)).collect()
+        };
+        let operations = vec![
+            Operations { door: "vfs", groups: groups(&[("opens", Verdict::Passed)]) },
+            Operations {
+                door: "syscalls",
+                groups: groups(&[("opens", Verdict::Failed), ("uring", Verdict::NotVisible)]),
+            },
+        ];
+        let (release, takes, vfs_by) = ("5.10.0-x".into(), "vfs".into(), "fentry".into());
+        Report { choice: KERNELS[0], release, takes, vfs_by, rows, operations }
     }
 
     #[test]
     fn all_rows_of_a_table_have_as_many_cells() {
-        let text = markdown(&[report(), Report { release: String::new(), tests: None, ..report() }]);
+        let text = markdown(&[report()]);
         for table in text.split("\n\n") {
             let widths: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
-            assert!(widths.len() == 4 && widths.iter().all(|width| *width == widths[0]), "{table}");
+            assert!(widths.len() > 2 && widths.iter().all(|width| *width == widths[0]), "{table}");
         }
-        assert!(text.contains("| 5.10.0-x | amd64 | vfs | 7 passed |"), "{text}");
-        assert!(
-            text.contains("| 5.10.0-x | amd64 | syscalls | ext4 | exact | **differs** | exact |"),
-            "{text}"
-        );
-        assert!(text.contains("| 5.10 | amd64 | vfs | none yet |"), "{text}");
+        for line in [
+            "| 5.10 | bullseye | 5.10.0-x |",
+            "| 5.10 | amd64 | vfs | fentry |",
+            "| 5.10 | vfs | yes | none |",
+            "| 5.10 | syscalls | **no** | not visible |",
+            "| 5.10 | syscalls | ext4 | exact | **differs** | exact |",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 
     #[test]
     fn only_the_part_between_the_marks_is_rewritten() {
-        let page = format!("# Page\n\n{BEGIN}\nold\n{END}\n\nmore\n");
-        let once = rewritten(&page, &[report()]).unwrap();
-        assert!(
-            once.starts_with("# Page\n\n<!-- begin") && once.ends_with("<!-- end -->\n\nmore\n"),
-            "{once}"
-        );
-        assert!(once.contains("7 passed") && !once.contains("old"), "{once}");
-        assert_eq!(rewritten(&once, &[report()]).unwrap(), once);
-        assert!(rewritten("# Page\n", &[report()]).is_err());
-        assert!(rewritten(BEGIN, &[report()]).is_err());
+        let Marks { begin, end, .. } = RESULTS;
+        let page = format!("# Page\n\n{begin}\nold\n{end}\n\nmore\n");
+        let once = RESULTS.renew(&page, "new\n").unwrap();
+        assert_eq!(once, format!("# Page\n\n{begin}\nnew\n{end}\n\nmore\n"));
+        assert_eq!(RESULTS.renew(&once, "new\n").unwrap(), once);
+        assert!(RESULTS.renew("# Page\n", "").is_err());
+        assert!(RESULTS.renew(begin, "").is_err());
+    }
+
+    #[test]
+    fn versions_do_not_count_as_results() {
+        let newer = Report { release: "5.10.1".into(), ..report() };
+        assert_eq!(results(&[report()]), results(&[newer]));
     }
 }

@@ -1,10 +1,13 @@
 //! What a machine's transcript proves.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    catalogue::{self, Choice, DOORS, Door, MEDIA, PLANS},
+    cases::{self, Groups},
+    catalogue::{self, Choice, Door, MEDIA, PLANS},
     transcript::{Section, Transcript},
 };
 use crate::{
@@ -23,10 +26,21 @@ pub(crate) struct Report {
     pub(crate) release: String,
     /// The source that the agent takes when it may choose.
     pub(crate) takes: String,
+    /// How the source `vfs` was attached where nothing was forced.
+    pub(crate) vfs_by: String,
     /// One for each way to events and file system.
     pub(crate) rows: Vec<Row>,
-    /// How many of the agent's own tests passed, or what went wrong; `None` when there are none.
-    pub(crate) tests: Option<Result<u64, String>>,
+    /// What came of the agent's own tests, for each way to events.
+    pub(crate) operations: Vec<Operations>,
+}
+
+/// What came of the agent's own tests with one way to events.
+#[derive(Clone, Debug)]
+pub(crate) struct Operations {
+    /// The way to events.
+    pub(crate) door: &'static str,
+    /// One for each kind of operation.
+    pub(crate) groups: Groups,
 }
 
 /// What one way to events gave on one file system.
@@ -59,15 +73,16 @@ struct Doctor {
 }
 
 /// Judges all that a machine delivered; each check is counted and printed as it is judged.
-pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) -> Report {
+pub(crate) fn judge(choice: Choice, doors: &[Door], transcript: &Transcript, tally: &mut Tally) -> Report {
     let text = |name| transcript.section(name).map(Section::text).unwrap_or_default();
     let doctor = serde_json::from_str(&text("doctor")).unwrap_or(Doctor { takes: None });
     let mut report = Report {
         choice,
         release: text("kernel"),
         takes: doctor.takes.unwrap_or_else(|| "none".to_owned()),
+        vfs_by: mechanisms("vfs", transcript),
         rows: Vec::new(),
-        tests: None,
+        operations: Vec::new(),
     };
     let check = |what: &str| format!("{}: {what}", choice.name);
     tally.check(&check("the doctor answers"), || {
@@ -79,18 +94,31 @@ pub(crate) fn judge(choice: Choice, transcript: &Transcript, tally: &mut Tally) 
         tally.check(&check(&format!("{medium} is there")), || mounted(transcript, medium));
     }
     tally.check(&check("the kernel has nothing to complain of"), || untainted(transcript));
-    for door in DOORS {
-        report.rows.extend(judge_door(choice, door, transcript, tally));
-    }
-    if let Some(section) = transcript.section("kernel-tests") {
-        let tests = own_tests(section);
-        tally.check(&check("the agent's own tests"), || match &tests {
-            Ok(count) => Ok(format!("{count} passed")),
-            Err(problem) => bail!("{problem}"),
+    if doors.iter().any(|door| door.name == "vfs") {
+        tally.check(&check("vfs is attached as it should be"), || {
+            ensure!(report.vfs_by == choice.vfs_by, "by {:?}, not by {}", report.vfs_by, choice.vfs_by);
+            Ok(report.vfs_by.clone())
         });
-        report.tests = Some(tests);
+    }
+    for &door in doors {
+        report.rows.extend(judge_door(choice, door, transcript, tally));
+        let operations = judge_tests(choice, door, transcript, tally);
+        report.operations.push(Operations { door: door.name, groups: operations });
     }
     report
+}
+
+fn judge_tests(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) -> Groups {
+    let mut groups = Groups::new();
+    tally.check(&format!("{}, {}: the agent's own tests", choice.name, door.name), || {
+        let section = |name: &str| transcript.section(name).with_context(|| format!("there is no {name}"));
+        let said = section(&format!("{}.tests", door.name))?;
+        let unseen = section(&format!("{}.unseen", door.name))?;
+        let (judged, count) = cases::judge(&cases::names(section("tests")?)?, said, unseen);
+        groups = judged;
+        Ok(format!("{} passed", count?))
+    });
+    groups
 }
 
 fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) -> Vec<Row> {
@@ -107,7 +135,7 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
         Ok(String::new())
     });
     let Some((findings, scrape)) = said else { return missing(door) };
-    tally.check(&check("the kernel ran every probe that fired"), || none_skipped(door, transcript));
+    tally.check(&check("the kernel holds its programs"), || kernels_word(door, transcript));
     let metrics = Metrics::parse(&scrape);
     let mut rows = Vec::new();
     for (index, medium) in MEDIA.into_iter().enumerate() {
@@ -129,6 +157,7 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
             ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
             watched.metrics_agree(medium)?;
             let torn: u64 = watched.truths.iter().map(Truth::torn).sum();
+            ensure!(torn > 0, "no read was torn, which proves nothing");
             let reads: usize = watched.truths.iter().map(|truth| truth.reads.len()).sum();
             Ok(format!("{torn} of {reads} reads were torn, and the agent does not disagree"))
         });
@@ -196,9 +225,10 @@ fn mounted(transcript: &Transcript, medium: &str) -> Result<String> {
     Ok(String::new())
 }
 
-/// A program that is preempted on a CPU is not started there a second time: the kernel counts the event as a
-/// recursion, and nobody else learns of it.
-fn none_skipped(door: Door, transcript: &Transcript) -> Result<String> {
+/// What the kernel says of the programs: how long its verifier worked, and how often it did not start one because it was
+/// preempted there already. The agent has copies of such programs, or counts what it missed as lost, which is judged
+/// apart.
+fn kernels_word(door: Door, transcript: &Transcript) -> Result<String> {
     let section = transcript.section(&format!("{}.programs", door.name)).context("nobody asked")?;
     let value = |line: &str, name: &str| -> Option<u64> {
         let mut words = line.split_whitespace();
@@ -207,11 +237,8 @@ fn none_skipped(door: Door, transcript: &Transcript) -> Result<String> {
     };
     ensure!(!section.lines.is_empty(), "the agent holds no program");
     let sum = |name: &str| section.lines.iter().filter_map(|line| value(line, name)).sum::<u64>();
-    let skipped = sum("recursion_misses");
-    ensure!(skipped == 0, "it skipped {skipped} runs:\n{}", section.text());
     // Kernels before 5.16 do not say how long their verifier worked.
-    let verified = sum("verified_insns");
-    Ok(if verified == 0 { String::new() } else { format!("{verified} instructions verified") })
+    Ok(format!("{} instructions verified, {} runs skipped", sum("verified_insns"), sum("recursion_misses")))
 }
 
 /// A warning or an oops leaves its mark on the kernel, whatever the console is told to show.
@@ -222,18 +249,26 @@ fn untainted(transcript: &Transcript) -> Result<String> {
     Ok(String::new())
 }
 
-/// Judged by the exit status and by the summary, because either alone can lie.
-fn own_tests(section: &Section) -> Result<u64, String> {
-    let summary = section.lines.iter().rev().find_map(|line| line.trim().strip_prefix("test result: "));
-    let passed = summary.and_then(|summary| summary.strip_prefix("ok. ")?.split(' ').next()?.parse().ok());
-    match (section.status, passed) {
-        (Some(0), Some(passed)) if passed > 0 => Ok(passed),
-        (status, _) => {
-            let failed: Vec<&str> =
-                section.lines.iter().map(String::as_str).filter(|line| !line.ends_with("... ok")).collect();
-            Err(format!("ended with {status:?}\n{}", failed.join("\n")))
-        }
-    }
+/// `/status`, as far as it is needed.
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    probes: Vec<Probe>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Probe {
+    mechanism: String,
+    attached: bool,
+}
+
+/// How a source's functions were attached; empty when it did not run.
+fn mechanisms(door: &str, transcript: &Transcript) -> String {
+    let status = transcript.section(&format!("{door}.status")).map(Section::text).unwrap_or_default();
+    let status: Status = serde_json::from_str(&status).unwrap_or_default();
+    let used = status.probes.iter().filter(|probe| probe.attached).map(|probe| probe.mechanism.as_str());
+    let used: BTreeSet<&str> = used.filter(|mechanism| *mechanism != "tp_btf").collect();
+    used.into_iter().collect::<Vec<_>>().join(" and ")
 }
 
 #[cfg(test)]
