@@ -3,11 +3,11 @@
 use aya_ebpf::bindings::BPF_ANY;
 use watchdog_common::LossCounter;
 
-use super::operation::{Door, key};
+use super::visit::Visit;
 use crate::{
     calls,
     emit::{self, Span},
-    kernel::{File, Look},
+    kernel::{self, File, Look},
     maps::ENTERED,
     opens::{self, Releases},
     turn::Turn,
@@ -15,20 +15,26 @@ use crate::{
 
 /// `do_dentry_open` was entered, and its return will not show the description: one that may matter is remembered.
 #[inline(always)]
-pub(super) fn entered(file: u64) {
-    if opens::may_matter(File(file)) && ENTERED.insert(&key(Door::Open), &file, u64::from(BPF_ANY)).is_err() {
+pub(super) fn entered(visit: Visit, file: u64) {
+    if opens::may_matter(File(file)) && ENTERED.insert(&key(visit), &file, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
     }
 }
 
 /// The description that the running thread's `do_dentry_open` is about.
 #[inline(always)]
-pub(super) fn taken() -> Option<u64> {
-    let key = key(Door::Open);
+pub(super) fn taken(visit: Visit) -> Option<u64> {
+    let key = key(visit);
     // SAFETY: the value is copied at once and belongs to the running thread.
     let file = unsafe { *ENTERED.get(&key)? };
     let _ = ENTERED.remove(&key);
     Some(file)
+}
+
+/// A filesystem that is stacked on another opens the file below within its own open.
+#[inline(always)]
+fn key(visit: Visit) -> [u64; 2] {
+    [kernel::thread(), visit.frame()]
 }
 
 /// `do_dentry_open` returned: the description is whole, and nothing was truncated yet.

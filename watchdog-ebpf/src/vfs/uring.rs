@@ -4,18 +4,20 @@
 
 use watchdog_common::{IoKind, UNKNOWN};
 
-use super::operation::{self, Door, Given};
+use super::{
+    operation::{self, Door, Given},
+    visit::Visit,
+};
 use crate::{
     kernel::{File, read},
     settings::setting,
-    turn::Turn,
 };
 
 /// `io_read` or `io_write` tries a request.
 #[inline(always)]
-pub(super) fn begin(door: Door, turn: Turn, request: u64) {
+pub(super) fn begin(door: Door, visit: Visit, request: u64) {
     let file = File(read(request, setting!(offsets.kiocb_file)));
-    operation::begin(door, turn, file, || {
+    operation::begin(door, visit, file, || {
         let position = request + u64::from(setting!(offsets.kiocb_pos));
         Given { position, requested: UNKNOWN, extra: read(position, 0) }
     });
@@ -33,7 +35,7 @@ pub(super) fn done(request: u64, result: i64) {
 
 #[inline(always)]
 fn finish(door: Door, kind: IoKind, request: u64, result: i64) {
-    let Some(mut operation) = operation::end(door) else { return };
+    let Some(mut operation) = operation::take(door) else { return };
     let matches = operation.position == request + u64::from(setting!(offsets.kiocb_pos));
     let least = if matches!(kind, IoKind::Read) { 0 } else { 1 };
     if matches && result >= least {
@@ -57,8 +59,8 @@ fn asked(request: u64, result: i64) -> u64 {
 /// `io_read` or `io_write` returns. Without a result the request goes on elsewhere, and what this try has moved is
 /// told now.
 #[inline(always)]
-pub(super) fn end(door: Door, kind: IoKind) {
-    let Some(mut operation) = operation::end(door) else { return };
+pub(super) fn end(door: Door, visit: Visit, kind: IoKind) {
+    let Some(mut operation) = operation::end(door, visit) else { return };
     let (from, to) = (operation.extra, read::<u64>(operation.position, 0));
     operation.extra = 0;
     // A request for the description's own position holds -1 until it was looked up.

@@ -144,6 +144,8 @@ fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
         mode: at("cs")?,
         mode_mask: 0xffff,
         mode_compat: 0x23,
+        stack: at("sp")?,
+        return_address: 8,
     })
 }
 
@@ -159,5 +161,7 @@ fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
         mode: at("pstate")?,
         mode_mask: 0x10,
         mode_compat: 0x10,
+        stack: at("sp")?,
+        return_address: 0,
     })
 }
