@@ -7,7 +7,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    kernel::{File, read},
+    kernel::{FMODE_READ, FMODE_WRITE, File, read},
     settings::setting,
 };
 
@@ -16,6 +16,7 @@ const ATTR_OPEN: u64 = 1 << 15;
 const MAP_TYPE: u64 = 0xf;
 const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
+const PROT_WRITE: u64 = 2;
 /// include/linux/fs.h and filelock.h, 5.10 to 7.2.
 const FL_FLOCK: u32 = 2;
 
@@ -93,10 +94,15 @@ pub(super) fn end_allocate(visit: Visit, result: i64) {
     }
 }
 
-/// A mapping is permitted; only shared ones matter.
+/// A mapping is permitted; only shared ones matter. The description's own rights are asked for afterwards (`do_mmap`,
+/// 5.10 to 7.2).
 #[inline(always)]
 pub(super) fn begin_map(visit: Visit, file: u64, protection: u64, flags: u64) {
-    if file != 0 && matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE) {
+    if file == 0 || !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE) {
+        return;
+    }
+    let needed = if protection & PROT_WRITE != 0 { FMODE_READ | FMODE_WRITE } else { FMODE_READ };
+    if File(file).mode() & needed == needed {
         operation::begin(Door::Map, visit, File(file), || Given {
             position: 0,
             requested: 0,
