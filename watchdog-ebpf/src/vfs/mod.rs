@@ -22,7 +22,7 @@ use crate::{
     calls::{self, vector_bytes},
     control, files,
     kernel::{self, File},
-    settings,
+    settings::{self, setting},
     turn::Turn,
 };
 use operation::Door;
@@ -154,6 +154,9 @@ entry! {
     (sync_fentry, sync_fentry_again, sync_kprobe) => |arg, visit| gated(|| data::begin_sync(visit, arg(0)));
     /// `do_fsync(fd, datasync)`
     (fsync_fentry, fsync_fentry_again, fsync_kprobe) => |arg, visit| gated(|| data::begin_fsync(visit, arg(0) as i32));
+    /// `__x64_sys_fdatasync(regs)`, `__arm64_sys_fdatasync(regs)`
+    (fdatasync_fentry, fdatasync_fentry_again, fdatasync_kprobe) =>
+        |arg, visit| gated(|| data::begin_fsync(visit, kernel::read(arg(0), setting!(registers.arguments[0]))));
     /// `security_mmap_file(file, prot, flags)`
     (map_fentry, map_fentry_again, map_kprobe) => |arg, visit| gated(|| data::begin_map(visit, arg(0), arg(1), arg(2)));
     /// `fcntl_setlk(fd, filp, cmd, flock)`
@@ -200,6 +203,8 @@ exit! {
     (allocate_fexit, allocate_fexit_again, 4, allocate_kretprobe) => |visit, result| data::end_allocate(visit, result);
     (sync_fexit, sync_fexit_again, 4, sync_kretprobe) => |visit, result| data::end_plain(Door::Sync, visit, IoKind::Sync, result);
     (fsync_fexit, fsync_fexit_again, 2, fsync_kretprobe) => |visit, result| data::end_plain(Door::Fsync, visit, IoKind::Sync, result);
+    (fdatasync_fexit, fdatasync_fexit_again, 1, fdatasync_kretprobe) =>
+        |visit, result| data::end_plain(Door::Fsync, visit, IoKind::Sync, result);
     (map_fexit, map_fexit_again, 3, map_kretprobe) => |visit, result| data::end_plain(Door::Map, visit, IoKind::Map, result);
     (record_lock_fexit, record_lock_fexit_again, 4, record_lock_kretprobe) =>
         |visit, result| data::end_plain(Door::RecordLock, visit, IoKind::RecordLock, result);

@@ -68,7 +68,7 @@ use Need::{Extra, Required, Wanted};
 use Shape::{Both, Entry, Return};
 
 /// All operations. Each comment names what else would see the operation, or why nothing else does.
-pub(super) const HOOKS: [Hook; 26] = [
+pub(super) const HOOKS: [Hook; 27] = [
     // Runs after `vfs_open` has set the path and before truncation; O_TMPFILE (6.1 on) and filesystems that open
     // atomically come through `finish_open` to it, past `vfs_open`.
     hook(
@@ -102,6 +102,12 @@ pub(super) const HOOKS: [Hook; 26] = [
     waiting(hook("sync", Wanted, &[on("vfs_fsync_range", 4, "sync", Both)])),
     // Compilers put `vfs_fsync_range` into it, as seen in a build of 7.2, or it into the system call.
     waiting(hook("fsync", Extra, &[on("do_fsync", 2, "fsync", Both)])),
+    // Compilers put all of the above into this system call, as seen in builds of 5.10 and 6.1.
+    waiting(hook(
+        "fdatasync",
+        Extra,
+        &[on("__x64_sys_fdatasync", 1, "fdatasync", Both), on("__arm64_sys_fdatasync", 1, "fdatasync", Both)],
+    )),
     hook("map", Wanted, &[on("security_mmap_file", 3, "map", Both)]),
     waiting(hook("record_lock", Wanted, &[on("fcntl_setlk", 4, "record_lock", Both)])),
     waiting(hook("flock", Wanted, &[on("locks_lock_inode_wait", 2, "flock", Both)])),
