@@ -167,12 +167,22 @@ pub(super) fn end_copy(visit: Visit, result: i64) {
     }
 }
 
-/// One step of splice or sendfile; `copy_file_range` takes such steps too, and tells them itself.
+/// A whole splice or sendfile into a description; `copy_file_range` may be one, and tells it itself. Without a position
+/// of the call's own, the description's is moved.
+#[inline(always)]
+pub(super) fn begin_splice_into(visit: Visit, file: u64, position: u64, length: u64) {
+    if !operation::is_within(Door::CopyTo) {
+        let own = file + u64::from(setting!(offsets.file_pos));
+        begin(Door::SpliceInto, visit, file, || (if position == 0 { own } else { position }, length));
+    }
+}
+
+/// One step of splice or sendfile, unless the whole is told.
 #[inline(always)]
 pub(super) fn begin_splice(door: Door, visit: Visit, file: u64, given: impl FnOnce() -> (u64, u64)) {
     let is_within = match door {
         Door::SpliceRead => operation::is_within(Door::CopyFrom),
-        _ => operation::is_within(Door::CopyTo),
+        _ => operation::is_within(Door::CopyTo) || operation::is_within(Door::SpliceInto),
     };
     if !is_within {
         begin(door, visit, file, given);

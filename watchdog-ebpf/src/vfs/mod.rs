@@ -132,7 +132,7 @@ entry! {
     });
     /// `vfs_iter_write(file, iter, ppos, flags)`
     (iter_write_fentry, iter_write_fentry_again, iter_write_kprobe) => |arg, visit| gated(|| {
-        let whole = &[Door::SpliceWrite, Door::CopyTo];
+        let whole = &[Door::SpliceWrite, Door::SpliceInto, Door::CopyTo];
         data::begin_step(Door::IterWrite, visit, whole, arg(0), arg(1), arg(2));
     });
     /// `kernel_write(file, buf, count, pos)`
@@ -170,6 +170,12 @@ entry! {
     /// `iter_file_splice_write(pipe, out, ppos, len, flags)`
     (splice_write_fentry, splice_write_fentry_again, splice_write_kprobe) =>
         |arg, visit| gated(|| data::begin_splice(Door::SpliceWrite, visit, arg(1), || (arg(2), arg(3))));
+    /// `do_splice(in, off_in, out, off_out, len, flags)`
+    (splice_fentry, splice_fentry_again, splice_kprobe) =>
+        |arg, visit| gated(|| data::begin_splice_into(visit, arg(2), arg(3), arg(4)));
+    /// `do_splice_direct(in, ppos, out, opos, len, flags)`
+    (sendfile_fentry, sendfile_fentry_again, sendfile_kprobe) =>
+        |arg, visit| gated(|| data::begin_splice_into(visit, arg(2), arg(3), arg(4)));
     /// `vfs_copy_file_range(file_in, pos_in, file_out, pos_out, len, flags)`
     (copy_fentry, copy_fentry_again, copy_kprobe) =>
         |arg, visit| gated(|| data::begin_copy(visit, arg(0), arg(1), arg(2), arg(3), arg(4)));
@@ -211,6 +217,10 @@ exit! {
     (flock_fexit, flock_fexit_again, 2, flock_kretprobe) => |visit, result| data::end_plain(Door::Flock, visit, IoKind::Flock, result);
     (splice_read_fexit, splice_read_fexit_again, 5, splice_read_kretprobe) => |visit, result| data::end_read(Door::SpliceRead, visit, result);
     (splice_write_fexit, splice_write_fexit_again, 5, splice_write_kretprobe) => |visit, result| data::end_write(Door::SpliceWrite, visit, result);
+    (splice_fexit, splice_fexit_again, 6, splice_kretprobe) =>
+        |visit, result| data::end_write(Door::SpliceInto, visit, result);
+    (sendfile_fexit, sendfile_fexit_again, 6, sendfile_kretprobe) =>
+        |visit, result| data::end_write(Door::SpliceInto, visit, result);
     (copy_fexit, copy_fexit_again, 6, copy_kretprobe) => |visit, result| data::end_copy(visit, result);
     (rename_fexit, rename_fexit_again, 1, rename_kretprobe) => |visit, result| entry::end(Door::Rename, visit, result);
     (link_4_fexit, link_4_fexit_again, 4, link_4_kretprobe) => |visit, result| entry::end(Door::Link, visit, result);

@@ -32,6 +32,7 @@ pub(crate) enum Door {
     Flock,
     SpliceRead,
     SpliceWrite,
+    SpliceInto,
     CopyFrom,
     CopyTo,
     Rename,

@@ -68,7 +68,7 @@ use Need::{Extra, Required, Wanted};
 use Shape::{Both, Entry, Return};
 
 /// All operations. Each comment names what else would see the operation, or why nothing else does.
-pub(super) const HOOKS: [Hook; 27] = [
+pub(super) const HOOKS: [Hook; 29] = [
     // Runs after `vfs_open` has set the path and before truncation; O_TMPFILE (6.1 on) and filesystems that open
     // atomically come through `finish_open` to it, past `vfs_open`.
     hook(
@@ -118,6 +118,9 @@ pub(super) const HOOKS: [Hook; 27] = [
         &[on("do_splice_read", 5, "splice_read", Both), on("do_splice_to", 5, "splice_read", Both)],
     )),
     waiting(hook("splice_write", Wanted, &[on("iter_file_splice_write", 5, "splice_write", Both)])),
+    // Overlayfs calls the function above for the file below alone.
+    waiting(hook("splice", Extra, &[on("do_splice", 6, "splice", Both)])),
+    waiting(hook("sendfile", Extra, &[on("do_splice_direct", 6, "sendfile", Both)])),
     hook("copy_file_range", Wanted, &[on("vfs_copy_file_range", 6, "copy", Both)]),
     // What one part of the kernel reads or writes for another: overlayfs in its layers, loop devices, file servers.
     waiting(hook("kernel_iter_read", Wanted, &[on("vfs_iter_read", 4, "iter_read", Both)])),
