@@ -232,28 +232,28 @@ exit! {
 /// Return of `do_dentry_open(f, open)`, from 6.8 on.
 #[fexit]
 pub fn open_2_fexit(ctx: FExitContext) -> i32 {
-    open::returned(ctx.arg(0), ctx.arg(2), Turn::One);
+    open::returned_at_a_glance(ctx.arg(0), ctx.arg(2), Turn::One);
     0
 }
 
 /// See [`crate::turn`].
 #[fexit]
 pub fn open_2_fexit_again(ctx: FExitContext) -> i32 {
-    open::returned(ctx.arg(0), ctx.arg(2), Turn::Other);
+    open::returned_at_a_glance(ctx.arg(0), ctx.arg(2), Turn::Other);
     0
 }
 
 /// Return of `do_dentry_open(f, inode, open)`, up to 6.7.
 #[fexit]
 pub fn open_3_fexit(ctx: FExitContext) -> i32 {
-    open::returned(ctx.arg(0), ctx.arg(3), Turn::One);
+    open::returned_at_a_glance(ctx.arg(0), ctx.arg(3), Turn::One);
     0
 }
 
 /// See [`crate::turn`].
 #[fexit]
 pub fn open_3_fexit_again(ctx: FExitContext) -> i32 {
-    open::returned(ctx.arg(0), ctx.arg(3), Turn::Other);
+    open::returned_at_a_glance(ctx.arg(0), ctx.arg(3), Turn::Other);
     0
 }
 
