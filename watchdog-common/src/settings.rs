@@ -73,6 +73,10 @@ pub struct RegisterOffsets {
     pub mode_mask: u32,
     /// Their value for a 32-bit caller.
     pub mode_compat: u32,
+    /// The stack pointer.
+    pub stack: u32,
+    /// Bytes that the address to return to takes on the stack.
+    pub return_address: u32,
 }
 
 /// All settings.

@@ -141,12 +141,17 @@ pub(crate) struct Inode(pub(crate) u64);
 impl Inode {
     #[inline(always)]
     pub(crate) fn key(self) -> watchdog_common::RootKey {
-        let sb: u64 = read(self.0, setting!(offsets.inode_sb));
         watchdog_common::RootKey {
             ino: read(self.0, setting!(offsets.inode_ino)),
-            dev: read(sb, setting!(offsets.sb_dev)),
+            dev: read(self.filesystem(), setting!(offsets.sb_dev)),
             generation: read(self.0, setting!(offsets.inode_generation)),
         }
+    }
+
+    /// Address of the `struct super_block`.
+    #[inline(always)]
+    pub(crate) fn filesystem(self) -> u64 {
+        read(self.0, setting!(offsets.inode_sb))
     }
 
     #[inline(always)]

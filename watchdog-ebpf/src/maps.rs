@@ -40,17 +40,18 @@ pub(crate) static ENTRIES: Array<Entry> = Array::with_max_entries(ENTRY_SLOTS, 0
 #[map]
 pub(crate) static OPERATIONS: HashMap<u64, Operation> = HashMap::with_max_entries(16384, 0);
 
-/// Descriptions on their way through `do_dentry_open`, by thread, where its return does not show them.
+/// Descriptions on their way through `do_dentry_open`, by thread and place on its stack, where its return does not
+/// show them.
 #[map]
-pub(crate) static ENTERED: HashMap<u64, u64> = HashMap::with_max_entries(1024, 0);
+pub(crate) static ENTERED: HashMap<[u64; 2], u64> = HashMap::with_max_entries(1024, 0);
 
 /// Names that are about to change, by thread and function, as they were before.
 #[map]
-pub(crate) static CHANGES: HashMap<u64, EntryRecord> = HashMap::with_max_entries(128, 0);
+pub(crate) static CHANGES: HashMap<u64, Change> = HashMap::with_max_entries(128, 0);
 
-/// An empty record, which is too large for the stack.
+/// An empty one, which is too large for the stack.
 #[map]
-pub(crate) static BLANK: Array<EntryRecord> = Array::with_max_entries(1, 0);
+pub(crate) static BLANK: Array<Change> = Array::with_max_entries(1, 0);
 
 /// Processes that touched a file that matters: whose end is news, and who need no further introduction.
 #[map]
@@ -140,6 +141,20 @@ pub(crate) struct Operation {
     pub(crate) extra: u64,
     /// The [`Turn`](crate::turn::Turn)s that know of it.
     pub(crate) turns: u64,
+    /// Where the call stands on the thread's stack.
+    pub(crate) frame: u64,
+}
+
+/// Names that are about to change.
+#[repr(C)]
+pub(crate) struct Change {
+    pub(crate) record: EntryRecord,
+    /// The [`Turn`](crate::turn::Turn)s that know of it.
+    pub(crate) turns: u64,
+    /// Where the call stands on the thread's stack.
+    pub(crate) frame: u64,
+    /// Address of the first name's inode.
+    pub(crate) inode: u64,
 }
 
 /// A slot of [`ENTRIES`].

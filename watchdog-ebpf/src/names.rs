@@ -117,7 +117,7 @@ extern "C" fn root_above(directory: u64, names: u64) -> u64 {
 
 /// A cheap first look: exact names of other lengths cannot match.
 #[inline(always)]
-fn could_match(len: u32) -> bool {
+pub(crate) fn could_match(len: u32) -> bool {
     len < 64 && setting!(name_lengths) & (1 << len) != 0 || len >= 64 && setting!(name_lengths) >> 63 != 0
 }
 

@@ -2,11 +2,13 @@
 
 use watchdog_common::{IoKind, UNKNOWN};
 
-use super::operation::{self, Door, Given};
+use super::{
+    operation::{self, Door, Given},
+    visit::Visit,
+};
 use crate::{
-    kernel::{File, read},
+    kernel::{FMODE_READ, FMODE_WRITE, File, read},
     settings::setting,
-    turn::Turn,
 };
 
 /// include/linux/fs.h, 5.10 to 7.2: the truncation belongs to an open with O_TRUNC.
@@ -14,22 +16,23 @@ const ATTR_OPEN: u64 = 1 << 15;
 const MAP_TYPE: u64 = 0xf;
 const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
+const PROT_WRITE: u64 = 2;
 /// include/linux/fs.h and filelock.h, 5.10 to 7.2.
 const FL_FLOCK: u32 = 2;
 
 /// Bytes move between a description and a buffer. `given` tells where the position stands that the call moves, and
 /// how many bytes are asked for; it is not called unless the description is tracked.
 #[inline(always)]
-pub(super) fn begin(door: Door, turn: Turn, file: u64, given: impl FnOnce() -> (u64, u64)) {
-    operation::begin(door, turn, File(file), || {
+pub(super) fn begin(door: Door, visit: Visit, file: u64, given: impl FnOnce() -> (u64, u64)) {
+    operation::begin(door, visit, File(file), || {
         let (position, requested) = given();
         Given { position, requested, extra: 0 }
     });
 }
 
 #[inline(always)]
-pub(super) fn end_read(door: Door, result: i64) {
-    let Some(operation) = operation::end(door) else { return };
+pub(super) fn end_read(door: Door, visit: Visit, result: i64) {
+    let Some(operation) = operation::end(door, visit) else { return };
     if result >= 0 {
         let offset = operation::offset(&operation, result);
         operation::tell(IoKind::Read, &operation, offset, result);
@@ -37,8 +40,8 @@ pub(super) fn end_read(door: Door, result: i64) {
 }
 
 #[inline(always)]
-pub(super) fn end_write(door: Door, result: i64) {
-    let Some(operation) = operation::end(door) else { return };
+pub(super) fn end_write(door: Door, visit: Visit, result: i64) {
+    let Some(operation) = operation::end(door, visit) else { return };
     if result > 0 {
         let offset = operation::offset(&operation, result);
         operation::tell(IoKind::Write, &operation, offset, result);
@@ -47,55 +50,60 @@ pub(super) fn end_write(door: Door, result: i64) {
 
 /// fsync by descriptor.
 #[inline(always)]
-pub(super) fn begin_fsync(turn: Turn, descriptor: i32) {
+pub(super) fn begin_fsync(visit: Visit, descriptor: i32) {
     if let Some(file) = File::of_descriptor(descriptor) {
-        begin(Door::Fsync, turn, file.0, || (0, 0));
+        begin(Door::Fsync, visit, file.0, || (0, 0));
     }
 }
 
 /// fsync by description, which may be the inner half of the above.
 #[inline(always)]
-pub(super) fn begin_sync(turn: Turn, file: u64) {
+pub(super) fn begin_sync(visit: Visit, file: u64) {
     if !operation::is_within(Door::Fsync) {
-        begin(Door::Sync, turn, file, || (0, 0));
+        begin(Door::Sync, visit, file, || (0, 0));
     }
 }
 
 /// The size is set through a description.
 #[inline(always)]
-pub(super) fn begin_truncate(turn: Turn, file: u64, size: u64, attributes: u64) {
+pub(super) fn begin_truncate(visit: Visit, file: u64, size: u64, attributes: u64) {
     let extra = u64::from(attributes & ATTR_OPEN != 0);
-    operation::begin(Door::Truncate, turn, File(file), || Given { position: 0, requested: size, extra });
+    operation::begin(Door::Truncate, visit, File(file), || Given { position: 0, requested: size, extra });
 }
 
 /// The end of a call that says by 0 that it succeeded.
 #[inline(always)]
-pub(super) fn end_plain(door: Door, kind: IoKind, result: i64) {
-    let Some(operation) = operation::end(door) else { return };
+pub(super) fn end_plain(door: Door, visit: Visit, kind: IoKind, result: i64) {
+    let Some(operation) = operation::end(door, visit) else { return };
     if result == 0 {
         operation::tell(kind, &operation, UNKNOWN, 0);
     }
 }
 
 #[inline(always)]
-pub(super) fn begin_allocate(turn: Turn, file: u64, mode: u64, offset: u64, length: u64) {
+pub(super) fn begin_allocate(visit: Visit, file: u64, mode: u64, offset: u64, length: u64) {
     let given = Given { position: offset, requested: length, extra: mode & 0xffff_ffff };
-    operation::begin(Door::Allocate, turn, File(file), || given);
+    operation::begin(Door::Allocate, visit, File(file), || given);
 }
 
 #[inline(always)]
-pub(super) fn end_allocate(result: i64) {
-    let Some(operation) = operation::end(Door::Allocate) else { return };
+pub(super) fn end_allocate(visit: Visit, result: i64) {
+    let Some(operation) = operation::end(Door::Allocate, visit) else { return };
     if result == 0 {
         operation::tell(IoKind::Allocate, &operation, operation.position, 0);
     }
 }
 
-/// A mapping is permitted; only shared ones matter.
+/// A mapping is permitted; only shared ones matter. The description's own rights are asked for afterwards (`do_mmap`,
+/// 5.10 to 7.2).
 #[inline(always)]
-pub(super) fn begin_map(turn: Turn, file: u64, protection: u64, flags: u64) {
-    if file != 0 && matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE) {
-        operation::begin(Door::Map, turn, File(file), || Given {
+pub(super) fn begin_map(visit: Visit, file: u64, protection: u64, flags: u64) {
+    if file == 0 || !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE) {
+        return;
+    }
+    let needed = if protection & PROT_WRITE != 0 { FMODE_READ | FMODE_WRITE } else { FMODE_READ };
+    if File(file).mode() & needed == needed {
+        operation::begin(Door::Map, visit, File(file), || Given {
             position: 0,
             requested: 0,
             extra: protection,
@@ -106,16 +114,16 @@ pub(super) fn begin_map(turn: Turn, file: u64, protection: u64, flags: u64) {
 /// A POSIX or open-file-description lock by fcntl. `lock` is the kernel's copy of `struct flock`, which begins with
 /// the 16-bit `l_type`.
 #[inline(always)]
-pub(super) fn begin_record_lock(turn: Turn, file: u64, command: u64, lock: u64) {
+pub(super) fn begin_record_lock(visit: Visit, file: u64, command: u64, lock: u64) {
     let extra = u64::from(read::<u16>(lock, 0));
     // F_OFD_SETLK and F_OFD_SETLKW, include/uapi/linux/fcntl.h.
     let requested = u64::from(matches!(command & 0xffff_ffff, 37 | 38));
-    operation::begin(Door::RecordLock, turn, File(file), || Given { position: 0, requested, extra });
+    operation::begin(Door::RecordLock, visit, File(file), || Given { position: 0, requested, extra });
 }
 
 /// `struct file_lock`: the kind of lock in it is F_RDLCK, F_WRLCK or F_UNLCK; the records speak flock's language.
 #[inline(always)]
-pub(super) fn begin_flock(turn: Turn, lock: u64) {
+pub(super) fn begin_flock(visit: Visit, lock: u64) {
     let flags: u32 = read(lock, setting!(offsets.lock_flags));
     if flags & FL_FLOCK == 0 {
         return;
@@ -127,13 +135,13 @@ pub(super) fn begin_flock(turn: Turn, lock: u64) {
         _ => 8,
     };
     let file = File(read(lock, setting!(offsets.lock_file)));
-    operation::begin(Door::Flock, turn, file, || Given { position: 0, requested: 0, extra });
+    operation::begin(Door::Flock, visit, file, || Given { position: 0, requested: 0, extra });
 }
 
 /// A copy within the kernel: each end that is tracked is told by itself.
 #[inline(always)]
 pub(super) fn begin_copy(
-    turn: Turn,
+    visit: Visit,
     from: u64,
     from_position: u64,
     to: u64,
@@ -141,30 +149,43 @@ pub(super) fn begin_copy(
     requested: u64,
 ) {
     let given = |position| Given { position, requested, extra: 0 };
-    operation::begin(Door::CopyFrom, turn, File(from), || given(from_position));
-    operation::begin(Door::CopyTo, turn, File(to), || given(to_position));
+    operation::begin(Door::CopyFrom, visit, File(from), || given(from_position));
+    operation::begin(Door::CopyTo, visit, File(to), || given(to_position));
 }
 
 #[inline(always)]
-pub(super) fn end_copy(result: i64) {
-    if let Some(from) = operation::end(Door::CopyFrom)
+pub(super) fn end_copy(visit: Visit, result: i64) {
+    if let Some(from) = operation::end(Door::CopyFrom, visit)
         && result >= 0
     {
         operation::tell(IoKind::Read, &from, from.position, result);
     }
-    if let Some(to) = operation::end(Door::CopyTo)
+    if let Some(to) = operation::end(Door::CopyTo, visit)
         && result > 0
     {
         operation::tell(IoKind::Write, &to, to.position, result);
     }
 }
 
-/// One step of splice or sendfile; `copy_file_range` takes such steps too, and tells them itself.
+/// A whole splice or sendfile into a description; `copy_file_range` may be one, and tells it itself. Without a position
+/// of the call's own, the description's is moved.
 #[inline(always)]
-pub(super) fn begin_splice(door: Door, turn: Turn, file: u64, given: impl FnOnce() -> (u64, u64)) {
-    let whole = if matches!(door, Door::SpliceRead) { Door::CopyFrom } else { Door::CopyTo };
-    if !operation::is_within(whole) {
-        begin(door, turn, file, given);
+pub(super) fn begin_splice_into(visit: Visit, file: u64, position: u64, length: u64) {
+    if !operation::is_within(Door::CopyTo) {
+        let own = file + u64::from(setting!(offsets.file_pos));
+        begin(Door::SpliceInto, visit, file, || (if position == 0 { own } else { position }, length));
+    }
+}
+
+/// One step of splice or sendfile, unless the whole is told.
+#[inline(always)]
+pub(super) fn begin_splice(door: Door, visit: Visit, file: u64, given: impl FnOnce() -> (u64, u64)) {
+    let is_within = match door {
+        Door::SpliceRead => operation::is_within(Door::CopyFrom),
+        _ => operation::is_within(Door::CopyTo) || operation::is_within(Door::SpliceInto),
+    };
+    if !is_within {
+        begin(door, visit, file, given);
     }
 }
 
@@ -172,9 +193,9 @@ pub(super) fn begin_splice(door: Door, turn: Turn, file: u64, given: impl FnOnce
 /// server. `whole` are the doors of operations that take such steps and tell them themselves. `iter` is a
 /// `struct iov_iter`.
 #[inline(always)]
-pub(super) fn begin_step(door: Door, turn: Turn, whole: [Door; 2], file: u64, iter: u64, position: u64) {
-    if !operation::is_within(whole[0]) && !operation::is_within(whole[1]) {
-        begin(door, turn, file, || {
+pub(super) fn begin_step(door: Door, visit: Visit, whole: &[Door], file: u64, iter: u64, position: u64) {
+    if !whole.iter().any(|&door| operation::is_within(door)) {
+        begin(door, visit, file, || {
             let at = setting!(offsets.iter_count);
             (position, if at == 0 { UNKNOWN } else { read(iter, at) })
         });

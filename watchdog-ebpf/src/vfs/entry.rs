@@ -1,17 +1,19 @@
 //! Names come, go and change hands. The kernel knows the directories, so nothing is left to resolve.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_probe_read_kernel_buf};
-use watchdog_common::{CANARY_ROOT, EntryRecord, Kind, LossCounter, PathKind, Place};
+use watchdog_common::{CANARY_ROOT, EntryRecord, Header, Kind, LossCounter, PathKind, Place};
 
-use super::operation::{Door, key};
+use super::{
+    operation::{Door, key},
+    visit::Visit,
+};
 use crate::{
     emit::{self, Span},
     kernel::{self, Dentry, Inode, read},
-    maps::{BLANK, CHANGES},
+    maps::{BLANK, CHANGES, Change},
     names::{self, Match},
     process,
     settings::{self, setting},
-    turn::Turn,
 };
 
 /// What an entry door knows.
@@ -25,9 +27,9 @@ pub(super) struct Given {
 }
 
 #[inline(always)]
-pub(super) fn begin_rename(turn: Turn, data: u64) {
+pub(super) fn begin_rename(visit: Visit, data: u64) {
     begin(
-        turn,
+        visit,
         Given {
             door: Door::Rename,
             kind: PathKind::Rename,
@@ -39,35 +41,37 @@ pub(super) fn begin_rename(turn: Turn, data: u64) {
 }
 
 #[inline(always)]
-pub(super) fn begin_link(turn: Turn, from: u64, to: u64) {
+pub(super) fn begin_link(visit: Visit, from: u64, to: u64) {
     let (first, second) = (Dentry(from), Some(Dentry(to)));
-    begin(turn, Given { door: Door::Link, kind: PathKind::Link, first, second, argument: 0 });
+    begin(visit, Given { door: Door::Link, kind: PathKind::Link, first, second, argument: 0 });
 }
 
 #[inline(always)]
-pub(super) fn begin_unlink(turn: Turn, dentry: u64) {
+pub(super) fn begin_unlink(visit: Visit, dentry: u64) {
     let first = Dentry(dentry);
-    begin(turn, Given { door: Door::Unlink, kind: PathKind::Unlink, first, second: None, argument: 0 });
+    begin(visit, Given { door: Door::Unlink, kind: PathKind::Unlink, first, second: None, argument: 0 });
 }
 
 /// truncate(2): there is no description.
 #[inline(always)]
-pub(super) fn begin_truncate(turn: Turn, dentry: u64, size: u64) {
+pub(super) fn begin_truncate(visit: Visit, dentry: u64, size: u64) {
     let first = Dentry(dentry);
     let (door, kind) = (Door::TruncatePath, PathKind::Truncate);
-    begin(turn, Given { door, kind, first, second: None, argument: size });
+    begin(visit, Given { door, kind, first, second: None, argument: size });
 }
 
 /// Remembers the names as they are before, when one of them is a state or lock file's.
 #[inline(always)]
-fn begin(turn: Turn, given: Given) {
+fn begin(visit: Visit, given: Given) {
     let Given { door, kind, first, second, argument } = given;
     let Some(root) = root_of(first).or_else(|| root_of(second?)) else { return };
     if root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         return;
     }
     let key = key(door);
-    if is_begun(key, turn) {
+    let frame = visit.frame();
+    let inode = first.inode();
+    if is_begun(key, visit, frame, inode) {
         return;
     }
     let Some(blank) = BLANK.get(0) else { return };
@@ -75,50 +79,56 @@ fn begin(turn: Turn, given: Given) {
         return emit::count(LossCounter::TableFull);
     }
     let Some(change) = CHANGES.get_ptr_mut(&key) else { return };
-    let inode = first.inode();
     let identity = inode.key();
     let look = inode.look();
     // SAFETY: the value belongs to the running thread's call until its return takes it out.
     unsafe {
-        (*change).header.what = kind as u16;
-        (*change).header.reserved = turn as u16;
-        (*change).argument = argument;
-        (*change).ino = identity.ino;
-        (*change).dev = identity.dev;
-        (*change).generation = identity.generation;
-        (*change).size_before = look.size;
-        // The inode's address rides along until the writers are counted at return.
-        (*change).writers = inode.0 as i64;
-        fill(&mut (*change).first, first);
+        (*change).turns = visit.turn as u64;
+        (*change).frame = frame;
+        (*change).inode = inode.0;
+        let record = &mut (*change).record;
+        record.header.what = kind as u16;
+        record.argument = argument;
+        record.ino = identity.ino;
+        record.dev = identity.dev;
+        record.generation = identity.generation;
+        record.size_before = look.size;
+        fill(&mut record.first, first);
         if let Some(second) = second {
-            fill(&mut (*change).second, second);
+            fill(&mut record.second, second);
         }
-        (*change).header.start = look.at;
+        record.header.start = look.at;
     }
     settings::gate_up();
 }
 
-/// Whether the other copy of the program has just begun the change.
+/// Whether the other copy of the program has just begun the change, or the change is part of another, as in
+/// [`operation`](super::operation).
 #[inline(always)]
-fn is_begun(key: u64, turn: Turn) -> bool {
+fn is_begun(key: u64, visit: Visit, frame: u64, inode: Inode) -> bool {
     let Some(change) = CHANGES.get_ptr_mut(&key) else { return false };
     // SAFETY: the value belongs to the running thread's call until its return takes it out.
-    let turns = unsafe { &mut (*change).header.reserved };
-    let is_second = turn.is_second(u64::from(*turns));
-    if is_second {
-        *turns |= turn as u16;
+    let change = unsafe { &mut *change };
+    if visit.turn.is_second(change.turns) {
+        change.turns |= visit.turn as u64;
+        return true;
     }
-    is_second
+    frame < change.frame && inode.filesystem() != Inode(change.inode).filesystem()
 }
 
 /// A function that changes names returned.
 #[inline(always)]
-pub(super) fn end(door: Door, result: i64) {
+pub(super) fn end(door: Door, visit: Visit, result: i64) {
     if settings::gate() == 0 {
         return;
     }
     let key = key(door);
     let Some(change) = CHANGES.get_ptr(&key) else { return };
+    // SAFETY: the value belongs to the running thread's call until it is taken out below.
+    let change = unsafe { &*change };
+    if !visit.ends(change.frame) {
+        return;
+    }
     if result as i32 == 0 {
         tell(change);
     }
@@ -128,7 +138,7 @@ pub(super) fn end(door: Door, result: i64) {
 }
 
 #[inline(always)]
-fn tell(change: *const EntryRecord) {
+fn tell(change: &Change) {
     let end = kernel::now();
     process::introduce(end);
     let Some(mut entry) = emit::reserve::<EntryRecord>() else { return };
@@ -136,10 +146,10 @@ fn tell(change: *const EntryRecord) {
     // SAFETY: the reservation is a whole record, all of it is copied from another; the call still holds its inode.
     unsafe {
         let room = &mut *record.cast::<[u8; size_of::<EntryRecord>()]>();
-        let _ = bpf_probe_read_kernel_buf(change.cast(), room);
-        let (what, start, inode) = ((*change).header.what, (*change).header.start, (*change).writers as u64);
+        let _ = bpf_probe_read_kernel_buf((&raw const change.record).cast(), room);
+        let Header { what, start, .. } = change.record.header;
         emit::write_header(record, Kind::Entry, what, Span { start, end });
-        (*record).writers = i64::from(Inode(inode).writers());
+        (*record).writers = i64::from(Inode(change.inode).writers());
     }
     entry.submit(0);
 }

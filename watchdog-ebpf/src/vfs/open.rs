@@ -3,32 +3,40 @@
 use aya_ebpf::bindings::BPF_ANY;
 use watchdog_common::LossCounter;
 
-use super::operation::{Door, key};
+use super::visit::Visit;
 use crate::{
     calls,
     emit::{self, Span},
-    kernel::{File, Look},
+    kernel::{self, FMODE_WRITE, File, Look},
     maps::ENTERED,
+    names,
     opens::{self, Releases},
+    settings::setting,
     turn::Turn,
 };
 
 /// `do_dentry_open` was entered, and its return will not show the description: one that may matter is remembered.
 #[inline(always)]
-pub(super) fn entered(file: u64) {
-    if opens::may_matter(File(file)) && ENTERED.insert(&key(Door::Open), &file, u64::from(BPF_ANY)).is_err() {
+pub(super) fn entered(visit: Visit, file: u64) {
+    if opens::may_matter(File(file)) && ENTERED.insert(&key(visit), &file, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
     }
 }
 
 /// The description that the running thread's `do_dentry_open` is about.
 #[inline(always)]
-pub(super) fn taken() -> Option<u64> {
-    let key = key(Door::Open);
+pub(super) fn taken(visit: Visit) -> Option<u64> {
+    let key = key(visit);
     // SAFETY: the value is copied at once and belongs to the running thread.
     let file = unsafe { *ENTERED.get(&key)? };
     let _ = ENTERED.remove(&key);
     Some(file)
+}
+
+/// A filesystem that is stacked on another opens the file below within its own open.
+#[inline(always)]
+fn key(visit: Visit) -> [u64; 2] {
+    [kernel::thread(), visit.frame()]
 }
 
 /// `do_dentry_open` returned: the description is whole, and nothing was truncated yet.
@@ -47,4 +55,23 @@ pub(super) fn returned(file: u64, result: i64, turn: Turn) {
     // The name was looked up after the entry; what is opened by handle or from within the kernel has no name to look up.
     let start = calls::take_entry().unwrap_or(end);
     opens::report(hit, 0, size, Span { start, end }, Releases::Seen, turn);
+}
+
+/// The same for those who are given the `struct file *` itself.
+///
+/// Nearly every open is of no interest, and the verifier lets such a pointer be followed without a helper's fifty
+/// instructions for each step.
+#[inline(always)]
+pub(super) fn returned_at_a_glance(file: *const u8, result: i64, turn: Turn) {
+    // SAFETY: typed kernel pointers and constants from BTF: the verifier checks that members lie there and turns the
+    // loads into such as survive a fault.
+    let (mode, name_len) = unsafe {
+        let mode: *const u32 = file.add(setting!(offsets.file_mode) as usize).cast();
+        let dentry: *const *const u8 = file.add(setting!(offsets.file_dentry) as usize).cast();
+        let name_len = dentry.read_volatile().add(setting!(offsets.dentry_name_len) as usize);
+        (mode.read_volatile(), name_len.cast::<u32>().read_volatile())
+    };
+    if mode & FMODE_WRITE != 0 || names::could_match(name_len) {
+        returned(file as u64, result, turn);
+    }
 }

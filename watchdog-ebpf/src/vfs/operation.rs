@@ -5,15 +5,15 @@
 use aya_ebpf::bindings::BPF_ANY;
 use watchdog_common::{IoKind, LossCounter};
 
+use super::visit::Visit;
 use crate::{
     emit::{self, Io, Span},
     kernel::{self, File, Inode, Look, read},
     maps::{FILES, OPERATIONS, Operation},
-    turn::Turn,
 };
 
 /// A function that has an entry and a return door. One thread is in each of them once at most, but for filesystems
-/// that are stacked on others; the inner call then ends what the outer one began, with its own result.
+/// that are stacked on others: there the outermost call is told, of which the inner ones are parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Door {
@@ -32,9 +32,9 @@ pub(crate) enum Door {
     Flock,
     SpliceRead,
     SpliceWrite,
+    SpliceInto,
     CopyFrom,
     CopyTo,
-    Open,
     Rename,
     Link,
     Unlink,
@@ -62,34 +62,37 @@ pub(super) struct Given {
 
 /// Remembers a call on a tracked description.
 #[inline(always)]
-pub(super) fn begin(door: Door, turn: Turn, file: File, given: impl FnOnce() -> Given) {
+pub(super) fn begin(door: Door, visit: Visit, file: File, given: impl FnOnce() -> Given) {
     // SAFETY: the value is copied at once.
     let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
     let (opened, inode) = (tracked.opened, tracked.inode);
     let key = key(door);
-    if is_begun(key, turn) {
+    let frame = visit.frame();
+    if is_begun(key, visit, frame, Inode(inode)) {
         return;
     }
     let Given { position, requested, extra } = given();
     let Look { size, at: start } = Inode(inode).look();
-    let turns = turn as u64;
-    let operation = Operation { start, file: file.0, opened, inode, size, position, requested, extra, turns };
+    let turns = visit.turn as u64;
+    let operation =
+        Operation { start, file: file.0, opened, inode, size, position, requested, extra, turns, frame };
     if OPERATIONS.insert(&key, &operation, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
     }
 }
 
-/// Whether the other copy of the program has just begun the call.
+/// Whether the other copy of the program has just begun the call, or the call is part of another. One that was left
+/// behind, because its return was missed, is neither.
 #[inline(always)]
-fn is_begun(key: u64, turn: Turn) -> bool {
+fn is_begun(key: u64, visit: Visit, frame: u64, inode: Inode) -> bool {
     let Some(operation) = OPERATIONS.get_ptr_mut(&key) else { return false };
     // SAFETY: the entry belongs to the running thread alone.
     let operation = unsafe { &mut *operation };
-    let is_second = turn.is_second(operation.turns);
-    if is_second {
-        operation.turns |= turn as u64;
+    if visit.turn.is_second(operation.turns) {
+        operation.turns |= visit.turn as u64;
+        return true;
     }
-    is_second
+    frame < operation.frame && inode.filesystem() != Inode(operation.inode).filesystem()
 }
 
 /// True while the running thread is in a call behind `door` on a tracked description.
@@ -99,9 +102,17 @@ pub(super) fn is_within(door: Door) -> bool {
     unsafe { OPERATIONS.get(&key(door)) }.is_some()
 }
 
-/// Takes the call out again.
+/// Takes the call that returns out again.
 #[inline(always)]
-pub(super) fn end(door: Door) -> Option<Operation> {
+pub(super) fn end(door: Door, visit: Visit) -> Option<Operation> {
+    // SAFETY: the entry belongs to the running thread alone.
+    let frame = unsafe { OPERATIONS.get(&key(door))?.frame };
+    if visit.ends(frame) { take(door) } else { None }
+}
+
+/// Takes the call in flight out again.
+#[inline(always)]
+pub(super) fn take(door: Door) -> Option<Operation> {
     let key = key(door);
     // SAFETY: the entry belongs to the running thread alone.
     let operation = unsafe { *OPERATIONS.get(&key)? };

@@ -4,20 +4,26 @@
 
 use watchdog_common::{IoKind, UNKNOWN};
 
-use super::operation::{self, Door, Given};
+use super::{
+    operation::{self, Door, Given},
+    visit::Visit,
+};
 use crate::{
     kernel::{File, read},
+    maps::Operation,
     settings::setting,
-    turn::Turn,
 };
 
 /// `io_read` or `io_write` tries a request.
 #[inline(always)]
-pub(super) fn begin(door: Door, turn: Turn, request: u64) {
+pub(super) fn begin(door: Door, visit: Visit, request: u64) {
     let file = File(read(request, setting!(offsets.kiocb_file)));
-    operation::begin(door, turn, file, || {
+    operation::begin(door, visit, file, || {
         let position = request + u64::from(setting!(offsets.kiocb_pos));
-        Given { position, requested: UNKNOWN, extra: read(position, 0) }
+        let at: u64 = read(position, 0);
+        // A request for the description's own position holds -1 until that is looked up.
+        let from = if at == u64::MAX { file.position() } else { at };
+        Given { position, requested: UNKNOWN, extra: from }
     });
 }
 
@@ -33,36 +39,49 @@ pub(super) fn done(request: u64, result: i64) {
 
 #[inline(always)]
 fn finish(door: Door, kind: IoKind, request: u64, result: i64) {
-    let Some(mut operation) = operation::end(door) else { return };
+    let Some(mut operation) = operation::take(door) else { return };
     let matches = operation.position == request + u64::from(setting!(offsets.kiocb_pos));
+    // A read that got less is tried again at once, and the result is the last try's alone (`io_read`, 5.10 to 7.2).
+    let before = match kind {
+        IoKind::Read => moved(&operation).saturating_sub(result.max(0)).max(0),
+        _ => 0,
+    };
+    let total = if before > 0 { before + result.max(0) } else { result };
     let least = if matches!(kind, IoKind::Read) { 0 } else { 1 };
-    if matches && result >= least {
+    if matches && total >= least {
         operation.extra = 0;
-        operation.requested = asked(request, result);
-        operation::tell(kind, &operation, operation::offset(&operation, result), result);
+        operation.requested = asked(request, result, before);
+        operation::tell(kind, &operation, operation::offset(&operation, total), total);
     }
 }
 
-/// How much the request asks for, which is never less than what it got.
+/// How much the request asks for, which is never less than what it got; `before` is what it got from earlier tries.
 #[inline(always)]
-fn asked(request: u64, result: i64) -> u64 {
+fn asked(request: u64, result: i64, before: i64) -> u64 {
     let at = setting!(offsets.uring_asked);
     if at == 0 {
         return UNKNOWN;
     }
-    let asked = u64::from(read::<u32>(request, at));
-    if asked < result as u64 { result as u64 } else { asked }
+    let asked = i64::from(read::<u32>(request, at));
+    (asked.max(result) + before) as u64
 }
 
 /// `io_read` or `io_write` returns. Without a result the request goes on elsewhere, and what this try has moved is
 /// told now.
 #[inline(always)]
-pub(super) fn end(door: Door, kind: IoKind) {
-    let Some(mut operation) = operation::end(door) else { return };
-    let (from, to) = (operation.extra, read::<u64>(operation.position, 0));
+pub(super) fn end(door: Door, visit: Visit, kind: IoKind) {
+    let Some(mut operation) = operation::end(door, visit) else { return };
+    let (from, moved) = (operation.extra, moved(&operation));
     operation.extra = 0;
-    // A request for the description's own position holds -1 until it was looked up.
-    if (from as i64) >= 0 && to > from {
-        operation::tell(kind, &operation, from, (to - from) as i64);
+    // Such a write goes to the end before it moves anything (`generic_write_checks`).
+    let is_sought = matches!(kind, IoKind::Write) && File(operation.file).appends();
+    if moved > 0 && !is_sought {
+        operation::tell(kind, &operation, from, moved);
     }
+}
+
+/// By how much the position has moved since the entry; it may still be -1.
+#[inline(always)]
+fn moved(operation: &Operation) -> i64 {
+    read::<i64>(operation.position, 0) - operation.extra as i64
 }

@@ -68,7 +68,7 @@ use Need::{Extra, Required, Wanted};
 use Shape::{Both, Entry, Return};
 
 /// All operations. Each comment names what else would see the operation, or why nothing else does.
-pub(super) const HOOKS: [Hook; 26] = [
+pub(super) const HOOKS: [Hook; 29] = [
     // Runs after `vfs_open` has set the path and before truncation; O_TMPFILE (6.1 on) and filesystems that open
     // atomically come through `finish_open` to it, past `vfs_open`.
     hook(
@@ -102,6 +102,12 @@ pub(super) const HOOKS: [Hook; 26] = [
     waiting(hook("sync", Wanted, &[on("vfs_fsync_range", 4, "sync", Both)])),
     // Compilers put `vfs_fsync_range` into it, as seen in a build of 7.2, or it into the system call.
     waiting(hook("fsync", Extra, &[on("do_fsync", 2, "fsync", Both)])),
+    // Compilers put all of the above into this system call, as seen in builds of 5.10 and 6.1.
+    waiting(hook(
+        "fdatasync",
+        Extra,
+        &[on("__x64_sys_fdatasync", 1, "fdatasync", Both), on("__arm64_sys_fdatasync", 1, "fdatasync", Both)],
+    )),
     hook("map", Wanted, &[on("security_mmap_file", 3, "map", Both)]),
     waiting(hook("record_lock", Wanted, &[on("fcntl_setlk", 4, "record_lock", Both)])),
     waiting(hook("flock", Wanted, &[on("locks_lock_inode_wait", 2, "flock", Both)])),
@@ -112,6 +118,9 @@ pub(super) const HOOKS: [Hook; 26] = [
         &[on("do_splice_read", 5, "splice_read", Both), on("do_splice_to", 5, "splice_read", Both)],
     )),
     waiting(hook("splice_write", Wanted, &[on("iter_file_splice_write", 5, "splice_write", Both)])),
+    // Overlayfs calls the function above for the file below alone.
+    waiting(hook("splice", Extra, &[on("do_splice", 6, "splice", Both)])),
+    waiting(hook("sendfile", Extra, &[on("do_splice_direct", 6, "sendfile", Both)])),
     hook("copy_file_range", Wanted, &[on("vfs_copy_file_range", 6, "copy", Both)]),
     // What one part of the kernel reads or writes for another: overlayfs in its layers, loop devices, file servers.
     waiting(hook("kernel_iter_read", Wanted, &[on("vfs_iter_read", 4, "iter_read", Both)])),

@@ -157,6 +157,8 @@ fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
         mode: at("cs")?,
         mode_mask: 0xffff,
         mode_compat: 0x23,
+        stack: at("sp")?,
+        return_address: 8,
     })
 }
 
@@ -172,5 +174,7 @@ fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
         mode: at("pstate")?,
         mode_mask: 0x10,
         mode_compat: 0x10,
+        stack: at("sp")?,
+        return_address: 0,
     })
 }
