@@ -267,7 +267,8 @@ fn mechanisms(door: &str, transcript: &Transcript) -> String {
     let status = transcript.section(&format!("{door}.status")).map(Section::text).unwrap_or_default();
     let status: Status = serde_json::from_str(&status).unwrap_or_default();
     let used = status.probes.iter().filter(|probe| probe.attached).map(|probe| probe.mechanism.as_str());
-    let used: BTreeSet<&str> = used.filter(|mechanism| *mechanism != "tp_btf").collect();
+    // The end of processes and the second witness are watched the same way wherever that is.
+    let used: BTreeSet<&str> = used.filter(|mechanism| !matches!(*mechanism, "tp_btf" | "inotify")).collect();
     used.into_iter().collect::<Vec<_>>().join(" and ")
 }
 
