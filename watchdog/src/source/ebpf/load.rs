@@ -142,7 +142,9 @@ pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, Lo
         .map_max_entries("EVENTS", parameters.ring_bytes)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    // aya parses the whole BTF when a loader is made, whether it is needed or not.
+    // aya has taken what it needs of the object, most of which is debug information.
+    memory::let_go(OBJECT);
+    // It parses the whole BTF when a loader is made, whether it is needed or not.
     memory::give_back();
 
     let mut names: Array<_, Plain<Name>> = take(&mut ebpf, "NAMES")?;
@@ -161,6 +163,8 @@ pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, Lo
         programs: Programs::new(ebpf, tracing, layout.attach_points),
     };
     probes.control.hello();
+    // Loading programs takes as much again for a moment.
+    memory::give_back();
     Ok(probes)
 }
 
