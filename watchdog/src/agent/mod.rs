@@ -66,7 +66,7 @@ pub struct Agent<S> {
 
 impl<S: Source> Agent<S> {
     /// How often free memory is given back to the kernel.
-    const MEMORY_PERIOD: u64 = millis(30_000);
+    const MEMORY_PERIOD: u64 = millis(5_000);
     /// Beyond every deadline of the engine.
     const FAR: u64 = millis(120_000);
 
