@@ -8,6 +8,7 @@ mod demo;
 mod finding;
 mod kernels;
 mod metrics;
+mod page;
 mod privilege;
 mod repository;
 mod runtimes;

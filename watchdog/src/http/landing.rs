@@ -3,7 +3,7 @@
 /// Where to go from here.
 pub(super) const PAGE: &str = r#"<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>state-watchdog</title></head>
+<head><meta charset="utf-8"><title>state-watchdog</title><link rel="icon" href="data:,"></head>
 <body>
 <h1>state-watchdog</h1>
 <p>Finds non-atomic writes of container state files and the reads that overlap them.</p>

@@ -37,14 +37,16 @@ pub(crate) enum Part {
     Kernel,
     /// Real runtimes.
     Runtimes,
+    /// The page for people, in a browser.
+    Browser,
     /// The ground truth on other kernels, in emulated machines.
     Kernels,
 }
 
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
-    const ALL: [Self; 6] =
-        [Self::Format, Self::Lint, Self::Minimal, Self::Unit, Self::Kernel, Self::Runtimes];
+    const ALL: [Self; 7] =
+        [Self::Format, Self::Lint, Self::Minimal, Self::Unit, Self::Kernel, Self::Runtimes, Self::Browser];
 
     fn title(self) -> &'static str {
         match self {
@@ -54,6 +56,7 @@ impl Part {
             Self::Unit => "unit and integration tests",
             Self::Kernel => "ground truth on this kernel",
             Self::Runtimes => "real runtimes",
+            Self::Browser => "the page in a browser",
             Self::Kernels => "other kernels",
         }
     }
@@ -67,6 +70,7 @@ impl Part {
             Self::Unit => "unit",
             Self::Kernel => "kernel",
             Self::Runtimes => "runtimes",
+            Self::Browser => "browser",
             Self::Kernels => "kernels",
         }
     }
@@ -94,7 +98,9 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
             ),
             Part::Unit => unit(&repository, &mut tally),
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
-            Part::Kernel | Part::Runtimes => privileged::run(part, &repository, &cache, &mut tally),
+            Part::Kernel | Part::Runtimes | Part::Browser => {
+                privileged::run(part, &repository, &cache, &mut tally)
+            }
         }
         println!("== {}: {:.0} s", part.title(), begun.elapsed().as_secs_f64());
     }

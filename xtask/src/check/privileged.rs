@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Part, Programs, Tally, programs::word};
 use crate::{
-    privilege,
+    page, privilege,
     repository::Repository,
     runtimes,
     scratch::{Medium, Scratch},
@@ -43,12 +43,12 @@ pub(super) fn run(part: Part, repository: &Repository, cache: &Cache, tally: &mu
     }
     let mut programs = None;
     tally.check("the programs are there", || {
-        programs = Some(Programs::get(repository, cache)?);
+        programs = Some(Programs::get(part, repository, cache)?);
         Ok(String::new())
     });
     let Some(programs) = programs else { return };
     if privilege::is_root() {
-        run_part(part, &programs, tally);
+        run_part(part, &programs, cache, tally);
         return;
     }
     match elsewhere(part, &programs, cache) {
@@ -64,7 +64,12 @@ pub(crate) fn run_installed(installed: Installed) -> Result<()> {
         bail!("this must be run as root");
     }
     let mut tally = Tally::default();
-    run_part(part, &Programs { agent, workload, youki, runc, busybox, promtool }, &mut tally);
+    run_part(
+        part,
+        &Programs { agent, workload, youki, runc, busybox, promtool },
+        &Cache::open()?,
+        &mut tally,
+    );
     tally.write(&results)
 }
 
@@ -90,7 +95,10 @@ fn elsewhere(part: Part, programs: &Programs, cache: &Cache) -> Result<Tally> {
     Tally::read(&results)
 }
 
-fn run_part(part: Part, programs: &Programs, tally: &mut Tally) {
+fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
+    if part == Part::Browser {
+        return page::check(programs, cache, tally);
+    }
     for medium in Medium::ALL {
         match part {
             Part::Kernel => {
@@ -101,7 +109,7 @@ fn run_part(part: Part, programs: &Programs, tally: &mut Tally) {
                 runtimes::check_youki(programs, medium, tally);
                 runtimes::check_runc(programs, medium, tally);
             }
-            Part::Format | Part::Lint | Part::Minimal | Part::Unit | Part::Kernels => {}
+            Part::Format | Part::Lint | Part::Minimal | Part::Unit | Part::Browser | Part::Kernels => {}
         }
     }
 }

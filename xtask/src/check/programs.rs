@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::Part;
 use crate::{
     repository::Repository,
     tools::{self, Cache},
@@ -19,7 +20,7 @@ pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     /// The writers and readers.
     pub(crate) workload: PathBuf,
-    /// The runtime that writes in place.
+    /// The runtime that writes in place; like the next two, an empty path where a part does not run it.
     pub(crate) youki: PathBuf,
     /// The runtime that replaces atomically.
     pub(crate) runc: PathBuf,
@@ -30,15 +31,21 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds or installs all of them.
-    pub(crate) fn get(repository: &Repository, cache: &Cache) -> Result<Self> {
+    /// Builds or installs what a part needs.
+    pub(crate) fn get(part: Part, repository: &Repository, cache: &Cache) -> Result<Self> {
         let (agent, workload) = build(repository)?;
+        let (mut youki, mut runc, mut busybox) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
+        if part == Part::Runtimes {
+            youki = tools::youki(cache)?;
+            runc = tools::runc(cache)?;
+            busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
+        }
         Ok(Self {
             agent,
             workload,
-            youki: tools::youki(cache)?,
-            runc: tools::runc(cache)?,
-            busybox: tools::unpacked(cache, "busybox-static", "bin/busybox")?,
+            youki,
+            runc,
+            busybox,
             promtool: tools::unpacked(cache, "prometheus", "usr/bin/promtool")?,
         })
     }
