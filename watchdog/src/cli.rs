@@ -24,6 +24,8 @@ pub enum Command {
     Run(RunArgs),
     /// Say what this kernel, these capabilities and these roots allow, each with its remedy
     Doctor(DoctorArgs),
+    /// Read every state file once and report the broken ones; exit 1 when there is one
+    Scan(ScanArgs),
     /// Print the resolved configuration as TOML
     Config(RunArgs),
 }
@@ -56,6 +58,38 @@ pub struct RunArgs {
     /// Where the host's file system is mounted [default: /]
     #[arg(long, value_name = "DIR")]
     pub host_root: Option<PathBuf>,
+}
+
+/// Where to look, for commands that look only.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PlaceArgs {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Look below this runtime root instead of the built-in ones (repeatable); an unknown RUNTIME gets the default
+    /// profile: `state.json`, one directory per container. One component of PATH may be `*`
+    #[arg(long = "root", value_name = "RUNTIME=PATH")]
+    pub roots: Vec<String>,
+    /// Where the host's file system is mounted [default: /]
+    #[arg(long, value_name = "DIR")]
+    pub host_root: Option<PathBuf>,
+}
+
+impl From<PlaceArgs> for RunArgs {
+    fn from(PlaceArgs { config, roots, host_root }: PlaceArgs) -> Self {
+        Self { config, roots, host_root, ..Self::default() }
+    }
+}
+
+/// Settings of `scan`.
+#[derive(Args, Clone, Debug)]
+pub struct ScanArgs {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Settings of `doctor`.

@@ -51,21 +51,37 @@ impl WallClock {
     /// RFC 3339 in UTC with nine digits of a second.
     #[must_use]
     pub fn rfc3339(self, at: BootNanos) -> String {
-        let nanos = i128::from(self.unix_nanos(at));
-        let Ok(t) = time::OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
-            return "1970-01-01T00:00:00.000000000Z".to_owned();
-        };
-        format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z",
-            t.year(),
-            u8::from(t.month()),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second(),
-            t.nanosecond()
-        )
+        written(i128::from(self.unix_nanos(at)))
     }
+}
+
+/// RFC 3339 in UTC with nine digits of a second, as [`WallClock::rfc3339`].
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    // File systems keep times before the epoch, too.
+    let nanos = since.map_or_else(|before| -nanos(before.duration()), nanos);
+    written(nanos)
+}
+
+fn nanos(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+fn written(nanos: i128) -> String {
+    let Ok(t) = time::OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
+        return "1970-01-01T00:00:00.000000000Z".to_owned();
+    };
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z",
+        t.year(),
+        u8::from(t.month()),
+        t.day(),
+        t.hour(),
+        t.minute(),
+        t.second(),
+        t.nanosecond()
+    )
 }
 
 #[cfg(test)]
@@ -76,6 +92,12 @@ mod tests {
     fn time_is_written_with_nanoseconds() {
         let clock = WallClock::booted_at(1_700_000_000_000_000_000);
         assert_eq!(clock.rfc3339(BootNanos(1_000_000_042)), "2023-11-14T22:13:21.000000042Z");
+    }
+
+    #[test]
+    fn a_time_before_the_epoch_is_one() {
+        let time = SystemTime::UNIX_EPOCH - Duration::from_nanos(1);
+        assert_eq!(rfc3339(time), "1969-12-31T23:59:59.999999999Z");
     }
 
     #[test]

@@ -17,5 +17,6 @@ pub mod model;
 pub mod profile;
 pub mod recent;
 pub mod report;
+pub mod scan;
 pub mod source;
 pub mod telemetry;

@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use watchdog::cli::{Cli, Command, RunArgs};
+use watchdog::cli::{Cli, Command, RunArgs, ScanArgs};
 use watchdog::config::Config;
 use watchdog::exit::Exit;
-use watchdog::{agent, doctor};
+use watchdog::{agent, doctor, scan, telemetry};
 
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
@@ -27,6 +27,12 @@ fn run(command: Command) -> Exit {
         Command::Doctor(args) => with_config(&args.run, |config| {
             let report = doctor::examine(&config);
             print(&if args.json { report.to_json() } else { report.to_text() });
+            report.exit()
+        }),
+        Command::Scan(ScanArgs { place, json }) => with_config(&place.into(), |config| {
+            telemetry::start(config.log_format);
+            let report = scan::scan(&config);
+            print(&if json { report.to_json() } else { report.to_text() });
             report.exit()
         }),
         Command::Config(args) => with_config(&args, |config| {

@@ -1,15 +1,15 @@
 //! What a state file holds: the verdict on its bytes.
 
-use std::fs::{self, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::{Identity, identity};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// More than this of a state file is never read.
-const MAX_FILE: u64 = 16 << 20;
+pub(super) const MAX_FILE: u64 = 16 << 20;
 /// Files up to this size are read in the agent's loop; larger ones beside it.
 pub const SMALL_FILE: u64 = 64 << 10;
 
@@ -75,33 +75,75 @@ pub struct Reading {
 /// A FIFO or a device is never opened, and nothing here waits.
 #[must_use]
 pub fn read_state_file(path: &Path) -> Option<Reading> {
-    if !fs::symlink_metadata(path).ok()?.file_type().is_file() {
-        return None;
-    }
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.file_type().is_file() {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).ok()?;
+    let Ok(Opened::File(file, metadata)) = open(path) else { return None };
+    let bytes = read_all(file, &metadata).ok()?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let content = if size > MAX_FILE { Content::Damaged(Damage::Invalid) } else { judge(&bytes) };
     let identity = if content == Content::Valid { identity(&bytes) } else { Identity::default() };
     Some(Reading { content, size, identity })
 }
 
+/// What stands at a path.
+pub(super) enum Opened {
+    /// A regular file, opened to read.
+    File(File, Metadata),
+    /// Something that is never opened.
+    Other(&'static str),
+}
+
+/// Opens a regular file, and nothing else.
+pub(super) fn open(path: &Path) -> io::Result<Opened> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    if !kind.is_file() {
+        return Ok(Opened::Other(name(kind)));
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    // Another file may have taken the name since it was looked at.
+    let kind = metadata.file_type();
+    Ok(if kind.is_file() { Opened::File(file, metadata) } else { Opened::Other(name(kind)) })
+}
+
+fn name(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a symbolic link, which is not followed"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// The file's bytes, and at most one more than a state file may have.
+pub(super) fn read_all(file: File, metadata: &Metadata) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Judges bytes.
 #[must_use]
 pub fn judge(bytes: &[u8]) -> Content {
-    if bytes.is_empty() {
-        return Content::Damaged(Damage::Empty);
-    }
-    match serde_json::from_slice::<Skim>(bytes) {
-        Ok(Skim) => Content::Valid,
-        Err(error) if error.is_eof() => Content::Damaged(Damage::Truncated),
-        Err(_) => Content::Damaged(Damage::Invalid),
+    verdict(bytes, parse(bytes).err().as_ref())
+}
+
+/// Parses one JSON value and throws it away.
+pub(super) fn parse(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<Skim>(bytes).map(|Skim| ())
+}
+
+/// The verdict on bytes of which the parser said this.
+pub(super) fn verdict(bytes: &[u8], error: Option<&serde_json::Error>) -> Content {
+    match error {
+        None => Content::Valid,
+        Some(_) if bytes.is_empty() => Content::Damaged(Damage::Empty),
+        Some(error) if error.is_eof() => Content::Damaged(Damage::Truncated),
+        Some(_) => Content::Damaged(Damage::Invalid),
     }
 }
 
@@ -199,7 +241,7 @@ mod tests {
         assert_eq!(read_state_file(&path), None);
         fs::write(&path, "{}").unwrap();
         assert_eq!(read_state_file(&path), Some(reading(Content::Valid, 2)));
-        fs::File::create(&path).unwrap().set_len(MAX_FILE + 10).unwrap();
+        File::create(&path).unwrap().set_len(MAX_FILE + 10).unwrap();
         let expected = reading(Content::Damaged(Damage::Invalid), MAX_FILE + 1);
         assert_eq!(read_state_file(&path), Some(expected));
     }

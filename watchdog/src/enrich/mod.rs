@@ -3,11 +3,13 @@
 mod cache;
 mod content;
 mod identity;
+mod inspect;
 mod pod;
 mod process;
 
 pub use cache::Processes;
 pub use content::{Content, Damage, Reading, SMALL_FILE, judge, read_state_file};
 pub use identity::{Identity, identity};
+pub use inspect::{Complaint, Inspection, inspect};
 pub use pod::{Pod, pod_of_cgroup};
 pub use process::{Ancestor, Attribution, Process, capture, cgroup_of};

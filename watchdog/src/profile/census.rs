@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::walk::{Found, MAX_ENTRIES, walk};
 use super::{Root, Roots};
 use crate::clock::boot_now;
 use crate::model::{Place, Role, RootId, Span};
-use crate::source::Shape;
 
 /// At most so many state files are remembered.
-const MAX_FILES: usize = 16_384;
+const MAX_FILES: usize = MAX_ENTRIES;
 /// At most so many settled files are handed out by one scan; the others follow in the next ones.
 const MAX_SETTLED: usize = 64;
 
@@ -79,7 +79,11 @@ impl Census {
         self.round += 1;
         let mut changes = Changes::default();
         for root in roots.table().iter().filter(|root| root.present) {
-            self.scan_directory(root, &root.path, root.profile.depth, &mut changes);
+            walk(root, &mut |found| {
+                if let Found::Name(path) = found {
+                    self.sight(root, path, &mut changes);
+                }
+            });
         }
         let round = self.round;
         self.files.retain(|_, known| {
@@ -96,21 +100,6 @@ impl Census {
     #[must_use]
     pub fn count(&self, root: RootId) -> usize {
         self.files.keys().filter(|(id, _)| *id == root).count()
-    }
-
-    fn scan_directory(&mut self, root: &Root, directory: &Path, levels: u8, changes: &mut Changes) {
-        if levels == 0 {
-            for path in state_files(root, directory) {
-                self.sight(root, path, changes);
-            }
-            return;
-        }
-        let Ok(entries) = fs::read_dir(directory) else { return };
-        for entry in entries.filter_map(Result::ok).take(MAX_FILES) {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.scan_directory(root, &entry.path(), levels - 1, changes);
-            }
-        }
     }
 
     fn sight(&mut self, root: &Root, path: PathBuf, changes: &mut Changes) {
@@ -142,23 +131,6 @@ impl Census {
             self.files.insert(key, Known { place, stamp, judged: false, round: self.round });
         }
     }
-}
-
-/// The paths in one directory that could be state files.
-fn state_files(root: &Root, directory: &Path) -> Vec<PathBuf> {
-    let names = root.profile.names.iter().filter(|name| name.role == Role::State);
-    let (exact, patterns): (Vec<_>, Vec<_>) = names.partition(|name| name.shape == Shape::Exact);
-    let mut paths: Vec<PathBuf> = exact.iter().map(|name| directory.join(&name.text)).collect();
-    if !patterns.is_empty()
-        && let Ok(entries) = fs::read_dir(directory)
-    {
-        let matching = entries.filter_map(Result::ok).filter(|entry| {
-            let name = entry.file_name();
-            patterns.iter().any(|pattern| pattern.matches(name.as_encoded_bytes()))
-        });
-        paths.extend(matching.take(MAX_FILES).map(|entry| entry.path()));
-    }
-    paths
 }
 
 fn place_of(root: RootId, relative: &Path) -> Arc<Place> {

@@ -2,14 +2,18 @@
 
 mod builtin;
 mod census;
+mod obstacle;
 mod roots;
+mod walk;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use builtin::builtin;
 pub use census::{Census, Changes, Sighting};
+pub use obstacle::obstacles;
 pub use roots::{MAX_ROOTS, Root, RootEntry, Roots};
+pub use walk::{Found, walk};
 
 use crate::model::Role;
 use crate::source::{NamePattern, Shape};
