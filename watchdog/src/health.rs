@@ -15,6 +15,19 @@ pub enum Readiness {
 }
 
 impl Readiness {
+    /// All of them, in label order.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Degraded, Self::NotReady];
+
+    /// The label value.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotReady => "not_ready",
+            Self::Degraded => "degraded",
+            Self::Ready => "ready",
+        }
+    }
+
     /// True when events come at all.
     #[must_use]
     pub fn is_serving(self) -> bool {

@@ -14,9 +14,10 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-pub use families::{FAMILIES, Family, Kind, markdown};
+pub use families::{FAMILIES, Family, Kind, label_values, markdown};
 
 use crate::enrich::Damage;
+use crate::health::Readiness;
 use crate::model::{AnomalyKind, EventOperation, Operation, Outcome, ReaderResult, SessionReport, Verdict};
 use crate::profile::RootEntry;
 use crate::source::{LossReason, Losses, ProbeStatus, ProofResult, SourceKind};
@@ -39,6 +40,7 @@ pub struct Metrics {
     root_present: IntGaugeVec,
     events: IntCounterVec,
     events_lost: IntCounterVec,
+    readiness: IntGaugeVec,
     source_info: IntGaugeVec,
     probe_attached: IntGaugeVec,
     canary: IntCounterVec,
@@ -82,6 +84,7 @@ impl Metrics {
             root_present: gauge(&r, &families::ROOT_PRESENT)?,
             events: counter(&r, &families::EVENTS)?,
             events_lost: counter(&r, &families::EVENTS_LOST)?,
+            readiness: gauge(&r, &families::READINESS)?,
             source_info: gauge(&r, &families::SOURCE_INFO)?,
             probe_attached: gauge(&r, &families::PROBE_ATTACHED)?,
             canary: counter(&r, &families::CANARY)?,
@@ -154,6 +157,13 @@ impl Metrics {
         }
     }
 
+    /// Says whether the agent sees what it is there to see.
+    pub fn readiness(&self, now: Readiness) {
+        for state in Readiness::ALL {
+            self.readiness.with_label_values(&[state.label()]).set((state == now).into());
+        }
+    }
+
     /// Says which source runs, and how its probes are.
     pub fn source(&self, kind: SourceKind, probes: &[ProbeStatus]) {
         for other in SourceKind::ALL {
@@ -198,6 +208,9 @@ impl Metrics {
         for entry in roots {
             self.root_present(entry, false);
             self.write_runtime_zeros(&entry.profile.name);
+        }
+        for state in Readiness::ALL {
+            self.readiness.with_label_values(&[state.label()]);
         }
         for source in SourceKind::ALL.map(SourceKind::as_str) {
             self.source_info.with_label_values(&[source]).set(0);

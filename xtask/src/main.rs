@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod check;
+mod dashboards;
 mod deadline;
 mod demo;
 mod finding;

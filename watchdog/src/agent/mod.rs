@@ -160,6 +160,7 @@ impl<S: Source> Agent<S> {
         self.engine.advance(at.plus(Self::FAR), &mut self.outputs);
         self.conclude();
         self.shared.metrics.source_ended(self.source.kind());
+        self.shared.metrics.readiness(Readiness::NotReady);
         let mut status = self.shared.status();
         (status.readiness, status.source) = (Readiness::NotReady, None);
         status.probes.clear();
@@ -257,6 +258,7 @@ impl<S: Source> Agent<S> {
         let mut status = self.shared.status();
         let (life, proof) = view(self.canary.vitality());
         status.readiness = readiness(life, &probes);
+        self.shared.metrics.readiness(status.readiness);
         status.proof_of_life = proof;
         status.source = Some(kind.as_str());
         status.blind_spots = kind.blind_spots();

@@ -90,6 +90,11 @@ pub(super) const EVENTS_LOST: Family = counter(
     &["source", "reason"],
     "Events that did not reach the engine.",
 );
+pub(super) const READINESS: Family = gauge(
+    "state_watchdog_readiness",
+    &["state"],
+    "1 for the state that the agent is in: `degraded` sees a part, `not_ready` nothing.",
+);
 pub(super) const SOURCE_INFO: Family =
     gauge("state_watchdog_source_info", &["source"], "1 for the source that events come from.");
 pub(super) const PROBE_ATTACHED: Family =
@@ -128,7 +133,7 @@ pub(super) const PROCESS_START_TIME: Family =
     gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 
 /// All metrics, in the order in which a reader wants them.
-pub const FAMILIES: [&Family; 24] = [
+pub const FAMILIES: [&Family; 25] = [
     &WRITE_SESSIONS,
     &NONATOMIC_WRITES,
     &OVERLAPPING_READS,
@@ -140,6 +145,7 @@ pub const FAMILIES: [&Family; 24] = [
     &ROOT_PRESENT,
     &EVENTS,
     &EVENTS_LOST,
+    &READINESS,
     &SOURCE_INFO,
     &PROBE_ATTACHED,
     &CANARY,
@@ -155,13 +161,32 @@ pub const FAMILIES: [&Family; 24] = [
     &PROCESS_START_TIME,
 ];
 
-/// The reference page.
+/// The closed sets of label values: whose label it is, where one name means several things, and the values.
 #[must_use]
-pub fn markdown() -> String {
+pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     use crate::enrich::Damage;
+    use crate::health::Readiness;
     use crate::model::{AnomalyKind, Operation, Outcome, ReaderResult, Verdict};
     use crate::source::{LossReason, ProofResult, SourceKind};
 
+    vec![
+        ("outcome", "", Outcome::ALL.map(Outcome::as_str).to_vec()),
+        ("verdict", "", Verdict::ALL.map(Verdict::as_str).to_vec()),
+        ("operation", "writes", Operation::ALL.map(Operation::as_str).to_vec()),
+        ("operation", "events", super::OPERATIONS.to_vec()),
+        ("result", "canary writes", ProofResult::ALL.map(ProofResult::as_str).to_vec()),
+        ("result", "readers", ReaderResult::ALL.map(ReaderResult::as_str).to_vec()),
+        ("damage", "", Damage::ALL.map(Damage::as_str).to_vec()),
+        ("state", "", Readiness::ALL.map(Readiness::label).to_vec()),
+        ("source", "", SourceKind::ALL.map(SourceKind::as_str).to_vec()),
+        ("reason", "", LossReason::ALL.map(LossReason::as_str).to_vec()),
+        ("kind", "", AnomalyKind::ALL.map(AnomalyKind::as_str).to_vec()),
+    ]
+}
+
+/// The reference page.
+#[must_use]
+pub fn markdown() -> String {
     let mut page = String::from(
         "# Metrics\n\nWritten from the table in `watchdog/src/metrics/families.rs`; \
          `UPDATE_DOCS=1 cargo test -p watchdog metrics` writes it again.\n\n\
@@ -179,20 +204,11 @@ pub fn markdown() -> String {
     page.push_str(
         "\n## Label values\n\nAll series below stand at 0 from the start.\n\n| label | values |\n|---|---|\n",
     );
-    let mut row = |label: &str, values: &[&str]| {
+    for (label, of, values) in label_values() {
         let values = values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(page, "| {label} | {values} |");
-    };
-    row("`outcome`", &Outcome::ALL.map(Outcome::as_str));
-    row("`verdict`", &Verdict::ALL.map(Verdict::as_str));
-    row("`operation` of writes", &Operation::ALL.map(Operation::as_str));
-    row("`operation` of events", &super::OPERATIONS);
-    row("`result` of canary writes", &ProofResult::ALL.map(ProofResult::as_str));
-    row("`result` of readers", &ReaderResult::ALL.map(ReaderResult::as_str));
-    row("`damage`", &Damage::ALL.map(Damage::as_str));
-    row("`source`", &SourceKind::ALL.map(SourceKind::as_str));
-    row("`reason`", &LossReason::ALL.map(LossReason::as_str));
-    row("`kind`", &AnomalyKind::ALL.map(AnomalyKind::as_str));
+        let of = if of.is_empty() { String::new() } else { format!(" of {of}") };
+        let _ = writeln!(page, "| `{label}`{of} | {values} |");
+    }
     page.push_str(
         "\n`runtime` and `root` are those configured. `writer` and `reader` are process names: the first 32 seen, \
          then `other`.\n",

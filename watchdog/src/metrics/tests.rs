@@ -62,6 +62,7 @@ fn all_label_sets_stand_at_zero_from_the_start() {
         ("runtime_root_present", 1),
         ("events_total", 4 * 14),
         ("events_lost_total", 4 * LossReason::ALL.len()),
+        ("readiness", 3),
         ("source_info", 4),
         ("anomalies_total", AnomalyKind::ALL.len()),
         ("detection_latency_seconds_count", 1),
@@ -93,6 +94,8 @@ fn what_happened_is_counted_once() {
     metrics.event(SourceKind::Syscalls, &EventOperation::Heartbeat);
     metrics.anomaly(AnomalyKind::Evicted);
     metrics.detected(1_000_000);
+    metrics.readiness(Readiness::Ready);
+    metrics.readiness(Readiness::Degraded);
     metrics.damaged_now("youki", 2);
     metrics.state_files("youki", 9);
     let text = samples(&metrics);
@@ -114,6 +117,7 @@ fn what_happened_is_counted_once() {
             "nonatomic_writes_total{operation=\"open_truncate\",runtime=\"youki\",writer=\"youki\"} 1",
             "overlapping_reads_total{reader=\"runc:[2:INIT]\",runtime=\"youki\",verdict=\"torn\"} 1",
             "probe_attached{mechanism=\"tp_btf\",probe=\"sys_enter\"} 1",
+            "readiness{state=\"degraded\"} 1",
             "source_info{source=\"syscalls\"} 1",
             "state_files{runtime=\"youki\"} 9",
             "torn_reader_exits_total{result=\"failure\",runtime=\"youki\"} 1",

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    kernels,
+    dashboards, kernels,
     repository::Repository,
     tools::{self, Cache},
 };
@@ -39,14 +39,24 @@ pub(crate) enum Part {
     Runtimes,
     /// The page for people, in a browser.
     Browser,
+    /// Recording rules and alerts, by Prometheus's own judge.
+    Rules,
     /// The ground truth on other kernels, in emulated machines.
     Kernels,
 }
 
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
-    const ALL: [Self; 7] =
-        [Self::Format, Self::Lint, Self::Minimal, Self::Unit, Self::Kernel, Self::Runtimes, Self::Browser];
+    const ALL: [Self; 8] = [
+        Self::Format,
+        Self::Lint,
+        Self::Minimal,
+        Self::Unit,
+        Self::Kernel,
+        Self::Runtimes,
+        Self::Browser,
+        Self::Rules,
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -57,6 +67,7 @@ impl Part {
             Self::Kernel => "ground truth on this kernel",
             Self::Runtimes => "real runtimes",
             Self::Browser => "the page in a browser",
+            Self::Rules => "recording rules and alerts",
             Self::Kernels => "other kernels",
         }
     }
@@ -71,6 +82,7 @@ impl Part {
             Self::Kernel => "kernel",
             Self::Runtimes => "runtimes",
             Self::Browser => "browser",
+            Self::Rules => "rules",
             Self::Kernels => "kernels",
         }
     }
@@ -98,6 +110,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
             ),
             Part::Unit => unit(&repository, &mut tally),
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
+            Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
             Part::Kernel | Part::Runtimes | Part::Browser => {
                 privileged::run(part, &repository, &cache, &mut tally)
             }

@@ -109,7 +109,13 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
                 runtimes::check_youki(programs, medium, tally);
                 runtimes::check_runc(programs, medium, tally);
             }
-            Part::Format | Part::Lint | Part::Minimal | Part::Unit | Part::Browser | Part::Kernels => {}
+            Part::Format
+            | Part::Lint
+            | Part::Minimal
+            | Part::Unit
+            | Part::Browser
+            | Part::Kernels
+            | Part::Rules => {}
         }
     }
 }

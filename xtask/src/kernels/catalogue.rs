@@ -31,7 +31,7 @@ impl Architecture {
     }
 
     /// True for this machine's own.
-    pub(crate) fn is_host(self) -> bool {
+    pub(crate) const fn is_host(self) -> bool {
         match self {
             Self::Amd64 => cfg!(target_arch = "x86_64"),
             Self::Arm64 => cfg!(target_arch = "aarch64"),

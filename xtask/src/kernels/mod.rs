@@ -36,6 +36,7 @@ use crate::{
 };
 
 pub(crate) use count::count;
+pub(crate) use suite::released;
 
 use catalogue::{Architecture, Choice, Door, KERNELS};
 use initramfs::Purpose;

@@ -117,6 +117,32 @@ impl Suite {
     }
 }
 
+/// Packages unpacked together beside the system, once, from the first release that has all that is named for it.
+pub(crate) fn released(cache: &Cache, name: &str, choices: &[(&str, &[&str])]) -> Result<PathBuf> {
+    let folder = cache.folder().join("debian").join(name);
+    let mut problem = None;
+    for (suite, packages) in choices {
+        if folder.is_dir() {
+            break;
+        }
+        fs::create_dir_all(cache.folder().join("debian"))?;
+        let packages: Vec<String> = packages.iter().map(|package| (*package).to_owned()).collect();
+        let unpack = || Suite::open(cache, suite, HOST)?.unpack(cache, &packages, &folder);
+        if let Err(error) = unpack() {
+            println!("  not from {suite}: {error:#}");
+            problem = Some(error);
+        }
+    }
+    match problem {
+        Some(error) if !folder.is_dir() => Err(error),
+        _ => Ok(folder),
+    }
+}
+
+/// This machine.
+const HOST: Architecture =
+    if Architecture::Amd64.is_host() { Architecture::Amd64 } else { Architecture::Arm64 };
+
 /// Where the system's own packages come from, its release first, then that release's updates.
 fn own_sources(cache: &Cache) -> Result<Vec<(String, String)>> {
     let release = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;

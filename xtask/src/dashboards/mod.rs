@@ -1,0 +1,34 @@
+//! Grafana dashboards and Prometheus rules, written as data here and rendered into `dashboards/`.
+
+mod check;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use rules::{alerting_rules, recording_rules, runbook, unit_tests};
+
+pub(crate) use check::check_rules;
+pub(crate) use rules::Pace;
+
+/// What writes the files again.
+const UPDATE: &str = "UPDATE_DASHBOARDS=1 cargo test --package xtask dashboards";
+
+/// A file below `dashboards/`.
+#[derive(Clone, Debug)]
+pub(crate) struct Rendered {
+    /// Its path there.
+    pub(crate) path: &'static str,
+    /// All of it.
+    pub(crate) content: String,
+}
+
+/// All files.
+pub(crate) fn rendered() -> Vec<Rendered> {
+    let file = |path, content| Rendered { path, content };
+    vec![
+        file("rules/recording.yaml", recording_rules(Pace::REAL)),
+        file("rules/alerts.yaml", alerting_rules(Pace::REAL)),
+        file("rules/tests/alerts.yaml", unit_tests(&["../recording.yaml", "../alerts.yaml"])),
+        file("RUNBOOK.md", runbook()),
+    ]
+}
