@@ -14,6 +14,7 @@ pub mod http;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod privilege;
 pub mod profile;
 pub mod recent;
 pub mod report;

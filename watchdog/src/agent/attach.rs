@@ -12,6 +12,7 @@ use crate::cli::FindingsFormat;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, routes, serve};
+use crate::privilege;
 use crate::report::Outlet;
 #[cfg(feature = "ebpf")]
 use crate::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
@@ -91,6 +92,7 @@ impl Attempt<'_> {
     /// Runs the agent with a source, when it is attached, until the end.
     async fn run<S: Source, E: Into<Refused>>(&mut self, source: Result<S, E>) -> Result<(), Refused> {
         let source = source.map_err(Into::into)?;
+        self.shared.status().capabilities = privilege::shed(source.kind());
         let outlet = match self.config.findings {
             FindingsFormat::None => Outlet::closed(),
             FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout())?,

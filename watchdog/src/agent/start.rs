@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, Status, bind};
 use crate::metrics::Metrics;
+use crate::privilege;
 use crate::source::{Capabilities, Plan, plan};
 use crate::telemetry;
 
@@ -17,7 +18,11 @@ use crate::telemetry;
 #[must_use]
 pub fn start(config: &Config) -> Exit {
     telemetry::start(config.log_format);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .on_thread_start(privilege::shed_for_reading)
+        .build();
     match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(run(config));

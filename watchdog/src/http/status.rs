@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::clock::boot_now;
 use crate::health::Readiness;
 use crate::metrics::Metrics;
+use crate::privilege::Held;
 use crate::recent::Recent;
 
 /// The loop writes it, the pages read it.
@@ -42,6 +43,8 @@ pub struct Status {
     pub roots: Vec<RootView>,
     /// What was lost, by reason.
     pub losses: BTreeMap<&'static str, u64>,
+    /// What the agent may do.
+    pub capabilities: Held,
     /// Tells two configurations apart.
     pub configuration_hash: String,
 }
@@ -98,6 +101,7 @@ impl Status {
             probes: Vec::new(),
             roots: Vec::new(),
             losses: BTreeMap::new(),
+            capabilities: Held::read(),
             configuration_hash,
         }
     }

@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::privilege;
+
 /// Lines on their way to a writer, in a thread of their own.
 pub struct Outlet {
     lines: Option<SyncSender<String>>,
@@ -70,6 +72,7 @@ impl Outlet {
 }
 
 fn write_all(mut sink: impl Write, waiting: &Receiver<String>) {
+    privilege::shed_all();
     while let Ok(mut line) = waiting.recv() {
         line.push('\n');
         if sink.write_all(line.as_bytes()).and_then(|()| sink.flush()).is_err() {

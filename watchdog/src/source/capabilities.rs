@@ -36,10 +36,14 @@ pub enum Fact {
 pub enum Capability {
     /// Read any file: state files of other users.
     DacReadSearch = 2,
+    /// Change the bounding set.
+    SetPcap = 8,
     /// Look at other users' processes in /proc.
     SysPtrace = 19,
     /// Nearly everything; the only way before 5.8.
     SysAdmin = 21,
+    /// Raise limits.
+    SysResource = 24,
     /// Attach tracing programs.
     Perfmon = 38,
     /// Load programs and make maps.
@@ -56,6 +60,8 @@ impl Capability {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
+            Self::SetPcap => "CAP_SETPCAP",
+            Self::SysResource => "CAP_SYS_RESOURCE",
             Self::SysPtrace => "CAP_SYS_PTRACE",
             Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::Perfmon => "CAP_PERFMON",
