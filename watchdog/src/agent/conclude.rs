@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::task::JoinError;
 
 use super::Agent;
+use super::pods::Container;
 use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
-use crate::enrich::{Content, Process, Reading, SMALL_FILE, read_state_file};
+use crate::enrich::{Content, Owner, Pod, Process, Reading, SMALL_FILE, read_state_file};
 use crate::model::{
     Actor, BootNanos, Outcome, Output, Place, ReadReport, ReaderExit, Role, SessionReport, Verdict,
 };
@@ -98,7 +99,10 @@ impl<S: Source> Agent<S> {
         } else if self.reading.len() < MAX_READING {
             self.reading.spawn_blocking(move || (job, read_state_file(&path)));
         } else {
-            self.judge(job, None);
+            match job {
+                Job::Aftermath(_) => self.judge(job, None),
+                Job::Settled(sighting) => self.put_back(sighting),
+            }
         }
     }
 
@@ -114,8 +118,12 @@ impl<S: Source> Agent<S> {
         match job {
             Job::Aftermath(report) => self.judge_aftermath(&report, reading),
             Job::Settled(sighting) => {
-                let Some(reading) = reading else { return };
-                self.pods.learn(&sighting.place, &reading.identity);
+                let Some(reading) = reading else { return self.survey.refused(&sighting) };
+                // Somebody has been at it meanwhile. When that one is done, the file will be seen to have settled again.
+                if !sighting.is_still_so() {
+                    return;
+                }
+                self.learn(&sighting.place, &reading);
                 let new = self.survey.note(&sighting.place, reading.content);
                 if let Content::Damaged(damage) = reading.content
                     && new
@@ -138,7 +146,7 @@ impl<S: Source> Agent<S> {
             None => reading.content == Content::Valid,
         });
         if let Some(reading) = &own {
-            self.pods.learn(&report.place, &reading.identity);
+            self.learn(&report.place, reading);
         }
         let content = own.map(|reading| reading.content);
         let Some(file) = self.file_facts(&report.place) else { return };
@@ -153,6 +161,17 @@ impl<S: Source> Agent<S> {
             self.publish(&finding);
         }
         self.show_damage();
+    }
+
+    /// Remembers whose the container is.
+    fn learn(&mut self, place: &Place, reading: &Reading) {
+        if reading.content != Content::Valid {
+            return;
+        }
+        let Some(root) = self.roots.get(place.root) else { return };
+        if let Some((directory, id)) = container(root, place) {
+            self.pods.learn(Container { place, directory: &directory, id }, &reading.identity);
+        }
     }
 
     fn publish(&mut self, finding: &Finding) {
@@ -187,16 +206,21 @@ impl<S: Source> Agent<S> {
     }
 
     /// `None` for a root that is not in our table, which no source should name.
-    pub(super) fn file_facts(&self, place: &Place) -> Option<FileFacts> {
+    pub(super) fn file_facts(&mut self, place: &Place) -> Option<FileFacts> {
         let root = self.roots.get(place.root)?;
         let path = root.host_path.join(&*place.container).join(&*place.name);
+        let owner = container(root, place).and_then(|(directory, id)| {
+            self.pods.find(Container { place, directory: &directory, id }, boot_now()).cloned()
+        });
+        let Owner { pod, image } = owner.unwrap_or_default();
         Some(FileFacts {
             runtime: root.profile.name.to_string(),
             root: root.host_path.display().to_string(),
             path: path.display().to_string(),
             name: place.name.to_string(),
             container: root.profile.container_id(&place.container).to_owned(),
-            pod: self.pods.get(place).cloned(),
+            pod: Some(pod).filter(|pod| *pod != Pod::default()),
+            image,
         })
     }
 
@@ -207,4 +231,10 @@ impl<S: Source> Agent<S> {
         let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
         plain.then(|| root.path.join(relative))
     }
+}
+
+/// The directory of a container on the host, and its id; `None` for files that belong to no container.
+fn container<'a>(root: &'a Root, place: &'a Place) -> Option<(PathBuf, &'a str)> {
+    let id = root.profile.container_id(&place.container);
+    (!id.is_empty()).then(|| (root.host_path.join(&*place.container), id))
 }

@@ -220,9 +220,11 @@ impl<S: Source> Agent<S> {
             self.show_status();
         }
         let found = self.survey.are_roots_due(now) && self.find_roots();
+        self.read_settled(now);
         if found || self.survey.is_due(now) {
             self.look_around();
             self.processes.expire(now);
+            self.pods.expire(now);
             if now.since(self.memory_given_back) > Self::MEMORY_PERIOD {
                 self.memory_given_back = now;
                 memory::give_back();

@@ -1,6 +1,6 @@
 //! The periodic look at the roots: which stand, which state files they hold, which of these are damaged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -19,10 +19,15 @@ use crate::source::Source;
 pub(super) struct Survey {
     census: Census,
     damaged: HashMap<Arc<Place>, Content>,
+    /// Files that are to be read.
+    settled: VecDeque<Sighting>,
     next: BootNanos,
+    next_reading: BootNanos,
     next_roots: BootNanos,
     /// Roots that the source could not watch; said once.
     unwatched: bool,
+    /// A state file could not be read; said once.
+    unread: bool,
 }
 
 impl Survey {
@@ -34,6 +39,10 @@ impl Survey {
     const SHARE: u64 = 50;
     /// Nor does a look that finds nothing to read.
     const IDLE_SHARE: u64 = 250;
+    /// Reading files for the first time never takes more than this part of the time: at start there may be thousands.
+    const READING_SHARE: u64 = 5;
+    /// So many of them are read in one turn.
+    const READ_AT_ONCE: usize = 16;
     /// At most so many damaged files are remembered.
     const MAX_DAMAGED: usize = 1_024;
 
@@ -46,7 +55,18 @@ impl Survey {
     }
 
     pub(super) fn next(&self) -> BootNanos {
-        self.next.min(self.next_roots)
+        let next = self.next.min(self.next_roots);
+        if self.settled.is_empty() { next } else { next.min(self.next_reading) }
+    }
+
+    /// A file that stands there was not to be read.
+    pub(super) fn refused(&mut self, sighting: &Sighting) {
+        if sighting.is_still_so() && !std::mem::replace(&mut self.unread, true) {
+            tracing::warn!(
+                path = %sighting.path.display(),
+                "a state file cannot be read, so its content is not judged; let the agent read it, as `scan` must"
+            );
+        }
     }
 
     /// Notes a verdict; true when the file was not known to be damaged before.
@@ -102,17 +122,28 @@ impl<S: Source> Agent<S> {
         }
         for place in &changes.gone {
             self.survey.damaged.remove(place);
-            self.pods.forget(place);
+            self.pods.leave(place, started);
         }
-        for sighting in changes.settled {
-            let path = sighting.path.clone();
-            self.read(Job::Settled(sighting), path);
-        }
+        self.survey.settled.extend(changes.settled);
         self.conclude();
         self.show_roots();
         let now = boot_now();
         let looked = now.since(started) * Survey::SHARE;
         self.survey.next = now.plus(Survey::PERIOD.max(looked).max(scanned));
+    }
+
+    /// Reads some of the files that nobody is writing.
+    pub(super) fn read_settled(&mut self, now: BootNanos) {
+        if self.survey.settled.is_empty() || now < self.survey.next_reading {
+            return;
+        }
+        for _ in 0..Survey::READ_AT_ONCE {
+            let Some(sighting) = self.survey.settled.pop_front() else { break };
+            let path = sighting.path.clone();
+            self.read(Job::Settled(sighting), path);
+        }
+        let ended = boot_now();
+        self.survey.next_reading = ended.plus(ended.since(now) * Survey::READING_SHARE);
     }
 
     /// What stands where, for `/status`.
@@ -165,6 +196,12 @@ impl<S: Source> Agent<S> {
             self.shared.metrics.state_files(runtime, count);
         }
         self.show_damage();
+    }
+
+    /// A file could not be read for want of hands: it is read later.
+    pub(super) fn put_back(&mut self, sighting: Sighting) {
+        self.survey.settled.push_back(sighting);
+        self.survey.next_reading = boot_now().plus(Survey::PERIOD);
     }
 
     /// How many files are damaged now.

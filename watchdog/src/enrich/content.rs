@@ -75,12 +75,17 @@ pub struct Reading {
 /// A FIFO or a device is never opened, and nothing here waits.
 #[must_use]
 pub fn read_state_file(path: &Path) -> Option<Reading> {
-    let Ok(Opened::File(file, metadata)) = open(path) else { return None };
-    let bytes = read_all(file, &metadata).ok()?;
+    let bytes = read_regular(path)?;
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let content = if size > MAX_FILE { Content::Damaged(Damage::Invalid) } else { judge(&bytes) };
     let identity = if content == Content::Valid { identity(&bytes) } else { Identity::default() };
     Some(Reading { content, size, identity })
+}
+
+/// The bytes of a regular file, at most one more than a state file may have; `None` when there is none to be read.
+pub(super) fn read_regular(path: &Path) -> Option<Vec<u8>> {
+    let Ok(Opened::File(file, metadata)) = open(path) else { return None };
+    read_all(file, &metadata).ok()
 }
 
 /// What stands at a path.

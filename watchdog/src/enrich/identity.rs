@@ -1,68 +1,115 @@
-//! Whom a container belongs to, as its state file says.
+//! Whom a container belongs to, as its state file or its configuration says.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Pod;
+use super::{Pod, annotations};
 use crate::model::Pid;
 
-/// What a good state file says of its container.
+/// What a good file says of its container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Its pod, as far as annotations tell.
     pub pod: Pod,
-    /// Its first process; that one's cgroup tells the pod's uid where annotations do not.
+    /// Its image.
+    pub image: Option<String>,
+    /// The id of the pod's sandbox, itself a container.
+    pub sandbox: Option<String>,
+    /// The host's directory that holds its `config.json`.
+    pub bundle: Option<PathBuf>,
+    /// Its cgroups, in any of the spellings in which runtimes note them.
+    pub cgroups: Vec<String>,
+    /// Its first process.
     pub init: Option<Pid>,
 }
 
-/// The members that runc, youki and CRI-O write; everything else is skipped.
+/// The members that runtimes and managers write; everything else is skipped.
 #[derive(Deserialize)]
-struct StateFile {
+struct Document {
+    /// runc.
     init_process_pid: Option<i64>,
+    /// youki, urunc, crun, CRI-O.
     pid: Option<i64>,
+    /// The same.
+    bundle: Option<PathBuf>,
+    /// youki, urunc, CRI-O, and `config.json` in a bundle.
     annotations: Option<HashMap<String, String>>,
+    /// runc; by controller, or one under an empty name.
+    cgroup_paths: Option<HashMap<String, String>>,
+    /// crun.
+    #[serde(rename = "cgroup-path")]
+    cgroup_path: Option<String>,
+    /// `config.json` in a bundle.
+    linux: Option<Linux>,
+    /// runc.
     config: Option<RuncConfig>,
+    /// docker's `config.v2.json`.
+    #[serde(rename = "Config")]
+    docker: Option<DockerConfig>,
 }
 
-/// runc keeps annotations as `key=value`.
+#[derive(Deserialize)]
+struct Linux {
+    #[serde(rename = "cgroupsPath")]
+    cgroups_path: Option<String>,
+}
+
+/// runc keeps annotations as `key=value`, and the bundle among them.
 #[derive(Deserialize)]
 struct RuncConfig {
     labels: Option<Vec<String>>,
 }
 
-/// Reads the identity out of a state file's bytes; empty where they say nothing.
+/// What talks to docker puts labels on its containers.
+#[derive(Deserialize)]
+struct DockerConfig {
+    #[serde(rename = "Image")]
+    image: Option<String>,
+    #[serde(rename = "Labels")]
+    labels: Option<HashMap<String, String>>,
+}
+
+/// Reads the identity out of a file's bytes; empty where they say nothing.
 #[must_use]
 pub fn identity(bytes: &[u8]) -> Identity {
-    let Ok(StateFile { init_process_pid, pid, annotations, config }) = serde_json::from_slice(bytes) else {
-        return Identity::default();
-    };
-    let mut annotations = annotations.unwrap_or_default();
+    let Ok(document) = serde_json::from_slice(bytes) else { return Identity::default() };
+    let Document {
+        init_process_pid,
+        pid,
+        bundle,
+        annotations,
+        cgroup_paths,
+        cgroup_path,
+        linux,
+        config,
+        docker,
+    } = document;
+    let mut all = annotations.unwrap_or_default();
     let labels = config.and_then(|config| config.labels).unwrap_or_default();
-    annotations.extend(
+    all.extend(
         labels
             .iter()
             .filter_map(|label| label.split_once('='))
             .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
-    let init = init_process_pid.or(pid).and_then(|pid| u32::try_from(pid).ok());
-    Identity { pod: pod(annotations), init: init.filter(|pid| *pid != 0).map(Pid) }
-}
-
-/// containerd, CRI-O and the docker shims name the same things differently.
-fn pod(mut annotations: HashMap<String, String>) -> Pod {
-    // CRI-O keeps the pod's labels as JSON within one annotation.
-    if let Some(labels) = annotations.get("io.kubernetes.cri-o.Labels")
-        && let Ok(labels) = serde_json::from_str::<HashMap<String, String>>(labels)
-    {
-        annotations.extend(labels);
+    let bundle = bundle.or_else(|| all.remove("bundle").map(PathBuf::from));
+    let mut image = None;
+    if let Some(DockerConfig { image: named, labels }) = docker {
+        all.extend(labels.unwrap_or_default());
+        // The image's own id names it to nobody.
+        image = named.filter(|image| !image.is_empty() && !image.starts_with("sha256:"));
     }
-    let mut first = |keys: [&str; 2]| keys.iter().find_map(|key| annotations.remove(*key));
-    Pod {
-        name: first(["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
-        namespace: first(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]),
-        container: first(["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]),
-        uid: first(["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"]),
+    let told = annotations::told(all);
+    let init = init_process_pid.or(pid).and_then(|pid| u32::try_from(pid).ok());
+    let cgroups = cgroup_paths.unwrap_or_default().into_values().chain(cgroup_path);
+    Identity {
+        image: told.image.or(image),
+        bundle: bundle.filter(|bundle| bundle.is_absolute() && *bundle != Path::new("/")),
+        cgroups: cgroups.chain(linux.and_then(|linux| linux.cgroups_path)).collect(),
+        init: init.filter(|pid| *pid != 0).map(Pid),
+        ..told
     }
 }
 
@@ -70,33 +117,64 @@ fn pod(mut annotations: HashMap<String, String>) -> Pod {
 mod tests {
     use super::*;
 
-    fn web() -> Pod {
-        let text = |text: &str| Some(text.to_owned());
-        Pod { name: text("web-0"), namespace: text("shop"), container: text("app"), uid: text("u-1") }
+    const UID: &str = "0b2e1c1a-3d2f-4e5a-9b1c-000000000001";
+
+    fn named(pod: &Pod) -> [Option<&str>; 3] {
+        [pod.name.as_deref(), pod.namespace.as_deref(), pod.container.as_deref()]
     }
 
     #[test]
-    fn each_runtime_tells_its_pod() {
-        let runc = r#"{"id":"a","init_process_pid":42,"config":{"rootfs":"/","labels":["bundle=/b",
-            "io.kubernetes.cri.sandbox-name=web-0","io.kubernetes.cri.sandbox-namespace=shop",
-            "io.kubernetes.cri.container-name=app","io.kubernetes.cri.sandbox-uid=u-1"]}}"#;
+    fn each_schema_tells_pod_bundle_cgroup_and_first_process() {
+        let runc = format!(
+            r#"{{"id":"a","init_process_pid":42,"cgroup_paths":{{"":"/sys/fs/cgroup/kubepods/pod{UID}/a"}},
+            "config":{{"rootfs":"/","labels":["bundle=/b","io.kubernetes.cri.sandbox-name=web-0",
+            "io.kubernetes.cri.sandbox-namespace=shop","io.kubernetes.cri.container-name=app"]}}}}"#
+        );
         let youki = r#"{"id":"a","pid":42,"bundle":"/b","annotations":{"io.kubernetes.cri.sandbox-name":"web-0",
-            "io.kubernetes.cri.sandbox-namespace":"shop","io.kubernetes.cri.container-name":"app",
-            "io.kubernetes.cri.sandbox-uid":"u-1"}}"#;
-        let crio = r#"{"pid":42,"annotations":{"io.kubernetes.cri-o.Labels":"{\"io.kubernetes.pod.name\":\"web-0\",
-            \"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.container.name\":\"app\",
-            \"io.kubernetes.pod.uid\":\"u-1\"}"}}"#;
-        // A JSON string holds no line breaks.
-        for text in [runc.to_owned(), youki.to_owned(), crio.replace('\n', "")] {
-            assert_eq!(identity(text.as_bytes()), Identity { pod: web(), init: Some(Pid(42)) }, "{text}");
+            "io.kubernetes.cri.sandbox-namespace":"shop","io.kubernetes.cri.container-name":"app"}}"#;
+        let crun = format!(r#"{{"pid":42,"bundle":"/b","cgroup-path":"/kubepods/pod{UID}/a"}}"#);
+        let config = format!(
+            r#"{{"annotations":{{"io.kubernetes.pod.name":"web-0"}},
+            "linux":{{"cgroupsPath":"kubepods-pod{UID}.slice:crio:a"}}}}"#
+        );
+        let web = [Some("web-0"), Some("shop"), Some("app")];
+        for (text, names, init, bundle, cgroups) in [
+            (runc.as_str(), web, Some(42), true, 1),
+            (youki, web, Some(42), true, 0),
+            (&crun, [None; 3], Some(42), true, 1),
+            (&config, [Some("web-0"), None, None], None, false, 1),
+        ] {
+            let identity = identity(text.as_bytes());
+            assert_eq!(named(&identity.pod), names, "{text}");
+            assert_eq!(identity.init, init.map(Pid), "{text}");
+            assert_eq!(identity.bundle.is_some_and(|bundle| bundle == Path::new("/b")), bundle, "{text}");
+            assert_eq!(identity.cgroups.len(), cgroups, "{text}");
         }
     }
 
     #[test]
+    fn docker_tells_by_its_labels() {
+        let text = r#"{"ID":"a","Name":"/k8s_app_web-0_shop_u_0","Config":{"Image":"sha256:12",
+            "Labels":{"io.kubernetes.pod.name":"web-0","io.kubernetes.pod.namespace":"shop",
+            "io.kubernetes.container.name":"app"}}}"#;
+        let told = identity(text.as_bytes());
+        assert_eq!(named(&told.pod), [Some("web-0"), Some("shop"), Some("app")]);
+        assert_eq!(told.image, None);
+        assert_eq!(identity(br#"{"Config":{"Image":"shop:1"}}"#).image.as_deref(), Some("shop:1"));
+    }
+
+    #[test]
     fn a_file_that_says_nothing_is_nobodys() {
-        for text in
-            ["", "[]", "{}", "{\"pid\":-1}", "{\"pid\":\"x\"}", "{\"annotations\":{\"a\":1}}", "{\"pid\":0}"]
-        {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            "{\"pid\":-1}",
+            "{\"pid\":\"x\"}",
+            "{\"annotations\":{\"a\":1}}",
+            "{\"pid\":0}",
+            "{\"bundle\":\"relative\"}",
+        ] {
             assert_eq!(identity(text.as_bytes()), Identity::default(), "{text}");
         }
     }

@@ -17,17 +17,30 @@ pub struct Pod {
     pub uid: Option<String>,
 }
 
+impl Pod {
+    /// Adds what only the other knows.
+    pub fn fill(&mut self, other: Self) {
+        let Self { name, namespace, container, uid } = other;
+        self.name = self.name.take().or(name);
+        self.namespace = self.namespace.take().or(namespace);
+        self.container = self.container.take().or(container);
+        self.uid = self.uid.take().or(uid);
+    }
+}
+
 /// The pod that a cgroup path names, when it is this container's cgroup.
 ///
 /// `…/kubepods/burstable/pod<uid>/<id>` with cgroupfs,
-/// `…/kubepods-burstable-pod<uid with _>.slice/cri-containerd-<id>.scope` with systemd. A runtime's own process
-/// often runs in another cgroup; that says nothing about this container.
+/// `…/kubepods-burstable-pod<uid with _>.slice/cri-containerd-<id>.scope` with systemd; in a bundle
+/// `kubepods-burstable-pod<uid with _>.slice:cri-containerd:<id>`. A runtime's own process often runs in another
+/// cgroup; that says nothing about this container.
 #[must_use]
 pub fn pod_of_cgroup(cgroup: &str, container: &str) -> Option<Pod> {
-    if container.is_empty() || !cgroup.split('/').any(|part| is_container(part, container)) {
+    let parts = || cgroup.split(['/', ':']);
+    if container.is_empty() || !parts().any(|part| is_container(part, container)) {
         return None;
     }
-    let uid = cgroup.split('/').find_map(|part| {
+    let uid = parts().find_map(|part| {
         let part = part.strip_suffix(".slice").unwrap_or(part);
         let uid = part.strip_prefix("pod").or_else(|| {
             part.strip_prefix("kubepods").and_then(|rest| rest.rsplit_once("-pod")).map(|(_, uid)| uid)
@@ -56,6 +69,8 @@ mod tests {
             "/kubepods.slice/kubepods-besteffort.slice/\
              kubepods-besteffort-pod0b2e1c1a_3d2f_4e5a_9b1c_000000000001.slice/cri-containerd-abc.scope",
             "/kubepods.slice/kubepods-pod0b2e1c1a_3d2f_4e5a_9b1c_000000000001.slice/crio-abc.scope/init",
+            "kubepods-burstable-pod0b2e1c1a_3d2f_4e5a_9b1c_000000000001.slice:cri-containerd:abc",
+            "/kubepods.slice/kubepods-pod0b2e1c1a_3d2f_4e5a_9b1c_000000000001.slice/docker-abc.scope",
         ] {
             assert_eq!(pod_of_cgroup(path, "abc").and_then(|pod| pod.uid).as_deref(), Some(UID), "{path}");
         }

@@ -13,8 +13,6 @@ use crate::model::{Place, Role, RootId, Span};
 
 /// At most so many state files are remembered.
 const MAX_FILES: usize = MAX_ENTRIES;
-/// At most so many settled files are handed out by one scan; the others follow in the next ones.
-const MAX_SETTLED: usize = 64;
 
 /// A state file that a scan met.
 #[derive(Clone, Debug)]
@@ -27,6 +25,15 @@ pub struct Sighting {
     pub size: u64,
     /// When it was looked at.
     pub seen: Span,
+    stamp: Stamp,
+}
+
+impl Sighting {
+    /// True while the file that stands there is the one that was seen, and nobody has modified it.
+    #[must_use]
+    pub fn is_still_so(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|metadata| Stamp::of(&metadata) == self.stamp)
+    }
 }
 
 /// What a scan says changed since the last one.
@@ -116,10 +123,9 @@ impl Census {
         if let Some(known) = self.files.get_mut(&key) {
             known.round = self.round;
             if known.stamp == stamp {
-                let room = changes.settled.len() < MAX_SETTLED;
-                if room && !std::mem::replace(&mut known.judged, true) {
+                if !std::mem::replace(&mut known.judged, true) {
                     let place = Arc::clone(&known.place);
-                    changes.settled.push(Sighting { place, path, size: stamp.size, seen });
+                    changes.settled.push(Sighting { place, path, size: stamp.size, seen, stamp });
                 }
             } else {
                 known.stamp = stamp;
@@ -127,7 +133,7 @@ impl Census {
             }
         } else if !full {
             let place = place_of(root.id, &key.1);
-            changes.new.push(Sighting { place: Arc::clone(&place), path, size: stamp.size, seen });
+            changes.new.push(Sighting { place: Arc::clone(&place), path, size: stamp.size, seen, stamp });
             self.files.insert(key, Known { place, stamp, judged: false, round: self.round });
         }
     }
@@ -187,7 +193,10 @@ mod tests {
         let (host, roots) = fixture();
         let mut census = Census::default();
         census.scan(&roots);
+        let settled = census.scan(&roots).settled;
+        assert!(settled[0].is_still_so());
         fs::write(host.path().join("r/abc/state.json"), "{\"a\":1}").unwrap();
+        assert!(!settled[0].is_still_so());
         assert!(census.scan(&roots).settled.is_empty());
         assert_eq!(census.scan(&roots).settled.len(), 1);
     }

@@ -30,6 +30,9 @@ pub struct Finding {
     /// Which pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
+    /// From which image the container was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Who wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writer: Option<ProcessView>,

@@ -24,6 +24,7 @@ fn file() -> FileFacts {
         name: "state.json".to_owned(),
         container: "abc".to_owned(),
         pod: None,
+        image: None,
     }
 }
 
@@ -153,6 +154,33 @@ fn a_torn_read_names_everything() {
         "22:13:20.000  TORN READ    youki       abc           runc (pid 812) read 0 of 5120 bytes of container \
          abc's state.json while youki (pid 800) was rewriting it in place"
     );
+}
+
+#[test]
+fn pod_and_image_are_named_as_far_as_they_are_known() {
+    let text = |text: &str| Some(text.to_owned());
+    let pod = Pod { name: text("web-0"), namespace: text("shop"), container: text("app"), uid: text("u-1") };
+    let said = |pod: Pod| {
+        let file = FileFacts { pod: Some(pod), image: text("shop:1"), ..file() };
+        json(&reporter().damage(&file, Damage::Empty, None, BootNanos(1), &processes()))
+    };
+    let finding = said(pod.clone());
+    let whole = json!({"name": "web-0", "namespace": "shop", "container": "app", "uid": "u-1"});
+    assert_eq!((&finding["pod"], &finding["image"]), (&whole, &json!("shop:1")));
+    assert_eq!(finding["message"], "state.json of container app in pod shop/web-0 is empty on disk");
+    let sandbox = said(Pod { container: None, ..pod });
+    assert_eq!(sandbox["message"], "state.json of container abc in pod shop/web-0 is empty on disk");
+    let finding = said(Pod { uid: text("u-1"), ..Pod::default() });
+    assert_eq!(finding["pod"], json!({"uid": "u-1"}));
+    assert_eq!(finding["message"], "container abc's state.json is empty on disk");
+}
+
+#[test]
+fn a_file_of_no_container_is_named_by_its_path() {
+    let path = "/var/lib/kubelet/cpu_manager_state".to_owned();
+    let file = FileFacts { container: String::new(), path, ..file() };
+    let finding = reporter().damage(&file, Damage::Empty, None, BootNanos(1), &processes());
+    assert_eq!(finding.message, "/var/lib/kubelet/cpu_manager_state is empty on disk");
 }
 
 #[test]

@@ -27,12 +27,25 @@ pub struct FileFacts {
     pub container: String,
     /// Its pod, as far as it is known.
     pub pod: Option<Pod>,
+    /// Its image.
+    pub image: Option<String>,
 }
 
 impl FileFacts {
-    /// `container abc's state.json`.
+    /// `state.json of container app in pod shop/web-0`, or `container abc's state.json`.
     fn words(&self) -> String {
-        clean(&format!("container {}'s {}", self.container, self.name))
+        let Self { path, name: file, container, pod, .. } = self;
+        let pod = pod.as_ref().and_then(|pod| Some((pod, pod.name.as_deref()?)));
+        clean(&match pod {
+            Some((pod, name)) => {
+                let container = pod.container.as_deref().unwrap_or(container);
+                let namespace = pod.namespace.as_deref().map(|namespace| format!("{namespace}/"));
+                format!("{file} of container {container} in pod {}{name}", namespace.unwrap_or_default())
+            }
+            // Some files belong to no container.
+            None if container.is_empty() => path.clone(),
+            None => format!("container {container}'s {file}"),
+        })
     }
 }
 
@@ -183,6 +196,7 @@ impl Reporter {
             root: clean(&file.root),
             path: clean(&file.path),
             container_id: clean(&file.container),
+            image: file.image.as_deref().map(clean),
             pod: file.pod.as_ref().map(clean_pod).or_else(|| pod(&file.container, [&writer, &reader])),
             writer,
             reader,
