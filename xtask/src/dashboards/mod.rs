@@ -1,10 +1,12 @@
 //! Grafana dashboards and Prometheus rules, written as data here and rendered into `dashboards/`.
 
+mod boards;
 mod check;
 mod rules;
 #[cfg(test)]
 mod tests;
 
+use boards::{Dashboard, dashboards};
 use rules::{alerting_rules, recording_rules, runbook, unit_tests};
 
 pub(crate) use check::check_rules;
@@ -25,10 +27,18 @@ pub(crate) struct Rendered {
 /// All files.
 pub(crate) fn rendered() -> Vec<Rendered> {
     let file = |path, content| Rendered { path, content };
-    vec![
+    let mut files = vec![
         file("rules/recording.yaml", recording_rules(Pace::REAL)),
         file("rules/alerts.yaml", alerting_rules(Pace::REAL)),
         file("rules/tests/alerts.yaml", unit_tests(&["../recording.yaml", "../alerts.yaml"])),
         file("RUNBOOK.md", runbook()),
-    ]
+    ];
+    files.extend(dashboards().map(|(path, dashboard)| file(path, json(&dashboard))));
+    files
+}
+
+/// As it is read by people and compared by git.
+fn json(dashboard: &Dashboard) -> String {
+    // What we hand over has string keys alone, so nothing is refused.
+    serde_json::to_string_pretty(dashboard).unwrap_or_default() + "\n"
 }

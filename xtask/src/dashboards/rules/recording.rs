@@ -5,12 +5,12 @@
 
 use super::{Group, Recording};
 
-pub(in super::super) const GROUPS: [Group; 2] = [
+pub(crate) const GROUPS: [Group; 2] = [
     Group { name: "state-watchdog-nodes", rules: &NODES },
     Group { name: "state-watchdog-clusters", rules: &CLUSTERS },
 ];
 
-const NODES: [Recording; 7] = [
+const NODES: [Recording; 8] = [
     Recording {
         record: "instance_runtime:state_watchdog_unsafe_writes:rate5m",
         expr: "sum without (outcome) (\n  rate(state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated\"}[5m])\n)",
@@ -38,6 +38,11 @@ const NODES: [Recording; 7] = [
         expr: "sum without (operation) (\n  (state_watchdog_nonatomic_writes_total unless state_watchdog_nonatomic_writes_total offset 1h)\n  or\n  increase(state_watchdog_nonatomic_writes_total[1h])\n)",
         says: "Unsafe writes of the last hour by program. A series that is younger than that counts as a whole, its \
                first write included.",
+    },
+    Recording {
+        record: "instance_runtime_reader:state_watchdog_torn_reads:increase1h",
+        expr: "sum without (verdict) (\n  (state_watchdog_overlapping_reads_total{verdict=\"torn\"} unless state_watchdog_overlapping_reads_total{verdict=\"torn\"} offset 1h)\n  or\n  increase(state_watchdog_overlapping_reads_total{verdict=\"torn\"}[1h])\n)",
+        says: "Torn reads of the last hour by program, counted in the same way.",
     },
     Recording {
         record: "instance:state_watchdog_events_lost:rate5m",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{RUNBOOK_BASE, alerts};
 
 /// The whole page.
-pub(in super::super) fn runbook() -> String {
+pub(crate) fn runbook() -> String {
     let mut page = format!(
         "# Runbook\n\n\
          Written from `xtask/src/dashboards/rules`; `UPDATE_DASHBOARDS=1 cargo test --package xtask dashboards` writes it again.\n\n\

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The whole file; the rules are named by their places beside it.
-pub(in super::super) fn unit_tests(rule_files: &[&str]) -> String {
+pub(crate) fn unit_tests(rule_files: &[&str]) -> String {
     let mut file = format!("{HEADER}rule_files:\n");
     for rules in rule_files {
         let _ = writeln!(file, "  - {rules}");

@@ -11,7 +11,7 @@ pub(super) const HEADER: &str = "# Written from xtask/src/dashboards; `UPDATE_DA
 const WIDTH: usize = 110;
 
 /// The recording rules.
-pub(in super::super) fn recording_rules(pace: Pace) -> String {
+pub(crate) fn recording_rules(pace: Pace) -> String {
     let mut file = format!("{HEADER}groups:\n");
     for group in &RECORDING_GROUPS {
         begin_group(&mut file, group.name, pace);
@@ -25,7 +25,7 @@ pub(in super::super) fn recording_rules(pace: Pace) -> String {
 }
 
 /// The alerts.
-pub(in super::super) fn alerting_rules(pace: Pace) -> String {
+pub(crate) fn alerting_rules(pace: Pace) -> String {
     let mut file = format!(
         "{HEADER}# `{RUNBOOK_BASE}` stands for where RUNBOOK.md is published: put your own place there.\ngroups:\n"
     );
