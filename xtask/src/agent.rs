@@ -66,6 +66,17 @@ impl Agent {
         for (runtime, root) in roots {
             command.arg("--root").arg(format!("{runtime}={}", root.display()));
         }
+        Self::launch(command, address, log, listener)
+    }
+
+    /// Starts an agent by whatever command comes to one, in a container for example, and waits until it is ready.
+    pub(crate) fn launch(
+        mut command: Command,
+        address: SocketAddr,
+        log: &Path,
+        listener: Option<Listener>,
+    ) -> Result<Self> {
+        let program = command.get_program().to_owned();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -190,7 +201,7 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
     Ok(listener.local_addr()?)
 }

@@ -6,7 +6,9 @@ mod check;
 mod dashboards;
 mod deadline;
 mod demo;
+mod deploy;
 mod finding;
+mod image;
 mod kernels;
 mod metrics;
 mod page;
@@ -46,6 +48,8 @@ enum Task {
     Demo(demo::Options),
     /// Measure what the agent costs everybody else, and how much memory it takes.
     Bench(bench::Options),
+    /// Build the container image: a static agent and nothing else.
+    Image(image::Options),
     /// Run all checks.
     Test {
         /// Run this part alone; may be given again.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Task::Setup { toolchain, kernels } => set_up(toolchain, kernels),
         Task::Demo(options) => demo::run(options),
         Task::Bench(options) => bench::run(&options),
+        Task::Image(options) => image::run(&options),
         Task::Test { only, kernels: false, options } => check::run(&only, &options),
         Task::Test { only: _, kernels: true, options } => check::run(&[Part::Kernels], &options),
         Task::Installed(installed) => check::run_installed(installed),

@@ -45,9 +45,14 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// Makes a folder that nothing else uses.
     pub(crate) fn new(medium: Medium) -> Result<Self> {
+        Self::below(medium.base())
+    }
+
+    /// The same in a folder that is there already.
+    pub(crate) fn below(base: &Path) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = medium.base().join(format!("state-watchdog-{}-{number}", std::process::id()));
+        let folder = base.join(format!("state-watchdog-{}-{number}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder))
     }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    dashboards, kernels,
+    dashboards, deploy, kernels,
     repository::Repository,
     tools::{self, Cache},
 };
@@ -43,11 +43,13 @@ pub(crate) enum Part {
     Rules,
     /// The ground truth on other kernels, in emulated machines.
     Kernels,
+    /// Chart, manifests, unit and image.
+    Deploy,
 }
 
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,
@@ -56,6 +58,7 @@ impl Part {
         Self::Runtimes,
         Self::Browser,
         Self::Rules,
+        Self::Deploy,
     ];
 
     fn title(self) -> &'static str {
@@ -69,6 +72,7 @@ impl Part {
             Self::Browser => "the page in a browser",
             Self::Rules => "recording rules and alerts",
             Self::Kernels => "other kernels",
+            Self::Deploy => "what is deployed",
         }
     }
 
@@ -84,6 +88,7 @@ impl Part {
             Self::Browser => "browser",
             Self::Rules => "rules",
             Self::Kernels => "kernels",
+            Self::Deploy => "deploy",
         }
     }
 }
@@ -111,6 +116,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
             Part::Unit => unit(&repository, &mut tally),
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
+            Part::Deploy => deploy::check(&repository, &cache, &mut tally),
             Part::Kernel | Part::Runtimes | Part::Browser => {
                 privileged::run(part, &repository, &cache, &mut tally)
             }

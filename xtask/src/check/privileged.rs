@@ -115,7 +115,8 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
             | Part::Unit
             | Part::Browser
             | Part::Kernels
-            | Part::Rules => {}
+            | Part::Rules
+            | Part::Deploy => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use workload::{How, Style};
 use crate::truth::Plan;
 
 /// Debian's name for a kind of processor, and what follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Architecture {
     /// x86-64.
     Amd64,
@@ -28,6 +28,11 @@ impl Architecture {
             Self::Amd64 => "x86_64-unknown-linux-gnu",
             Self::Arm64 => "aarch64-unknown-linux-gnu",
         }
+    }
+
+    /// This machine's own.
+    pub(crate) const fn host() -> Self {
+        if Self::Arm64.is_host() { Self::Arm64 } else { Self::Amd64 }
     }
 
     /// True for this machine's own.

@@ -35,10 +35,12 @@ use crate::{
     tools::{self, Cache},
 };
 
+pub(crate) use catalogue::Architecture;
 pub(crate) use count::count;
+pub(crate) use programs::released_agent;
 pub(crate) use suite::released;
 
-use catalogue::{Architecture, Choice, Door, KERNELS};
+use catalogue::{Choice, Door, KERNELS};
 use initramfs::Purpose;
 use kernel::Kernel;
 use machine::{Machine, Run};

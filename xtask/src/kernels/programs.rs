@@ -21,6 +21,8 @@ const EMPTY_DOORS: [&str; 2] = ["--bench", "empty_doors"];
 
 /// Built in less time than the released ones; the probes are the same in all profiles.
 const PROFILE: &str = "machine";
+/// As users get it.
+const RELEASE: &str = "release";
 
 /// Statically linked programs for one kind of processor.
 #[derive(Clone, Debug)]
@@ -41,23 +43,14 @@ impl Programs {
     /// Builds them.
     pub(crate) fn get(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Self> {
         let triple = architecture.triple();
-        let target = repository.target().join("kernels");
         let compiler = compiler(cache, architecture)?;
-        let cargo = |task: &str| {
-            let mut cargo = repository.cargo();
-            cargo
-                .args([task, "--profile", PROFILE, "--target", triple, "--target-dir"])
-                .arg(&target)
-                .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static {}", compiler.flags))
-                .envs(compiler.environment.iter().cloned());
-            cargo
-        };
+        let cargo = |task: &str| compiler.cargo(repository, architecture, task, PROFILE);
         println!("  build the static programs for {triple}");
         let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
         ensure!(status.success(), "cargo build ended with {status}");
         let tests = build_target(cargo("test"), TESTS)?;
         let empty_doors = build_target(cargo("test"), EMPTY_DOORS)?;
-        let built = target.join(triple).join(PROFILE);
+        let built = target(repository).join(triple).join(PROFILE);
         Ok(Self {
             agent: built.join("state-watchdog"),
             workload: built.join("watchdog-workload"),
@@ -66,6 +59,25 @@ impl Programs {
             busybox: compiler.busybox,
         })
     }
+}
+
+/// The agent as it is released, linked statically.
+pub(crate) fn released_agent(
+    repository: &Repository,
+    cache: &Cache,
+    architecture: Architecture,
+) -> Result<PathBuf> {
+    let mut cargo = compiler(cache, architecture)?.cargo(repository, architecture, "build", RELEASE);
+    cache.run(
+        &format!("build the static agent for {}", architecture.debian()),
+        cargo.args(["--package", "watchdog"]),
+    )?;
+    Ok(target(repository).join(architecture.triple()).join(RELEASE).join("state-watchdog"))
+}
+
+/// Flags differ from those of other builds, so what is built lies apart from theirs.
+fn target(repository: &Repository) -> PathBuf {
+    repository.target().join("kernels")
 }
 
 /// Finds or installs what building for `architecture` needs.
@@ -86,6 +98,25 @@ pub(super) struct Compiler {
     pub(super) environment: Vec<(String, String)>,
     /// What rustc needs on its command line.
     pub(super) flags: String,
+}
+
+impl Compiler {
+    /// A cargo that links statically.
+    fn cargo(
+        &self,
+        repository: &Repository,
+        architecture: Architecture,
+        task: &str,
+        profile: &str,
+    ) -> Command {
+        let mut cargo = repository.cargo();
+        cargo
+            .args([task, "--profile", profile, "--target", architecture.triple(), "--target-dir"])
+            .arg(target(repository))
+            .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static {}", self.flags))
+            .envs(self.environment.iter().cloned());
+        cargo
+    }
 }
 
 /// One of cargo's messages; only those of test programs carry all that is asked for.
