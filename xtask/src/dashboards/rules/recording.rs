@@ -10,7 +10,7 @@ pub(crate) const GROUPS: [Group; 2] = [
     Group { name: "state-watchdog-clusters", rules: &CLUSTERS },
 ];
 
-const NODES: [Recording; 8] = [
+const NODES: [Recording; 6] = [
     Recording {
         record: "instance_runtime:state_watchdog_unsafe_writes:rate5m",
         expr: "sum without (outcome) (\n  rate(state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated\"}[5m])\n)",
@@ -44,19 +44,9 @@ const NODES: [Recording; 8] = [
         expr: "sum without (verdict) (\n  (state_watchdog_overlapping_reads_total{verdict=\"torn\"} unless state_watchdog_overlapping_reads_total{verdict=\"torn\"} offset 1h)\n  or\n  increase(state_watchdog_overlapping_reads_total{verdict=\"torn\"}[1h])\n)",
         says: "Torn reads of the last hour by program, counted in the same way.",
     },
-    Recording {
-        record: "instance:state_watchdog_events_lost:rate5m",
-        expr: "sum without (source, reason) (rate(state_watchdog_events_lost_total[5m]))",
-        says: "Events a second that the watchdog did not see.",
-    },
-    Recording {
-        record: "instance:state_watchdog_anomalies:rate5m",
-        expr: "sum without (kind) (rate(state_watchdog_anomalies_total[5m]))",
-        says: "Observations a second that the watchdog could not explain.",
-    },
 ];
 
-const CLUSTERS: [Recording; 12] = [
+const CLUSTERS: [Recording; 11] = [
     Recording {
         record: "cluster_runtime_outcome:state_watchdog_write_sessions:rate5m",
         expr: "sum by (cluster, runtime, outcome) (rate(state_watchdog_write_sessions_total[5m]))",
@@ -96,11 +86,6 @@ const CLUSTERS: [Recording; 12] = [
         record: "cluster_runtime_le:state_watchdog_write_window_seconds_bucket:rate5m",
         expr: "sum by (cluster, runtime, le) (rate(state_watchdog_write_window_seconds_bucket[5m]))",
         says: "How long state files are in danger.",
-    },
-    Recording {
-        record: "cluster_le:state_watchdog_detection_latency_seconds_bucket:rate5m",
-        expr: "sum by (cluster, le) (rate(state_watchdog_detection_latency_seconds_bucket[5m]))",
-        says: "How late the watchdog is.",
     },
     Recording {
         record: "cluster_source:state_watchdog_source_info:sum",

@@ -1,1 +1,6 @@
+mod alerts;
+mod boards;
+mod expressions;
 mod fresh;
+mod linter;
+mod metrics;
