@@ -59,12 +59,12 @@ calls! {
     Close = 17,
     /// `dup2(old, new)`, `dup3(old, new, flags)`, which close what `new` was
     Dup2 = 18,
-    /// `flock(fd, operation)`
-    Flock = 19,
     /// `fcntl(fd, cmd, arg)`
-    Fcntl = 20,
+    Fcntl = 19,
+    /// `flock(fd, operation)`, which may be how a directory comes to matter
+    Flock = 20,
     /// `fsync(fd)`; also the agent's way to talk to the probes, see [`crate::Command`]. Calls up to this one
-    /// have no work while no description is tracked, but for the agent's own.
+    /// have no work while no description is tracked, but for the agent's own and a directory's lock.
     Fsync = 21,
     /// `open(path, flags, mode)`
     Open = 22,

@@ -18,5 +18,6 @@ pub use record::{
 };
 pub use settings::{Offsets, RegisterOffsets, Settings};
 pub use table::{
-    CANARY_ROOT, Identity, LossCounter, NAME_WINDOW, Name, NameShape, NameWords, RootKey, RootValue,
+    CANARY_ROOT, Filter, Identity, LOCKED_DIRECTORY, LossCounter, NAME_WINDOW, Name, NameShape, NameWords,
+    RootKey, RootValue, ending,
 };

@@ -122,10 +122,10 @@ pub struct OpenRecord {
     pub flags: u32,
     /// The root.
     pub root: u16,
-    /// The root's depth.
+    /// How far below the root it lies: the directories between the two, or the level of a locked directory.
     pub depth: u8,
-    /// The matching name's role; 0 for a file that is only known to be open for writing beside state files.
-    pub role: u8,
+    /// 0 for a file, [`LOCKED_DIRECTORY`](crate::LOCKED_DIRECTORY) for what was opened earlier and is locked now.
+    pub what: u8,
     /// Keeps the size a multiple of 8.
     pub reserved: u32,
 }

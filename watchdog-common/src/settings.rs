@@ -92,8 +92,6 @@ pub struct Settings {
     /// 1 where `struct file` counts references in a `file_ref_t` (6.13 on: 0 is one reference, negative is dead),
     /// 0 where it has an `atomic_long_t f_count` (0 is dead).
     pub file_ref_t: u32,
-    /// Bit d is set when some root has its state files at depth d.
-    pub depths: u32,
-    /// Bit n is set when a name of n bytes could match; bit 63 stands for all longer ones.
-    pub name_lengths: u64,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }

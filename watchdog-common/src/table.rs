@@ -36,17 +36,25 @@ pub struct Name {
     pub shortest: u32,
     /// The longest one.
     pub longest: u32,
-    /// The role's number as the agent knows it; carried through.
-    pub role: u64,
 }
 
 impl Name {
     /// How many names there can be.
-    pub const MAX: u32 = 8;
+    pub const MAX: u32 = 16;
+
+    /// A place in the list that no name has now, with others behind it.
+    pub const VACANT: Self = Self {
+        words: [0; NAME_WINDOW / 8],
+        head: [0; NAME_WINDOW / 8],
+        tail: [0; NAME_WINDOW / 8],
+        before: [0; NAME_WINDOW / 8],
+        shortest: u32::MAX,
+        longest: 0,
+    };
 
     /// A pattern of `shape` with this text; `None` when it is empty or longer than 32 bytes.
     #[must_use]
-    pub fn new(shape: NameShape, role: u8, text: &[u8]) -> Option<Self> {
+    pub fn new(shape: NameShape, text: &[u8]) -> Option<Self> {
         if text.is_empty() || text.len() > 32 {
             return None;
         }
@@ -63,7 +71,7 @@ impl Name {
         let shortest = len as u32;
         let longest = if matches!(shape, NameShape::Exact) { shortest } else { u32::MAX };
         let (words, before) = (words(&bytes), words(&before));
-        Some(Self { words, head, tail, before, shortest, longest, role: u64::from(role) })
+        Some(Self { words, head, tail, before, shortest, longest })
     }
 }
 
@@ -94,11 +102,39 @@ pub struct RootKey {
 pub struct RootValue {
     /// The agent's number for it.
     pub root: u16,
-    /// How many directories lie between it and a state file.
-    pub depth: u8,
+    /// Bit d is set when state files lie d directories below it.
+    pub depths: u8,
+    /// Bit d is set when a directory d levels below it is locked to guard the state files in it; bit 0 is the root.
+    pub locks: u8,
     /// Bit i is set when name i matters below this root.
-    pub names: u8,
+    pub names: u32,
 }
+
+/// What the probes look at first, before any name or root: the sum of what the roots need that stand now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Filter {
+    /// Bit n is set when a name of n bytes could match by its beginning or as a whole; bit 63 stands for all longer
+    /// ones.
+    pub lengths: u64,
+    /// Has the bits of [`ending`] for names that could match by their end.
+    pub endings: u64,
+    /// Bit d is set when some root has state files at depth d.
+    pub depths: u32,
+    /// The same for directories that are locked.
+    pub locks: u32,
+}
+
+/// The bit in [`Filter::endings`] of a name with these last four bytes.
+#[inline(always)]
+#[must_use]
+pub const fn ending(last: u32) -> u64 {
+    // Fibonacci hashing: the upper bits of the product depend on all bytes.
+    1 << (last.wrapping_mul(0x9e37_79b1) >> 26)
+}
+
+/// What [`OpenRecord::what`](crate::OpenRecord::what) says of a directory that was locked; 0 stands for a file.
+pub const LOCKED_DIRECTORY: u8 = 1;
 
 /// The number of the agent's own root, in which the probes show what the agent does.
 pub const CANARY_ROOT: u16 = u16::MAX;

@@ -32,6 +32,13 @@ pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, write
     true
 }
 
+/// Whether this very description is tracked.
+#[inline(always)]
+pub(crate) fn is_known(file: File) -> bool {
+    // SAFETY: the value is compared at once.
+    unsafe { FILES.get(&file.0) }.is_some_and(|tracked| is_still(file, tracked))
+}
+
 /// Whether the other copy of the program has just begun to track this description.
 #[inline(always)]
 fn is_tracked(file: File, turn: Turn) -> bool {

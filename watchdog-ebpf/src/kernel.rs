@@ -175,8 +175,18 @@ impl Inode {
 
     #[inline(always)]
     pub(crate) fn is_regular(self) -> bool {
+        self.kind() == 0o100_000
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_directory(self) -> bool {
+        self.kind() == 0o040_000
+    }
+
+    #[inline(always)]
+    fn kind(self) -> u16 {
         let mode: u16 = read(self.0, setting!(offsets.inode_mode));
-        mode & 0o170_000 == 0o100_000
+        mode & 0o170_000
     }
 }
 

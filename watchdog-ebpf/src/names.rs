@@ -1,47 +1,40 @@
 //! Which names matter, and whether a file lies at its depth below a root.
 
-use watchdog_common::{NAME_WINDOW, Name, NameWords, RootValue};
+use watchdog_common::{NAME_WINDOW, Name, NameWords, ending};
 
 use crate::{
     kernel::{Dentry, at},
     maps::{NAMES, ROOTS},
-    settings::setting,
+    settings::filter,
 };
 
 const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
 
-/// What a name matched.
-#[derive(Clone, Copy)]
-pub(crate) struct Match {
-    /// Bit i for name i.
-    pub(crate) bit: u8,
-    /// The name's role, as the agent numbers it.
-    pub(crate) role: u8,
-}
-
 /// A state-file root found above a file.
 #[derive(Clone, Copy)]
 pub(crate) struct Found {
-    pub(crate) root: RootValue,
+    pub(crate) root: u16,
+    /// How many directories lie between the two.
+    pub(crate) depth: u8,
     /// The file's directory.
     pub(crate) directory: Dentry,
 }
 
-/// The first name that the dentry's own name matches.
+/// Which names the dentry's own name matches: bit i for name i.
 #[inline(always)]
-pub(crate) fn of_dentry(dentry: Dentry) -> Option<Match> {
-    let packed = matching_name(dentry.0);
-    (packed != 0).then_some(Match { bit: packed as u8, role: (packed >> 8) as u8 })
+pub(crate) fn of_dentry(dentry: Dentry) -> Option<u32> {
+    let bits = matching_names(dentry.0) as u32;
+    (bits != 0).then_some(bits)
 }
 
-/// [`Match`], packed; 0 for none. A function of its own, with numbers alone for arguments, is verified once and not
+/// A function of its own, with numbers alone for arguments, is verified once and not
 /// again wherever it is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn matching_name(dentry: u64) -> u64 {
+extern "C" fn matching_names(dentry: u64) -> u64 {
     let dentry = Dentry(dentry);
     let len = dentry.name_len();
-    if !could_match(len) {
+    if !could_match(dentry, len) {
         return 0;
     }
     let text = dentry.name();
@@ -49,17 +42,16 @@ extern "C" fn matching_name(dentry: u64) -> u64 {
     // by the masks, and an unreadable window is zeros, which match nothing.
     let head: NameWords = at(text);
     let tail: NameWords = at(text + u64::from(len) - NAME_WINDOW as u64);
+    let mut bits = 0;
     for i in 0..Name::MAX {
-        let Some(name) = NAMES.get(i) else { return 0 };
+        let Some(name) = NAMES.get(i) else { return bits };
         if name.shortest == 0 {
-            return 0;
+            return bits;
         }
         let other = difference(name, &head, &tail) | wrong_length(name, len);
-        if other == 0 {
-            return 1 << i | (name.role & 0xff) << 8;
-        }
+        bits |= u64::from(other == 0) << i;
     }
-    0
+    bits
 }
 
 /// Whether a path's last component matches a name. `end` is the address behind the path's last byte, `len` its
@@ -83,17 +75,27 @@ pub(crate) fn of_path(end: u64, len: u32) -> bool {
 
 /// The root below which files in the directory are state files, if `names` has a bit of the root's.
 #[inline(always)]
-pub(crate) fn root_of(directory: Dentry, names: u8) -> Option<Found> {
+pub(crate) fn root_of(directory: Dentry, names: u32) -> Option<Found> {
     let packed = root_above(directory.0, u64::from(names));
-    let root = RootValue { root: packed as u16, depth: (packed >> 16) as u8, names };
-    (packed != 0).then_some(Found { root, directory })
+    (packed != 0).then_some(Found { root: packed as u16, depth: (packed >> 16) as u8, directory })
 }
 
-/// Number and depth of the root, packed, with a bit above them; 0 for none. See [`matching_name`].
+/// The root in which this directory's lock guards state files.
+#[inline(always)]
+pub(crate) fn root_of_locked(directory: Dentry) -> Option<Found> {
+    let packed = root_above(directory.0, LOCKS);
+    (packed != 0).then_some(Found { root: packed as u16, depth: (packed >> 16) as u8, directory })
+}
+
+/// In place of names: not the depths of state files are asked for, but those of locked directories.
+const LOCKS: u64 = 1 << 32;
+
+/// Number and depth of the root, packed, with a bit above them; 0 for none. See [`matching_names`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn root_above(directory: u64, names: u64) -> u64 {
-    let depths = setting!(depths);
+    let locks = names == LOCKS;
+    let depths = if locks { filter!(locks) } else { filter!(depths) };
     let mut ancestor = Dentry(directory);
     for depth in 0..=2_u8 {
         if depths >> depth == 0 {
@@ -101,11 +103,13 @@ extern "C" fn root_above(directory: u64, names: u64) -> u64 {
         }
         if depths & (1 << depth) != 0 {
             let key = ancestor.inode().key();
-            // SAFETY: roots are written by the agent and never shrink while the programs run; a torn read of the
-            // value costs one event at most.
+            // SAFETY: the value is read at once; the agent replaces it seldom, and a torn read costs one event at most.
             if let Some(root) = unsafe { ROOTS.get(&key) }
-                && root.depth == depth
-                && u64::from(root.names) & names != 0
+                && if locks {
+                    root.locks & (1 << depth) != 0
+                } else {
+                    root.depths & (1 << depth) != 0 && u64::from(root.names) & names != 0
+                }
             {
                 return 1 << 32 | u64::from(depth) << 16 | u64::from(root.root);
             }
@@ -115,10 +119,19 @@ extern "C" fn root_above(directory: u64, names: u64) -> u64 {
     0
 }
 
-/// A cheap first look: exact names of other lengths cannot match.
+/// A cheap first look at a dentry's name of `len` bytes: exact names of other lengths cannot match, nor can names that
+/// end otherwise.
 #[inline(always)]
-pub(crate) fn could_match(len: u32) -> bool {
-    len < 64 && setting!(name_lengths) & (1 << len) != 0 || len >= 64 && setting!(name_lengths) >> 63 != 0
+pub(crate) fn could_match(dentry: Dentry, len: u32) -> bool {
+    let lengths = filter!(lengths);
+    len < 64 && lengths & (1 << len) != 0 || len >= 64 && lengths >> 63 != 0 || could_end(dentry, len)
+}
+
+/// Only a node on which some name is told by its end pays for a look at each name's end.
+#[inline(always)]
+fn could_end(dentry: Dentry, len: u32) -> bool {
+    let endings = filter!(endings);
+    endings != 0 && endings & ending(at(dentry.name() + u64::from(len) - 4)) != 0
 }
 
 /// 0 when the windows hold the name.

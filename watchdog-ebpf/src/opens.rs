@@ -1,13 +1,14 @@
 //! A description came into being: whether it matters, and what is told of it. Every door to open leads here.
 
-use watchdog_common::{CANARY_ROOT, Kind, LONG_NAME, OpenRecord, SHORT_NAME};
+use watchdog_common::{CANARY_ROOT, Kind, LOCKED_DIRECTORY, LONG_NAME, OpenRecord, SHORT_NAME, UNKNOWN};
 
 use crate::{
     emit::{self, Span},
     files,
     kernel::{self, Dentry, FMODE_PATH, FMODE_WRITE, File},
-    names::{self, Found, Match},
-    process, settings,
+    names::{self, Found},
+    process,
+    settings::{self, filter},
     turn::Turn,
 };
 
@@ -25,7 +26,7 @@ pub(crate) enum Releases {
 pub(crate) struct Hit {
     pub(crate) file: File,
     pub(crate) dentry: Dentry,
-    role: u8,
+    what: u8,
     pub(crate) mode: u32,
     found: Found,
 }
@@ -37,34 +38,67 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
     let dentry = file.dentry();
     let name = names::of_dentry(dentry);
     let mode = file.mode();
-    let Match { bit, role } = match name {
-        Some(name) => name,
-        None if mode & FMODE_WRITE != 0 => Match { bit: u8::MAX, role: 0 },
+    let names = match name {
+        Some(names) => names,
+        None if mode & FMODE_WRITE != 0 => u32::MAX,
         None => return None,
     };
-    let found = names::root_of(dentry.parent(), bit)?;
+    let found = names::root_of(dentry.parent(), names)?;
     if mode & FMODE_PATH != 0 || !file.inode().is_regular() {
         return None;
     }
-    if found.root.root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
+    if found.root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         // The same file at the same address: without a word, the agent's reads would pass for those of a
         // description that is gone.
         files::forget(file, kernel::now());
         return None;
     }
-    Some(Hit { file, dentry, role, mode, found })
+    Some(Hit { file, dentry, what: 0, mode, found })
 }
 
 /// A first look at a description that is about to be opened.
 #[inline(always)]
 pub(crate) fn may_matter(file: File) -> bool {
     let dentry = file.dentry();
-    let bit = match names::of_dentry(dentry) {
-        Some(name) => name.bit,
-        None if file.mode() & FMODE_WRITE != 0 => u8::MAX,
+    let names = match names::of_dentry(dentry) {
+        Some(names) => names,
+        None if file.mode() & FMODE_WRITE != 0 => u32::MAX,
         None => return false,
     };
-    names::root_of(dentry.parent(), bit).is_some()
+    names::root_of(dentry.parent(), names).is_some()
+}
+
+/// A description is about to be locked. That of a directory in which some runtime's lock guards state files matters from
+/// now on, and no sooner: directories are opened all the time.
+#[inline(always)]
+pub(crate) fn locks(file: File, releases: Releases) {
+    if filter!(locks) != 0 {
+        track_locked_directory(file.0, matches!(releases, Releases::Seen).into());
+    }
+}
+
+/// A function of its own, with numbers alone for arguments, is verified once and not again wherever it is called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn track_locked_directory(file: u64, releases_are_seen: u64) -> u64 {
+    let file = File(file);
+    let mode = file.mode();
+    if !file.inode().is_directory() || mode & FMODE_PATH != 0 || files::is_known(file) {
+        return 0;
+    }
+    let dentry = file.dentry();
+    let Some(found) = names::root_of_locked(dentry) else { return 0 };
+    let (now, what) = (kernel::now(), LOCKED_DIRECTORY);
+    let releases = if releases_are_seen == 0 { Releases::Asked } else { Releases::Seen };
+    report(
+        Hit { file, dentry, what, mode, found },
+        0,
+        UNKNOWN,
+        Span { start: now, end: now },
+        releases,
+        Turn::One,
+    );
+    0
 }
 
 /// Begins to track the description and says so. `flags` are those that the caller gave, as far as they are known;
@@ -77,7 +111,7 @@ pub(crate) fn report(hit: Hit, flags: u64, size: u64, span: Span, releases: Rele
         return;
     }
     let short = SHORT_NAME as u32;
-    if hit.found.root.depth == 2 {
+    if hit.found.depth == 2 {
         emit_with::<LONG_NAME, 3>(hit, flags, size, span);
     } else if hit.dentry.name_len() >= short || hit.found.directory.name_len() >= short {
         emit_with::<LONG_NAME, 2>(hit, flags, size, span);
@@ -110,9 +144,9 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, sp
         (*open).size = size;
         (*open).mode = hit.mode;
         (*open).flags = flags as u32;
-        (*open).root = hit.found.root.root;
-        (*open).depth = hit.found.root.depth;
-        (*open).role = hit.role;
+        (*open).root = hit.found.root;
+        (*open).depth = hit.found.depth;
+        (*open).what = hit.what;
         (*open).reserved = 0;
         let mut dentry = hit.dentry;
         for room in &mut (*record).names {

@@ -2,7 +2,7 @@
 
 use core::{cell::UnsafeCell, ptr};
 
-use watchdog_common::{CALL_TABLE_LEN, Call, Settings};
+use watchdog_common::{CALL_TABLE_LEN, Call, Filter, Settings};
 
 use crate::atomic;
 
@@ -51,6 +51,32 @@ static AGENT: Word = Word::ZERO;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.gate")]
 static GATE: Word = Word::ZERO;
+
+/// What to look for at all; the agent replaces it when roots come and go.
+#[repr(transparent)]
+pub(crate) struct Sieve(UnsafeCell<Filter>);
+
+// SAFETY: each member is read as a whole, and is right or a moment old.
+unsafe impl Sync for Sieve {}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.filter")]
+// SAFETY: plain integers, for which zeros are values.
+static FILTER: Sieve = unsafe { core::mem::zeroed() };
+
+/// One member of the filter.
+macro_rules! filter {
+    ($field:ident) => {
+        // SAFETY: an aligned integer that is always initialised.
+        unsafe { (&raw const (*$crate::settings::filter_address()).$field).read_volatile() }
+    };
+}
+pub(crate) use filter;
+
+#[inline(always)]
+pub(crate) fn filter_address() -> *const Filter {
+    FILTER.0.get()
+}
 
 /// One setting.
 macro_rules! setting {

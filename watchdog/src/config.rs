@@ -3,8 +3,8 @@
 //! Pure but for reading the file. Everything is decided here, before anything opens.
 
 mod file;
-mod profiles;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use crate::cli::{FindingsFormat, LogFormat, RunArgs, SourceChoice};
 use crate::host_root::HostRoot;
-use crate::profile::{Profile, RootEntry};
+use crate::model::Role;
+use crate::profile::{Profile, RootEntry, check_runtime, root_pattern};
 
 /// Where the agent serves unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9737);
@@ -116,8 +117,13 @@ impl Config {
         }
         let profiles = file.profiles;
         let roots = if given.is_empty() { default_roots(&profiles) } else { entries(given, &profiles)? };
-        profiles::check_distinct_names(&roots)
-            .map_err(|message| ConfigError::new(file.place.unwrap_or(Location::CommandLine), message))?;
+        let somewhere = |message| ConfigError::new(file.place.unwrap_or(Location::CommandLine), message);
+        if roots.is_empty() {
+            return Err(somewhere(
+                "no root is left to watch: every profile has `watched = false`".to_owned(),
+            ));
+        }
+        check_distinct_names(&roots).map_err(somewhere)?;
         let host_root = args.host_root.clone().map(|path| (path, Location::CommandLine)).or(file.host_root);
         Ok(Self {
             source: args.source.or(file.source).unwrap_or_default(),
@@ -185,7 +191,7 @@ fn absolute_host_root(given: Option<(PathBuf, Location)>) -> Result<PathBuf, Con
 }
 
 fn default_roots(profiles: &[Arc<Profile>]) -> Vec<RootEntry> {
-    let roots = profiles.iter().flat_map(|profile| {
+    let roots = profiles.iter().filter(|profile| profile.watched).flat_map(|profile| {
         profile.roots.iter().map(|root| RootEntry { pattern: root.clone(), profile: Arc::clone(profile) })
     });
     roots.collect()
@@ -196,8 +202,7 @@ fn entries(given: Vec<GivenRoot>, profiles: &[Arc<Profile>]) -> Result<Vec<RootE
     for root in given {
         let pattern =
             root_pattern(&root.path).map_err(|message| ConfigError::new(root.place.clone(), message))?;
-        profiles::check_name(&root.runtime)
-            .map_err(|message| ConfigError::new(root.place.clone(), message))?;
+        check_runtime(&root.runtime).map_err(|message| ConfigError::new(root.place.clone(), message))?;
         if entries.iter().any(|entry| entry.pattern == pattern) {
             return Err(ConfigError::new(root.place, format!("root {pattern:?} is given twice")));
         }
@@ -213,29 +218,15 @@ fn entries(given: Vec<GivenRoot>, profiles: &[Arc<Profile>]) -> Result<Vec<RootE
     Ok(entries)
 }
 
-/// Checks a root's path and takes away what does not matter in it.
-fn root_pattern(path: &str) -> Result<String, String> {
-    if !path.starts_with('/') {
-        return Err(format!("root {path:?} is relative, expected an absolute path"));
+/// The probes compare the names of all state and lock files, of whatever runtime, in one table.
+fn check_distinct_names(roots: &[RootEntry]) -> Result<(), String> {
+    let names = roots.iter().flat_map(|root| &root.profile.names);
+    let distinct: HashSet<_> = names.filter(|name| name.role != Role::Temporary).collect();
+    if distinct.len() > Profile::MAX_NAMES {
+        let (given, limit) = (distinct.len(), Profile::MAX_NAMES);
+        return Err(format!("{given} different names of state and lock files, expected at most {limit}"));
     }
-    if path.chars().any(char::is_control) {
-        return Err(format!("root {path:?} holds control characters"));
-    }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.is_empty() {
-        return Err(format!("root {path:?} is the whole file system"));
-    }
-    if parts.contains(&"..") {
-        return Err(format!("root {path:?} holds `..`"));
-    }
-    let stars = parts.iter().filter(|part| part.contains('*'));
-    if stars.clone().count() > 1 || stars.clone().any(|part| *part != "*") {
-        return Err(format!("root {path:?}: at most one whole component may be `*`"));
-    }
-    if parts[0] == "*" {
-        return Err(format!("root {path:?}: the first component cannot be `*`"));
-    }
-    Ok(format!("/{}", parts.join("/")))
+    Ok(())
 }
 
 #[cfg(test)]

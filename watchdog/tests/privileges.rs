@@ -64,7 +64,7 @@ fn with_probes_the_table_of_needs_is_left_and_all_of_it_works() {
 fn a_source_can_be_attached_after_the_drop() {
     use watchdog::privilege::shed;
     use watchdog::source::ebpf::{Options, SyscallsSource};
-    use watchdog::source::{CANARY, RootSpec, Source, SourceKind};
+    use watchdog::source::{CANARY, Depths, RootSpec, Source, SourceKind};
 
     if !is_root() {
         return skip("not root");
@@ -76,13 +76,14 @@ fn a_source_can_be_attached_after_the_drop() {
         assert!(!held.held.contains(&"CAP_SYS_ADMIN".to_owned()), "{held:?}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let options = Options { names: Vec::new(), depths: 0b10, ring_bytes: 1 << 20 };
+        let options = Options { ring_bytes: 1 << 20 };
         let mut source = match SyscallsSource::attach(&options) {
             Ok(source) => source,
             Err(error) => return skip(&format!("{error}")),
         };
         shed(SourceKind::Syscalls);
-        let spec = RootSpec { id: CANARY, path, depth: 1, names: Vec::new() };
+        let spec =
+            RootSpec { id: CANARY, path, depths: Depths::only(1), locks: Depths::NONE, names: Vec::new() };
         source.watch(&spec).expect("a root is added without more rights");
         assert!(source.probes().iter().all(|probe| probe.attached), "{:?}", source.probes());
         let left = shed(SourceKind::Inotify);

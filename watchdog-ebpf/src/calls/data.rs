@@ -8,6 +8,7 @@ use crate::{
     files,
     kernel::{self, File, Inode},
     maps::{End, InFlight},
+    opens::{self, Releases},
     registers::Registers,
     turn::Turn,
 };
@@ -56,6 +57,11 @@ pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
     }
     if matches!(call, Call::Fcntl) && lock_kind(registers.argument(1)).is_none() {
         return;
+    }
+    if matches!(call, Call::Flock)
+        && let Some(file) = File::of_descriptor(registers.argument(0) as i32)
+    {
+        opens::locks(file, Releases::Asked);
     }
     let thread = kernel::thread();
     if files::is_in_flight(thread, turn) {

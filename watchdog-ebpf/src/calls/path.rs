@@ -164,9 +164,9 @@ fn write_base(base: &mut PathBase, room: &PathRoom, descriptor: i32) {
     base.dev = dev;
     base.generation = generation;
     directory.copy_name(&mut base.name);
-    if let Some(found) = names::root_of(directory, u8::MAX) {
-        base.root = found.root.root;
-        base.depth = found.root.depth;
+    if let Some(found) = names::root_of(directory, u32::MAX) {
+        base.root = found.root;
+        base.depth = found.depth;
         base.is_below_root = 1;
     }
 }
@@ -184,6 +184,6 @@ fn beginning(room: &PathRoom, descriptor: i32) -> Option<Dentry> {
 /// The agent names its own root's files relative to their directory.
 #[inline(always)]
 fn is_of_canary(room: &PathRoom, descriptor: i32) -> bool {
-    let found = beginning(room, descriptor).and_then(|directory| names::root_of(directory, u8::MAX));
-    found.is_some_and(|found| found.root.root == CANARY_ROOT)
+    let found = beginning(room, descriptor).and_then(|directory| names::root_of(directory, u32::MAX));
+    found.is_some_and(|found| found.root == CANARY_ROOT)
 }

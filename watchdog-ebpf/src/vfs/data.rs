@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     kernel::{FMODE_READ, FMODE_WRITE, File, read},
-    settings::setting,
+    opens::{self, Releases},
+    settings::{self, filter, setting},
 };
 
 /// include/linux/fs.h, 5.10 to 7.2: the truncation belongs to an open with O_TRUNC.
@@ -124,6 +125,9 @@ pub(super) fn begin_record_lock(visit: Visit, file: u64, command: u64, lock: u64
 /// `struct file_lock`: the kind of lock in it is F_RDLCK, F_WRLCK or F_UNLCK; the records speak flock's language.
 #[inline(always)]
 pub(super) fn begin_flock(visit: Visit, lock: u64) {
+    if settings::gate() == 0 && filter!(locks) == 0 {
+        return;
+    }
     let flags: u32 = read(lock, setting!(offsets.lock_flags));
     if flags & FL_FLOCK == 0 {
         return;
@@ -135,6 +139,7 @@ pub(super) fn begin_flock(visit: Visit, lock: u64) {
         _ => 8,
     };
     let file = File(read(lock, setting!(offsets.lock_file)));
+    opens::locks(file, Releases::Seen);
     operation::begin(Door::Flock, visit, file, || Given { position: 0, requested: 0, extra });
 }
 

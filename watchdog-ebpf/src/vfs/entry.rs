@@ -11,8 +11,7 @@ use crate::{
     emit::{self, Span},
     kernel::{self, Dentry, Inode, read},
     maps::{BLANK, CHANGES, Change},
-    names::{self, Match},
-    process,
+    names, process,
     settings::{self, setting},
 };
 
@@ -157,15 +156,15 @@ fn tell(change: &Change) {
 /// The root that the name lies under, when it is one that matters there.
 #[inline(always)]
 fn root_of(dentry: Dentry) -> Option<u16> {
-    let Match { bit, .. } = names::of_dentry(dentry)?;
-    Some(names::root_of(dentry.parent(), bit)?.root.root)
+    let names = names::of_dentry(dentry)?;
+    Some(names::root_of(dentry.parent(), names)?.root)
 }
 
 #[inline(always)]
 fn fill(place: &mut Place, dentry: Dentry) {
-    let Some(found) = names::root_of(dentry.parent(), u8::MAX) else { return };
-    place.root = found.root.root;
-    place.depth = found.root.depth;
+    let Some(found) = names::root_of(dentry.parent(), u32::MAX) else { return };
+    place.root = found.root;
+    place.depth = found.depth;
     place.is_below_root = 1;
     let mut dentry = dentry;
     for room in &mut place.names {

@@ -162,8 +162,8 @@ entry! {
     /// `fcntl_setlk(fd, filp, cmd, flock)`
     (record_lock_fentry, record_lock_fentry_again, record_lock_kprobe) =>
         |arg, visit| gated(|| data::begin_record_lock(visit, arg(1), arg(2), arg(3)));
-    /// `locks_lock_inode_wait(inode, fl)`
-    (flock_fentry, flock_fentry_again, flock_kprobe) => |arg, visit| gated(|| data::begin_flock(visit, arg(1)));
+    /// `locks_lock_inode_wait(inode, fl)`: where a locked directory comes to matter, so the gate is not asked
+    (flock_fentry, flock_fentry_again, flock_kprobe) => |arg, visit| data::begin_flock(visit, arg(1));
     /// `do_splice_read(in, ppos, pipe, len, flags)`, `do_splice_to` up to 6.4
     (splice_read_fentry, splice_read_fentry_again, splice_read_kprobe) =>
         |arg, visit| gated(|| data::begin_splice(Door::SpliceRead, visit, arg(0), || (arg(1), arg(3))));

@@ -7,7 +7,7 @@ use super::visit::Visit;
 use crate::{
     calls,
     emit::{self, Span},
-    kernel::{self, FMODE_WRITE, File, Look},
+    kernel::{self, Dentry, FMODE_WRITE, File, Look},
     maps::ENTERED,
     names,
     opens::{self, Releases},
@@ -65,13 +65,14 @@ pub(super) fn returned(file: u64, result: i64, turn: Turn) {
 pub(super) fn returned_at_a_glance(file: *const u8, result: i64, turn: Turn) {
     // SAFETY: typed kernel pointers and constants from BTF: the verifier checks that members lie there and turns the
     // loads into such as survive a fault.
-    let (mode, name_len) = unsafe {
+    let (mode, dentry, name_len) = unsafe {
         let mode: *const u32 = file.add(setting!(offsets.file_mode) as usize).cast();
         let dentry: *const *const u8 = file.add(setting!(offsets.file_dentry) as usize).cast();
-        let name_len = dentry.read_volatile().add(setting!(offsets.dentry_name_len) as usize);
-        (mode.read_volatile(), name_len.cast::<u32>().read_volatile())
+        let dentry = dentry.read_volatile();
+        let name_len = dentry.add(setting!(offsets.dentry_name_len) as usize);
+        (mode.read_volatile(), dentry as u64, name_len.cast::<u32>().read_volatile())
     };
-    if mode & FMODE_WRITE != 0 || names::could_match(name_len) {
+    if mode & FMODE_WRITE != 0 || names::could_match(Dentry(dentry), name_len) {
         returned(file as u64, result, turn);
     }
 }

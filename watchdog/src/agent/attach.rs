@@ -23,7 +23,7 @@ use crate::source::{Plan, Source, SourceKind};
 
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
 #[cfg(feature = "ebpf")]
-const RING_BYTES: u32 = 2 << 20;
+const OPTIONS: Options = Options { ring_bytes: 2 << 20 };
 
 /// Serves the pages and runs the best source that works.
 pub(super) async fn attach(
@@ -58,11 +58,9 @@ impl Attempt<'_> {
         for kind in &plan.candidates {
             let refused = match kind {
                 #[cfg(feature = "ebpf")]
-                SourceKind::Vfs => self.run_witnessed(VfsSource::attach(&options(self.config))).await,
+                SourceKind::Vfs => self.run_witnessed(VfsSource::attach(&OPTIONS)).await,
                 #[cfg(feature = "ebpf")]
-                SourceKind::Syscalls => {
-                    self.run_witnessed(SyscallsSource::attach(&options(self.config))).await
-                }
+                SourceKind::Syscalls => self.run_witnessed(SyscallsSource::attach(&OPTIONS)).await,
                 SourceKind::Inotify => self.run(InotifySource::new()).await,
                 // The plan offers none of these.
                 _ => continue,
@@ -100,17 +98,6 @@ impl Attempt<'_> {
         tracing::info!(source = source.kind().as_str(), address = %self.address, "running");
         let agent = Agent::new(self.config, source, Arc::clone(&self.shared), outlet);
         Ok(agent.run(self.stop.wait()).await?)
-    }
-}
-
-/// The probes must know all names and depths from the start.
-#[cfg(feature = "ebpf")]
-fn options(config: &Config) -> Options {
-    let profiles = || config.roots.iter().map(|root| &root.profile);
-    Options {
-        names: profiles().flat_map(|profile| profile.names.iter().cloned()).collect(),
-        depths: profiles().fold(0, |bits, profile| bits | 1 << profile.depth),
-        ring_bytes: RING_BYTES,
     }
 }
 

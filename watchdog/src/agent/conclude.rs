@@ -11,9 +11,9 @@ use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
 use crate::enrich::{Content, Owner, Pod, Process, Reading, SMALL_FILE, read_state_file};
 use crate::model::{
-    Actor, BootNanos, Outcome, Output, Place, ReadReport, ReaderExit, Role, SessionReport, Verdict,
+    Actor, BootNanos, Outcome, Output, Place, ReadReport, ReaderExit, SessionReport, Verdict,
 };
-use crate::profile::{Root, Sighting};
+use crate::profile::{self, Root, Sighting};
 use crate::report::{FileFacts, Finding, line};
 use crate::source::Source;
 
@@ -91,6 +91,10 @@ impl<S: Source> Agent<S> {
 
     /// Reads a state file: a small one here, a large one beside the loop.
     pub(super) fn read(&mut self, job: Job, path: PathBuf) {
+        if self.roots.get(job.place().root).is_some_and(|root| root.profile.content == profile::Content::None)
+        {
+            return self.judge(job, None);
+        }
         self.source.reads_itself(job.place());
         let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);
         if !large {
@@ -192,8 +196,8 @@ impl<S: Source> Agent<S> {
 
     /// The profile knows a lock that makes writing in place harmless, and the source sees no locks.
     fn may_be_guarded_unseen(&self, place: &Place) -> bool {
-        let lock = |root: &Root| root.profile.names.iter().any(|name| name.role == Role::Lock);
-        !self.source.kind().sees_locks() && self.roots.get(place.root).is_some_and(lock)
+        let is_locked = |root: &Root| root.profile.is_locked();
+        !self.source.kind().sees_locks() && self.roots.get(place.root).is_some_and(is_locked)
     }
 
     /// The process's name as a label value: that of the process where it is known, else that of the thread.
@@ -218,7 +222,7 @@ impl<S: Source> Agent<S> {
             root: root.host_path.display().to_string(),
             path: path.display().to_string(),
             name: place.name.to_string(),
-            container: root.profile.container_id(&place.container).to_owned(),
+            container: root.profile.container_id(&place.container, &place.name).to_owned(),
             pod: Some(pod).filter(|pod| *pod != Pod::default()),
             image,
         })
@@ -235,6 +239,6 @@ impl<S: Source> Agent<S> {
 
 /// The directory of a container on the host, and its id; `None` for files that belong to no container.
 fn container<'a>(root: &'a Root, place: &'a Place) -> Option<(PathBuf, &'a str)> {
-    let id = root.profile.container_id(&place.container);
+    let id = root.profile.container_id(&place.container, &place.name);
     (!id.is_empty()).then(|| (root.host_path.join(&*place.container), id))
 }

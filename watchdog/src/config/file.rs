@@ -7,10 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::profiles::{self, RawProfile};
 use super::{Config, ConfigError, GivenRoot, Location};
 use crate::cli::{FindingsFormat, LogFormat, SourceChoice};
-use crate::profile::Profile;
+use crate::profile::{Profile, Written};
 
 /// What a file says; its profiles are joined with the built-in ones.
 pub(super) struct FileConfig {
@@ -54,7 +53,7 @@ struct RawFile {
     #[serde(default)]
     root: Vec<RawRoot>,
     #[serde(default)]
-    profile: Vec<Spanned<RawProfile>>,
+    profile: Vec<Written>,
 }
 
 #[derive(Deserialize)]
@@ -99,16 +98,21 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> 
         file.roots.push(GivenRoot { runtime: root.runtime, path: root.path.into_inner(), place });
     }
     let mut own = Vec::new();
-    for raw in raw.profile {
-        let place = at(raw.span().start);
-        let profile = profiles::resolve(raw.into_inner())
-            .map_err(|message| ConfigError::new(place.clone(), message))?;
+    for written in raw.profile {
+        let index = file.profiles.iter().position(|known| *known.name == **written.name.get_ref());
+        let known = index.map(|index| Profile::clone(&file.profiles[index]));
+        let profile = written
+            .over(known)
+            .map_err(|refused| ConfigError::new(at(refused.at.start), refused.to_string()))?;
         if own.contains(&profile.name) {
+            let place = at(written.name.span().start);
             return Err(ConfigError::new(place, format!("profile {:?} is given twice", profile.name)));
         }
         own.push(Arc::clone(&profile.name));
-        file.profiles.retain(|known| known.name != profile.name);
-        file.profiles.push(Arc::new(profile));
+        match index {
+            Some(index) => file.profiles[index] = Arc::new(profile),
+            None => file.profiles.push(Arc::new(profile)),
+        }
     }
     Ok(file)
 }
@@ -123,7 +127,7 @@ struct View<'a> {
     log_format: LogFormat,
     host_root: &'a Path,
     root: Vec<RootView<'a>>,
-    profile: Vec<RawProfile>,
+    profile: Vec<Written>,
 }
 
 #[derive(Serialize)]
@@ -134,10 +138,10 @@ struct RootView<'a> {
 
 /// The configuration as a file.
 pub(super) fn render(config: &Config) -> String {
-    let mut profiles: Vec<RawProfile> = Vec::new();
+    let mut profiles: Vec<Written> = Vec::new();
     for root in &config.roots {
-        if profiles.iter().all(|profile| *profile.name != *root.profile.name) {
-            profiles.push(profiles::view(&root.profile));
+        if profiles.iter().all(|profile| **profile.name.get_ref() != *root.profile.name) {
+            profiles.push(root.profile.written());
         }
     }
     let root = config.roots.iter().map(|e| RootView { runtime: &e.profile.name, path: &e.pattern });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::source::{Depths, NamePattern, Shape};
 
 fn file(text: &str) -> Result<Config, String> {
     let path = Path::new("/etc/sw.toml");
@@ -22,7 +23,23 @@ fn nothing_given_means_the_builtin_roots() {
     assert_eq!(config.listen, DEFAULT_LISTEN);
     assert_eq!(config.source, SourceChoice::Auto);
     let runtimes: Vec<_> = config.runtimes().iter().map(ToString::to_string).collect();
-    assert_eq!(runtimes, ["runc", "containerd", "docker", "crio", "crun", "youki", "urunc", "kata"]);
+    assert_eq!(
+        runtimes,
+        [
+            "runc",
+            "containerd",
+            "docker",
+            "crio",
+            "crun",
+            "youki",
+            "urunc",
+            "kata",
+            "kata-go",
+            "runsc",
+            "containerd-cri",
+            "kubelet",
+        ]
+    );
 }
 
 #[test]
@@ -31,7 +48,7 @@ fn a_typed_root_replaces_all_others() {
     assert_eq!(config.roots.len(), 1);
     assert_eq!(config.roots[0].pattern, "/tmp/y");
     assert_eq!(&*config.roots[0].profile.name, "youki");
-    assert_eq!(config.roots[0].profile.depth, 1);
+    assert_eq!(config.roots[0].profile.depths, Depths::only(1));
 }
 
 #[test]
@@ -135,13 +152,20 @@ fn a_relative_host_root_is_refused() {
 fn profiles_beyond_the_probes_table_are_refused() {
     for (text, why) in [
         ("name = \"x\"\nstate = []\n", "`state` names no file"),
-        ("name = \"x\"\ndepth = 3\nstate = [\"a\"]\n", "depth = 3, expected 0 to 2"),
+        ("name = \"x\"\ndepth = 3\nstate = [\"a\"]\n", "depth = [3], expected 0 to 2"),
+        ("name = \"x\"\ndepth = -1\nstate = [\"a\"]\n", "expected 0 to 2, or a list of these"),
+        ("name = \"x\"\ndepth = []\nstate = [\"a\"]\n", "depth = [], expected 0 to 2"),
+        ("name = \"runc\"\ncontent = \"yaml\"\n", "unknown variant `yaml`, expected `json` or `none`"),
+        (
+            "name = \"runc\"\nroots = [\"run/x\"]\n",
+            "/etc/sw.toml:3: profile \"runc\": root \"run/x\" is relative",
+        ),
         ("name = \"x\"\ncontainer-level = 1\nstate = [\"a\"]\n", "container-level = 1"),
         ("name = \"x\"\nstate = [\"a*b\"]\n", "one `*` at its beginning or end"),
         ("name = \"x\"\nstate = [\"*\"]\n", "expected 1 to 32 bytes"),
         (
-            "name = \"x\"\nstate = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]\n",
-            "9 names, expected at most 8",
+            &format!("name = \"x\"\nstate = {:?}\n", ['a'; 17].map(|c| c.to_string())),
+            "17 names, expected at most 16",
         ),
     ] {
         let message = file(&format!("[[profile]]\n{text}")).unwrap_err();
@@ -152,13 +176,63 @@ fn profiles_beyond_the_probes_table_are_refused() {
 #[test]
 fn more_names_than_the_probes_compare_are_refused() {
     let profile = |i| {
-        let names: Vec<_> = (0..5).map(|n| format!("\"{i}-{n}\"")).collect();
+        let names: Vec<_> = (0..9).map(|n| format!("\"{i}-{n}\"")).collect();
         let names = names.join(",");
         format!("[[profile]]\nname = \"p{i}\"\nroots = [\"/p{i}\"]\nstate = [{names}]\n")
     };
     refused(
         &(profile(1) + &profile(2)),
-        "/etc/sw.toml: 12 different names of state and lock files, expected at most 8",
+        "/etc/sw.toml: 26 different names of state and lock files, expected at most 16",
+    );
+}
+
+#[test]
+fn a_known_profile_keeps_what_the_file_does_not_say() {
+    let config = file("[[profile]]\nname = \"runc\"\nroots = [\"/srv/runc\"]\n").unwrap();
+    let runc = &config.roots[0];
+    assert_eq!((&*runc.profile.name, &*runc.pattern), ("runc", "/srv/runc"));
+    assert!(runc.profile.names.contains(&NamePattern {
+        role: Role::Temporary,
+        shape: Shape::Prefix,
+        text: "state-".to_owned()
+    }));
+    assert_eq!(config.runtimes().len(), file("").unwrap().runtimes().len());
+}
+
+#[test]
+fn profiles_are_watched_or_not_as_the_file_says() {
+    let text =
+        "[[profile]]\nname = \"runc\"\nwatched = false\n[[profile]]\nname = \"dockerd\"\nwatched = true\n";
+    let runtimes = file(text).unwrap().runtimes();
+    assert!(runtimes.iter().all(|name| &**name != "runc"));
+    assert_eq!(runtimes.last().map(|name| &**name), Some("dockerd"));
+}
+
+#[test]
+fn a_file_that_leaves_nothing_to_watch_is_refused() {
+    let off = crate::profile::builtin();
+    let off = off.iter().map(|p| format!("[[profile]]\nname = \"{}\"\nwatched = false\n", p.name));
+    refused(
+        &off.collect::<String>(),
+        "/etc/sw.toml: no root is left to watch: every profile has `watched = false`",
+    );
+}
+
+#[test]
+fn every_builtin_profile_survives_being_printed() {
+    let all = crate::profile::builtin();
+    let all = all.iter().map(|p| format!("[[profile]]\nname = \"{}\"\nwatched = true\n", p.name));
+    let config = file(&all.collect::<String>()).unwrap();
+    assert_eq!(config.runtimes().len(), crate::profile::BUILTIN.len());
+    assert_eq!(file(&config.to_toml()).unwrap(), config);
+}
+
+#[test]
+fn an_unknown_key_of_a_profile_is_refused() {
+    refused(
+        "[[profile]]\nname = \"runc\"\nfile = \"x\"\n",
+        "/etc/sw.toml:3: unknown field `file`, expected one of `name`, `watched`, `roots`, `depth`, `container-level`, \
+         `container-until`, `state`, `temporary`, `lock`, `content`",
     );
 }
 

@@ -131,10 +131,15 @@ impl Locks {
     }
 }
 
-/// True when `lock`, a lock file's place, is that of the state file `name`.
+/// True when `lock`, a lock file's place, is that of the state file `name`, or of a directory in which it lies.
 fn guards(lock: &Place, name: &Place) -> bool {
-    name.role == Role::State
-        && lock.root == name.root
-        && lock.name == name.name
-        && lock.container == name.container
+    if name.role != Role::State || lock.root != name.root {
+        return false;
+    }
+    let below = name.container.strip_prefix(&*lock.container);
+    if lock.name.is_empty() {
+        lock.container.is_empty() || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    } else {
+        lock.name == name.name && below == Some("")
+    }
 }

@@ -51,7 +51,8 @@ pub enum Role {
     State,
     /// A temporary name that the profile knows; it may be renamed over the state file.
     Temporary,
-    /// The profile's lock file. The event's place is then the state file that it guards.
+    /// The profile's lock file. The event's place is then the state file that it guards; one without a name stands for
+    /// all state files in its directory and below.
     Lock,
 }
 

@@ -48,7 +48,8 @@ impl Root {
         RootSpec {
             id: self.id,
             path: self.path.clone(),
-            depth: self.profile.depth,
+            depths: self.profile.depths,
+            locks: self.profile.locks(),
             names: self.profile.names.clone(),
         }
     }

@@ -20,18 +20,21 @@ pub enum Found {
     Refused(PathBuf, io::Error),
 }
 
-/// Walks down to the profile's depth. Symlinks are not followed.
+/// Walks down to the profile's depths. Symlinks are not followed.
 pub fn walk(root: &Root, see: &mut dyn FnMut(Found)) {
-    descend(root, &root.path, root.profile.depth, see);
+    descend(root, &root.path, 0, see);
 }
 
-fn descend(root: &Root, directory: &Path, levels: u8, see: &mut dyn FnMut(Found)) {
-    if levels == 0 {
-        return names(root, directory, see);
+fn descend(root: &Root, directory: &Path, level: u8, see: &mut dyn FnMut(Found)) {
+    if root.profile.depths.contains(level) {
+        names(root, directory, see);
+    }
+    if !root.profile.depths.reach_below(level) {
+        return;
     }
     entries(directory, see, |entry, see| {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            descend(root, &entry.path(), levels - 1, see);
+            descend(root, &entry.path(), level + 1, see);
         }
     });
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::enrich::{Content, inspect};
-use crate::profile::{Found, Root, Roots, obstacles, walk};
+use crate::profile::{self, Found, Root, Roots, obstacles, walk};
 
 pub use report::{Broken, Report, ScannedRoot, Unread};
 
@@ -39,6 +39,9 @@ pub fn scan(config: &Config) -> Report {
 }
 
 fn look(root: &Root, report: &mut Report) {
+    if root.profile.content == profile::Content::None {
+        return;
+    }
     // A name may be given twice, exactly and by a pattern.
     let mut names = BTreeSet::new();
     let mut last = None;
@@ -69,12 +72,13 @@ fn read(root: &Root, path: &Path, report: &mut Report) {
     let Content::Damaged(damage) = inspection.content else { return };
     let directory = path.parent().and_then(|parent| parent.strip_prefix(&root.path).ok());
     let directory = directory.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
     let position = inspection.complaint.as_ref().and_then(|complaint| complaint.position);
     report.broken(Broken {
         path: on_host(root, path),
         runtime: root.profile.name.to_string(),
         root: root.host_path.display().to_string(),
-        container_id: root.profile.container_id(&directory).to_owned(),
+        container_id: root.profile.container_id(&directory, &file).to_owned(),
         damage: damage.as_str(),
         size: inspection.size,
         modified: inspection.modified.map(rfc3339),

@@ -6,6 +6,7 @@ mod capabilities;
 pub mod ebpf;
 pub mod inotify;
 mod plan;
+mod root;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod witness;
@@ -22,6 +23,7 @@ use crate::model::{Anomaly, FileEvent, InodeId, OpenId, Place, ProcessFacts, Roo
 pub use blind::{BlindSpot, blind_spots};
 pub use capabilities::{Capabilities, Capability, Fact};
 pub use plan::{Plan, Refusal, Remedy, plan};
+pub use root::{Depths, NamePattern, RootSpec, Shape, guarded_by};
 
 /// Something that events come from.
 ///
@@ -36,6 +38,9 @@ pub trait Source {
 
     /// Watches a root from now on. Called again with the same id when another directory stands there.
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError>;
+
+    /// Does not watch it any more.
+    fn unwatch(&mut self, id: RootId);
 
     /// Asks the kernel whether these descriptions are gone; the answers arrive as release events.
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError>;
@@ -322,53 +327,5 @@ impl Losses {
     #[must_use]
     pub fn get(&self, reason: LossReason) -> u64 {
         self.0[reason as usize]
-    }
-}
-
-/// A directory that a source is asked to watch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootSpec {
-    /// Index in the agent's table of roots; events carry it back.
-    pub id: RootId,
-    /// Where the agent can open it now (host root already applied).
-    pub path: PathBuf,
-    /// How many directories lie between the root and a state file: 0 to 2.
-    pub depth: u8,
-    /// Which names matter, from the runtime's profile.
-    pub names: Vec<NamePattern>,
-}
-
-/// A file name that matters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NamePattern {
-    /// What such a name is for.
-    pub role: crate::model::Role,
-    /// Exact, beginning or end.
-    pub shape: Shape,
-    /// At most 32 bytes, at least 1.
-    pub text: String,
-}
-
-/// How a [`NamePattern`] compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Shape {
-    /// The whole name.
-    Exact,
-    /// The name begins with it.
-    Prefix,
-    /// The name ends with it.
-    Suffix,
-}
-
-impl NamePattern {
-    /// True when a file's name matches.
-    #[must_use]
-    pub fn matches(&self, name: &[u8]) -> bool {
-        let text = self.text.as_bytes();
-        match self.shape {
-            Shape::Exact => name == text,
-            Shape::Prefix => name.starts_with(text),
-            Shape::Suffix => name.ends_with(text),
-        }
     }
 }

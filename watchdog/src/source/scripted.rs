@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
-use crate::model::{InodeId, OpenId};
+use crate::model::{InodeId, OpenId, RootId};
 
 /// The file that every story is about.
 pub(crate) const INODE: InodeId = InodeId { dev: 1, ino: 2, generation: 0 };
@@ -15,6 +15,7 @@ pub(crate) const INODE: InodeId = InodeId { dev: 1, ino: 2, generation: 0 };
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) watched: Vec<RootSpec>,
+    pub(crate) unwatched: Vec<RootId>,
     pub(crate) polled: Vec<OpenId>,
 }
 
@@ -53,6 +54,10 @@ impl Source for Scripted {
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
         self.asked.lock().unwrap().watched.push(root.clone());
         Ok(())
+    }
+
+    fn unwatch(&mut self, id: RootId) {
+        self.asked.lock().unwrap().unwatched.push(id);
     }
 
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {

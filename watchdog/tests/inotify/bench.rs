@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use watchdog::detect::{Engine, Limits};
 use watchdog::model::{Output, Role, RootId};
 use watchdog::source::inotify::InotifySource;
-use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape, Source};
+use watchdog::source::{Depths, Item, LossReason, NamePattern, RootSpec, Shape, Source};
 
 /// What cannot come within this time does not come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -73,7 +73,8 @@ impl Bench {
         let root = RootSpec {
             id: RootId(0),
             path: self.root(),
-            depth: self.depth,
+            depths: Depths::only(self.depth),
+            locks: Depths::NONE,
             names: vec![
                 pattern(Role::State, Shape::Exact, "state.json"),
                 pattern(Role::Temporary, Shape::Prefix, "state-"),

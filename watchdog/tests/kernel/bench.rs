@@ -10,7 +10,7 @@ use watchdog::model::{
     BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Pid, Place, ProcessFacts, RootId,
 };
 use watchdog::source::ebpf::Options;
-use watchdog::source::{Item, LossReason, Losses, NamePattern};
+use watchdog::source::{Item, LossReason, Losses};
 
 use crate::call::sys;
 use crate::child::{self, Child, Message, Parent};
@@ -25,8 +25,7 @@ const CANARY: &str = "canary";
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// The bench that all cases share, one at a time.
-static SHARED: LazyLock<Option<Mutex<Bench>>> =
-    LazyLock::new(|| Bench::attach(site::names(), 1 << 20).map(Mutex::new));
+static SHARED: LazyLock<Option<Mutex<Bench>>> = LazyLock::new(|| Bench::attach(1 << 20).map(Mutex::new));
 
 /// Runs `calls` in a process of its own on each filesystem and compares what the source says with `expected`. What
 /// stands in brackets behind words, `[vfs disk: …]`, is expected only where all of them hold: the source's name, its
@@ -134,10 +133,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// `None` when this machine cannot run the probes: the reason is printed.
-    pub(crate) fn attach(names: Vec<NamePattern>, ring_bytes: u32) -> Option<Self> {
+    pub(crate) fn attach(ring_bytes: u32) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let guard = runtime.enter();
-        match Watched::attach(&Options { names, depths: 0b111, ring_bytes }) {
+        match Watched::attach(&Options { ring_bytes }) {
             Ok(source) => {
                 drop(guard);
                 Some(Self { runtime, source, roots: 0 })
@@ -224,13 +223,13 @@ fn canary(site: &Site) {
     let container = ["", CANARY, "n/canary"][usize::from(site.depth)];
     let directory = site.root().join(container);
     std::fs::create_dir_all(&directory).unwrap();
-    let path = site::path(directory.join("state.lock"));
+    let path = site::path(directory.join("state-canary"));
     let fd = sys!(SYS_openat, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY, 0o600);
     sys!(SYS_close, fd);
 }
 
 fn is_canary(place: &Place) -> bool {
-    place.container.ends_with(CANARY) || (place.container.is_empty() && &*place.name == "state.lock")
+    place.container.ends_with(CANARY) || (place.container.is_empty() && &*place.name == "state-canary")
 }
 
 /// The descriptions below the root whose release was not seen.

@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
 use watchdog::model::{EventOperation as Operation, FileEvent, Role, RootId};
-use watchdog::source::{Item, LossReason, NamePattern, RootSpec, Shape};
+use watchdog::source::{Depths, Item, LossReason, NamePattern, RootSpec, Shape};
 
 use crate::bench::Bench;
 use crate::call::sys;
@@ -21,9 +21,10 @@ const OPENS: u64 = 16_384 + 100;
 fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
     let name = format!("watchdog-{}-{ring_bytes}", std::process::id());
     let names = vec![NamePattern { role: Role::State, shape: Shape::Exact, text: name.clone() }];
-    let mut bench = Bench::attach(names.clone(), ring_bytes)?;
+    let mut bench = Bench::attach(ring_bytes)?;
     let site = Site::new(Filesystem::Memory, 1);
-    let root = RootSpec { id: RootId(0), path: site.root(), depth: 1, names };
+    let root =
+        RootSpec { id: RootId(0), path: site.root(), depths: Depths::only(1), locks: Depths::NONE, names };
     bench.source.watch(&root).unwrap();
     let file = site.root().join("a").join(name);
     std::fs::write(&file, b"content").unwrap();

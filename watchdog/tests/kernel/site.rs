@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use watchdog::model::{Role, RootId};
-use watchdog::source::{NamePattern, RootSpec, Shape};
+use watchdog::source::{Depths, NamePattern, RootSpec, Shape};
 
 /// What every state file holds when a case begins: 13 bytes.
 pub(crate) const OLD: &[u8; 13] = br#"{"id": "old"}"#;
@@ -58,6 +58,7 @@ pub(crate) struct Site {
     /// How the agent is told of the root.
     pub(crate) registered: PathBuf,
     pub(crate) depth: u8,
+    pub(crate) locks: Depths,
 }
 
 impl Site {
@@ -65,7 +66,7 @@ impl Site {
         let parent = filesystem.folder().unwrap();
         let base = tempfile::Builder::new().prefix("watchdog-").tempdir_in(parent).unwrap();
         let root = base.path().join("root");
-        let site = Self { base, filesystem, registered: root.clone(), depth };
+        let site = Self { base, filesystem, registered: root.clone(), depth, locks: Depths::NONE };
         for (path, content) in [(site.state_file(), OLD), (site.base().join("elsewhere/state.test"), OLD)] {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
@@ -98,7 +99,13 @@ impl Site {
     }
 
     pub(crate) fn spec(&self, id: RootId) -> RootSpec {
-        RootSpec { id, path: self.registered.clone(), depth: self.depth, names: names() }
+        RootSpec {
+            id,
+            path: self.registered.clone(),
+            depths: Depths::only(self.depth),
+            locks: self.locks,
+            names: names(),
+        }
     }
 }
 
@@ -113,6 +120,7 @@ pub(crate) fn names() -> Vec<NamePattern> {
     [
         (Role::State, Shape::Exact, "state.test"),
         (Role::Lock, Shape::Exact, "state.lock"),
+        (Role::Lock, Shape::Suffix, ".guard"),
         (Role::Temporary, Shape::Prefix, "state-"),
     ]
     .map(|(role, shape, text)| NamePattern { role, shape, text: text.to_owned() })

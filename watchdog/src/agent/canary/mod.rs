@@ -7,8 +7,9 @@ mod nest;
 mod round;
 
 use crate::config::Config;
-use crate::model::{BootNanos, FileEvent};
-use crate::source::{Proof, ProofResult, RootSpec};
+use crate::model::{BootNanos, FileEvent, Role};
+use crate::profile::Profile;
+use crate::source::{Depths, NamePattern, Proof, ProofResult, RootSpec, Shape};
 use nest::Nest;
 use round::Round;
 
@@ -52,7 +53,11 @@ impl Canary {
         let nest = if proofs.is_empty() {
             Err("this source has no proof of life".to_owned())
         } else {
-            let profile = config.roots.iter().map(|root| &*root.profile).min_by_key(|profile| profile.depth);
+            let usual = |profile: &&Profile| {
+                let is_whole = |name: &NamePattern| name.role == Role::State && name.shape == Shape::Exact;
+                (!profile.names.iter().any(is_whole), profile.depths != Depths::only(1))
+            };
+            let profile = config.roots.iter().map(|root| &*root.profile).min_by_key(usual);
             profile.ok_or_else(|| "no root is configured".to_owned()).and_then(Nest::build)
         };
         let (nest, vitality) = match nest {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::model::Role;
 use crate::profile::Profile;
-use crate::source::{CANARY, NamePattern, RootSpec, Shape};
+use crate::source::{CANARY, Depths, NamePattern, RootSpec, Shape};
 
 /// A directory of our own; it goes when this is dropped.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ pub(super) struct Nest {
     /// Where the file lies.
     container: PathBuf,
     name: String,
-    depth: u8,
+    depths: Depths,
+    locks: Depths,
     names: Vec<NamePattern>,
 }
 
@@ -35,10 +36,10 @@ impl Nest {
         let mut tried = Vec::new();
         for place in runtime_directory.into_iter().chain(["/dev/shm", "/run", "/tmp"].map(PathBuf::from)) {
             sweep(&place);
-            match dig(&place, profile.depth) {
+            match dig(&place, profile.depths.iter().next().unwrap_or_default()) {
                 Ok((directory, container)) => {
-                    let (depth, names) = (profile.depth, profile.names.clone());
-                    return Ok(Self { directory, container, name, depth, names });
+                    let (depths, locks, names) = (profile.depths, profile.locks(), profile.names.clone());
+                    return Ok(Self { directory, container, name, depths, locks, names });
                 }
                 Err(error) => tried.push(format!("{}: {error}", place.display())),
             }
@@ -52,7 +53,7 @@ impl Nest {
 
     pub(super) fn root(&self) -> RootSpec {
         let path = self.directory().to_owned();
-        RootSpec { id: CANARY, path, depth: self.depth, names: self.names.clone() }
+        RootSpec { id: CANARY, path, depths: self.depths, locks: self.locks, names: self.names.clone() }
     }
 
     /// Does with the file once what a runtime may do. Names are relative: of the agent's own calls, the probes show only

@@ -3,7 +3,7 @@
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramError;
 use aya::{Btf, BtfError as AyaBtfError, Ebpf, EbpfError, EbpfLoader, Endianness};
-use watchdog_common::{Name, RootKey, RootValue, Settings};
+use watchdog_common::{Filter, Name, RootKey, RootValue, Settings};
 
 use super::btf::BtfError;
 use super::calls;
@@ -24,9 +24,6 @@ pub enum LoadError {
         "cannot learn the kernel's data layout (a kernel with CONFIG_DEBUG_INFO_BTF has it in /sys/kernel/btf)"
     )]
     Btf(#[from] BtfError),
-    /// More names than the probes can compare.
-    #[error("the profiles name more than {} different state and lock files", Name::MAX)]
-    TooManyNames,
     /// The object was refused.
     #[error("the kernel refused the probes (they need CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN)")]
     Object(#[source] Box<EbpfError>),
@@ -81,7 +78,7 @@ macro_rules! plain {
         unsafe impl aya::Pod for Plain<$type> {}
     )*};
 }
-plain!(Settings, Name, RootKey, RootValue, watchdog_common::Identity);
+plain!(Settings, Filter, Name, RootKey, RootValue, watchdog_common::Identity);
 
 /// What programs are attached to.
 pub trait Doors {
@@ -103,11 +100,48 @@ pub trait Doors {
 pub(super) struct Probes {
     pub(super) ring: RingBuf<MapData>,
     pub(super) control: Control,
-    pub(super) roots: HashMap<MapData, Plain<RootKey>, Plain<RootValue>>,
+    pub(super) interest: Interest,
     pub(super) losses: Array<MapData, u64>,
     pub(super) gate: Array<MapData, u64>,
     pub(super) status: Vec<ProbeStatus>,
     pub(super) programs: Programs,
+}
+
+/// The maps that say what the probes look for.
+pub(super) struct Interest {
+    names: Array<MapData, Plain<Name>>,
+    roots: HashMap<MapData, Plain<RootKey>, Plain<RootValue>>,
+    filter: Array<MapData, Plain<Filter>>,
+}
+
+impl Interest {
+    /// Has the probes look for a root; they know its names before they let one through.
+    pub(super) fn add(&mut self, key: RootKey, value: RootValue, names: &Names) -> Result<(), MapError> {
+        self.set_names(names)?;
+        self.roots.insert(Plain(key), Plain(value), 0)?;
+        self.filter.set(0, Plain(names.filter()), 0)
+    }
+
+    /// The reverse. `names` are those that are left.
+    pub(super) fn remove(&mut self, root: u16, names: &Names) -> Result<(), MapError> {
+        let keys: Vec<Plain<RootKey>> = self
+            .roots
+            .iter()
+            .filter_map(|entry| entry.ok().filter(|(_, value)| value.0.root == root).map(|(key, _)| key))
+            .collect();
+        for key in keys {
+            self.roots.remove(&key)?;
+        }
+        self.filter.set(0, Plain(names.filter()), 0)?;
+        self.set_names(names)
+    }
+
+    fn set_names(&mut self, names: &Names) -> Result<(), MapError> {
+        for (i, name) in (0..).zip(names.for_probes()) {
+            self.names.set(i, Plain(name), 0)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a kind of doors has attached.
@@ -116,30 +150,18 @@ pub(super) struct Opened {
     pub(super) tracing: Vec<Tracing>,
 }
 
-/// Sizes the ring buffer and says what the probes look for.
-pub(super) struct Parameters<'a> {
-    pub(super) names: &'a Names,
-    pub(super) depths: u32,
-    pub(super) ring_bytes: u32,
-}
-
 /// Loads, attaches and makes sure that the probes answer.
-pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, LoadError> {
+pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
     let layout = offsets::resolve(&D::functions())?;
     let key = random()?;
-    let settings = Plain(Settings {
-        key,
-        depths: parameters.depths,
-        name_lengths: parameters.names.lengths(),
-        ..layout.settings
-    });
+    let settings = Plain(Settings { key, ..layout.settings });
     let (calls, compat) = (calls::table(), calls::compat_opens());
     let mut ebpf = EbpfLoader::new()
         .btf(None)
         .override_global("SETTINGS", &settings, true)
         .override_global("CALLS", &calls, true)
         .override_global("COMPAT_OPENS", &compat, true)
-        .map_max_entries("EVENTS", parameters.ring_bytes)
+        .map_max_entries("EVENTS", ring_bytes)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
     // aya has taken what it needs of the object, most of which is debug information.
@@ -147,16 +169,16 @@ pub(super) fn attach<D: Doors>(parameters: &Parameters<'_>) -> Result<Probes, Lo
     // It parses the whole BTF when a loader is made, whether it is needed or not.
     memory::give_back();
 
-    let mut names: Array<_, Plain<Name>> = take(&mut ebpf, "NAMES")?;
-    for (i, name) in parameters.names.for_probes().into_iter().enumerate() {
-        names.set(i as u32, Plain(name), 0).map_err(map_error("NAMES"))?;
-    }
     let Opened { status, tracing } = D::open(&mut ebpf, &layout)?;
     let identity = ebpf.take_map("IDENTITY").ok_or(LoadError::Map { name: "IDENTITY", cause: None })?;
     let probes = Probes {
         ring: take(&mut ebpf, "EVENTS")?,
         control: Control::new(D::CHANNEL, key, identity).map_err(map_error("IDENTITY"))?,
-        roots: take(&mut ebpf, "ROOTS")?,
+        interest: Interest {
+            names: take(&mut ebpf, "NAMES")?,
+            roots: take(&mut ebpf, "ROOTS")?,
+            filter: take(&mut ebpf, ".bss.filter")?,
+        },
         losses: take(&mut ebpf, "LOSSES")?,
         gate: take(&mut ebpf, ".bss.gate")?,
         status,

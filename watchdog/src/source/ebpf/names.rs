@@ -1,34 +1,51 @@
 //! The names that matter, as the probes compare them.
 
-use watchdog_common::{Name, NameShape};
+use watchdog_common::{Filter, Name, NameShape, ending};
 
-use crate::model::Role;
-use crate::source::{NamePattern, Shape};
+use crate::model::{Role, RootId};
+use crate::source::{NamePattern, RootSpec, Shape};
 
-/// Numbers of the roles in [`Name::role`]. 0 is for files that no pattern names: known only because they were opened
-/// for writing beside state files, so possible temporaries.
-pub(super) fn role_of(number: u8) -> Role {
-    match number {
-        1 => Role::State,
-        3 => Role::Lock,
-        _ => Role::Temporary,
-    }
+/// The patterns that the probes are given: those of state and lock files of the roots that stand. Temporaries need
+/// none, because every file that is opened for writing in a state file's directory is taken for one.
+///
+/// A pattern keeps its place in the probes' list as long as a root uses it.
+#[derive(Default)]
+pub(super) struct Names {
+    slots: Vec<Option<NamePattern>>,
+    roots: Vec<RootSpec>,
 }
 
-/// The patterns that the probes are given: those of state and lock files. Temporaries need none, because every file
-/// that is opened for writing in a state file's directory is taken for one.
-pub(super) struct Names(Vec<NamePattern>);
+/// More distinct patterns than the probes' list has room for.
+#[derive(Debug, thiserror::Error)]
+#[error("the roots that stand have more than {} different names of state and lock files", Name::MAX)]
+pub(super) struct TooManyNames;
 
 impl Names {
-    /// At most eight distinct patterns of state and lock files; `None` when there are more.
-    pub(super) fn new(patterns: &[NamePattern]) -> Option<Self> {
-        let mut distinct: Vec<NamePattern> = Vec::new();
-        for pattern in patterns {
-            if pattern.role != Role::Temporary && !distinct.contains(pattern) {
-                distinct.push(pattern.clone());
-            }
+    /// Takes a root's patterns in, in place of those that it had. Returns a bit for each.
+    pub(super) fn add(&mut self, root: &RootSpec) -> Result<u32, TooManyNames> {
+        // Those of the root as it was stay until the new ones are there: what both have keeps its place.
+        let before = self.roots.len();
+        self.roots.push(root.clone());
+        let mut bits = 0;
+        for pattern in needed(&root.names) {
+            let Some(slot) = self.slot(pattern) else {
+                self.roots.truncate(before);
+                self.vacate();
+                return Err(TooManyNames);
+            };
+            self.slots[slot] = Some(pattern.clone());
+            bits |= 1 << slot;
         }
-        (distinct.len() <= Name::MAX as usize).then_some(Self(distinct))
+        let mut place = 0..;
+        self.roots.retain(|known| place.next() == Some(before) || known.id != root.id);
+        self.vacate();
+        Ok(bits)
+    }
+
+    /// The root is not watched any more.
+    pub(super) fn remove(&mut self, id: RootId) {
+        self.roots.retain(|known| known.id != id);
+        self.vacate();
     }
 
     /// Their form for the probes, in order.
@@ -38,73 +55,126 @@ impl Names {
             Shape::Prefix => NameShape::Prefix,
             Shape::Suffix => NameShape::Suffix,
         };
-        let role = |role| if role == Role::Lock { 3 } else { 1 };
-        self.0
-            .iter()
-            .map(|p| Name::new(shape(p.shape), role(p.role), p.text.as_bytes()).unwrap_or_default())
-            .collect()
+        let name = |slot: &Option<NamePattern>| match slot {
+            Some(p) => Name::new(shape(p.shape), p.text.as_bytes()).unwrap_or(Name::VACANT),
+            None => Name::VACANT,
+        };
+        self.slots.iter().map(name).collect()
     }
 
-    /// Bit n for names of n bytes, bit 63 for longer ones: the first thing that the probes look at.
-    pub(super) fn lengths(&self) -> u64 {
-        self.0.iter().fold(0, |bits, pattern| {
-            let len = pattern.text.len().min(63);
-            bits | match pattern.shape {
-                Shape::Exact => 1 << len,
-                Shape::Prefix | Shape::Suffix => u64::MAX << len,
+    /// The first thing that the probes look at.
+    pub(super) fn filter(&self) -> Filter {
+        let mut filter = Filter::default();
+        for root in &self.roots {
+            filter.depths |= u32::from(root.depths.bits());
+            filter.locks |= u32::from(root.locks.bits());
+        }
+        for NamePattern { shape, text, .. } in self.slots.iter().flatten() {
+            let len = text.len().min(63);
+            match (shape, text.as_bytes().last_chunk()) {
+                (Shape::Exact, _) => filter.lengths |= 1 << len,
+                (Shape::Prefix, _) => filter.lengths |= u64::MAX << len,
+                (Shape::Suffix, Some(last)) => filter.endings |= ending(u32::from_ne_bytes(*last)),
+                // Its last four bytes may be any.
+                (Shape::Suffix, None) => filter.endings = u64::MAX,
             }
-        })
-    }
-
-    /// Which of them a root with these patterns uses, one bit each.
-    pub(super) fn bits(&self, patterns: &[NamePattern]) -> u8 {
-        let used = |(i, name)| if patterns.contains(name) { 1_u8 << i } else { 0 };
-        self.0.iter().enumerate().map(used).fold(0, |bits, bit| bits | bit)
+        }
+        filter
     }
 
     /// The role of a name below a root with these patterns; a name that none of them matches is a temporary's.
     pub(super) fn role(patterns: &[NamePattern], name: &[u8]) -> Role {
-        let matches = |pattern: &&NamePattern| {
-            let text = pattern.text.as_bytes();
-            pattern.role != Role::Temporary
-                && match pattern.shape {
-                    Shape::Exact => name == text,
-                    Shape::Prefix => name.starts_with(text),
-                    Shape::Suffix => name.ends_with(text),
-                }
-        };
-        patterns.iter().find(matches).map_or(Role::Temporary, |pattern| pattern.role)
+        let matches = |pattern: &&NamePattern| pattern.role != Role::Temporary && pattern.matches(name);
+        let best = patterns.iter().filter(matches).min_by_key(|pattern| pattern.shape != Shape::Exact);
+        best.map_or(Role::Temporary, |pattern| pattern.role)
     }
+
+    fn slot(&mut self, pattern: &NamePattern) -> Option<usize> {
+        if let Some(slot) = self.slots.iter().position(|slot| slot.as_ref() == Some(pattern)) {
+            return Some(slot);
+        }
+        if let Some(slot) = self.slots.iter().position(Option::is_none) {
+            return Some(slot);
+        }
+        if self.slots.len() >= Name::MAX as usize {
+            return None;
+        }
+        self.slots.push(None);
+        Some(self.slots.len() - 1)
+    }
+
+    fn vacate(&mut self) {
+        for slot in &mut self.slots {
+            let used = |pattern: &NamePattern| self.roots.iter().any(|root| root.names.contains(pattern));
+            if slot.as_ref().is_some_and(|pattern| !used(pattern)) {
+                *slot = None;
+            }
+        }
+    }
+}
+
+fn needed(patterns: &[NamePattern]) -> impl Iterator<Item = &NamePattern> {
+    patterns.iter().filter(|pattern| pattern.role != Role::Temporary)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Depths;
 
     fn pattern(role: Role, shape: Shape, text: &str) -> NamePattern {
         NamePattern { role, shape, text: text.into() }
     }
 
-    #[test]
-    fn temporaries_need_no_pattern_and_duplicates_count_once() {
-        let patterns = [
-            pattern(Role::State, Shape::Exact, "state.json"),
-            pattern(Role::Temporary, Shape::Prefix, "state-"),
-            pattern(Role::State, Shape::Exact, "state.json"),
-            pattern(Role::State, Shape::Exact, "status"),
-        ];
-        let names = Names::new(&patterns).unwrap();
-        assert_eq!(names.for_probes().len(), 2);
-        assert_eq!(names.bits(&patterns[..1]), 0b01);
-        assert_eq!(names.bits(&patterns[3..]), 0b10);
-        assert_eq!(names.lengths(), 1 << 10 | 1 << 6);
+    fn root(id: u16, names: Vec<NamePattern>) -> RootSpec {
+        let (depths, locks) = (Depths::only(1), Depths::NONE);
+        RootSpec { id: RootId(id), path: "/r".into(), depths, locks, names }
     }
 
     #[test]
-    fn nine_patterns_are_too_many() {
-        let patterns: Vec<_> =
-            (0..9).map(|i| pattern(Role::State, Shape::Exact, &format!("state{i}"))).collect();
-        assert!(Names::new(&patterns).is_none());
+    fn temporaries_need_no_pattern_and_duplicates_count_once() {
+        let state = pattern(Role::State, Shape::Exact, "state.json");
+        let status = pattern(Role::State, Shape::Exact, "status");
+        let temporary = pattern(Role::Temporary, Shape::Prefix, "state-");
+        let mut names = Names::default();
+        assert_eq!(names.add(&root(0, vec![state.clone(), temporary])).unwrap(), 0b01);
+        assert_eq!(names.add(&root(1, vec![status, state])).unwrap(), 0b11);
+        assert_eq!(names.for_probes().len(), 2);
+        let filter = names.filter();
+        assert_eq!((filter.lengths, filter.endings, filter.depths), (1 << 10 | 1 << 6, 0, 0b10));
+    }
+
+    #[test]
+    fn the_end_of_a_name_is_looked_at_only_while_a_root_asks_for_it() {
+        let mut names = Names::default();
+        names.add(&root(0, vec![pattern(Role::State, Shape::Suffix, ".state")])).unwrap();
+        let filter = names.filter();
+        assert_eq!((filter.lengths, filter.endings.count_ones()), (0, 1));
+        assert_eq!(filter.endings, ending(u32::from_ne_bytes(*b"tate")));
+        names.remove(RootId(0));
+        assert_eq!(names.filter(), Filter::default());
+    }
+
+    #[test]
+    fn a_name_keeps_its_place_while_a_root_uses_it() {
+        let (a, b) = (pattern(Role::State, Shape::Exact, "a"), pattern(Role::State, Shape::Exact, "b"));
+        let mut names = Names::default();
+        names.add(&root(0, vec![a.clone()])).unwrap();
+        names.add(&root(1, vec![b.clone()])).unwrap();
+        names.remove(RootId(0));
+        assert_eq!(names.for_probes()[0], Name::VACANT);
+        assert_eq!(names.add(&root(1, vec![b.clone(), a.clone()])).unwrap(), 0b11);
+        names.remove(RootId(1));
+        assert_eq!(names.add(&root(2, vec![b])).unwrap(), 0b01);
+    }
+
+    #[test]
+    fn more_names_than_the_probes_compare_are_refused_and_leave_nothing_behind() {
+        let state = |i: u32| pattern(Role::State, Shape::Exact, &format!("state{i}"));
+        let mut names = Names::default();
+        assert!(names.add(&root(0, (0..=Name::MAX).map(state).collect())).is_err());
+        assert_eq!(names.filter(), Filter::default());
+        assert!(names.add(&root(0, (0..Name::MAX).map(state).collect())).is_ok());
     }
 
     #[test]

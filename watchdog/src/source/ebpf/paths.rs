@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use watchdog_common::RootKey;
 
 use crate::model::{Pid, RootId};
+use crate::source::Depths;
 
 /// Answers are trusted this long: mounts and symlinks may change.
 const TRUST: Duration = Duration::from_secs(10);
@@ -59,7 +60,7 @@ pub(super) type Identify<'a> = &'a dyn Fn(&File) -> Option<RootKey>;
 struct Root {
     id: RootId,
     path: PathBuf,
-    depth: u8,
+    depths: Depths,
     /// Device and inode as stat(2) tells them: the ruler of everything in this file.
     identity: (u64, u64),
     /// The same root as the probes identify it.
@@ -67,6 +68,11 @@ struct Root {
 }
 
 impl Root {
+    /// Whether state files may lie in this directory below it.
+    fn has_at(&self, relative: &Path) -> bool {
+        self.depths.iter().any(|depth| relative.components().count() == usize::from(depth))
+    }
+
     /// Whether the directory is this root as the probes identify it.
     fn is_still(&self, directory: &Path, identify: Identify<'_>) -> bool {
         open_as_path(directory).and_then(|opened| identify(&opened)) == Some(self.key)
@@ -90,11 +96,16 @@ impl Resolver {
     }
 
     /// Adds a root, or takes note that another directory stands there now.
-    pub(super) fn add(&mut self, id: RootId, path: &Path, depth: u8, metadata: &Metadata, key: RootKey) {
+    pub(super) fn add(&mut self, id: RootId, path: &Path, depths: Depths, metadata: &Metadata, key: RootKey) {
+        self.remove(id);
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.roots.push(Root { id, path, depths, identity: identity(metadata), key });
+    }
+
+    /// Drops a root.
+    pub(super) fn remove(&mut self, id: RootId) {
         self.answers.clear();
         self.roots.retain(|root| root.id != id);
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        self.roots.push(Root { id, path, depth, identity: identity(metadata), key });
     }
 
     /// The place of a path: its directory and its last component. `None` for the name means that the path has none
@@ -148,8 +159,7 @@ impl Resolver {
     fn below_base(&self, base: Base, directory: &Path) -> Option<Answer> {
         let root = self.roots.iter().find(|root| root.key == base.identity)?;
         let is_plain = |component| matches!(component, Component::Normal(_));
-        let is_below =
-            directory.components().all(is_plain) && directory.components().count() == usize::from(root.depth);
+        let is_below = directory.components().all(is_plain) && root.has_at(directory);
         let container = directory.as_os_str().as_bytes().to_owned();
         is_below.then_some(Answer::Inside(Directory { root: root.id, container }))
     }
@@ -178,7 +188,7 @@ impl Resolver {
             let numbers = identity(&metadata);
             let is_it = |root: &&Root| {
                 // The number of a root that is gone may be another directory's by now: its generation tells.
-                root.depth == depth && root.identity == numbers && root.is_still(&ancestor, identify)
+                root.depths.contains(depth) && root.identity == numbers && root.is_still(&ancestor, identify)
             };
             if let Some(root) = self.roots.iter().find(is_it) {
                 names.reverse();
@@ -196,7 +206,7 @@ impl Resolver {
     fn by_text(&self, directory: &Path) -> Answer {
         for root in &self.roots {
             if let Ok(rest) = directory.strip_prefix(&root.path)
-                && rest.components().count() == usize::from(root.depth)
+                && root.has_at(rest)
             {
                 let container = rest.as_os_str().as_bytes().to_owned();
                 return Answer::Inside(Directory { root: root.id, container });
@@ -240,7 +250,7 @@ mod tests {
         let mut resolver = Resolver::new();
         let root = base.join("root");
         let key = identify(&File::open(&root).unwrap()).unwrap();
-        resolver.add(RootId(7), &root, 1, &fs::metadata(&root).unwrap(), key);
+        resolver.add(RootId(7), &root, Depths::only(1), &fs::metadata(&root).unwrap(), key);
         (base, resolver)
     }
 

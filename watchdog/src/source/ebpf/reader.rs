@@ -5,19 +5,17 @@ use std::io;
 use std::marker::PhantomData;
 
 use aya::maps::{MapData, RingBuf};
-use tokio::io::Interest;
+use tokio::io::Interest as Ready;
 use tokio::io::unix::AsyncFd;
 use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::copies::Programs;
 use super::decode;
-use super::load::{self, Doors, LoadError, Parameters, Plain, Probes};
+use super::load::{self, Doors, Interest, LoadError, Probes};
 use super::names::Names;
 use super::translate::{Discarded, Translator};
-use crate::model::{InodeId, OpenId};
-use crate::source::{
-    Item, LossReason, Losses, NamePattern, ProbeStatus, RootSpec, Source, SourceError, SourceKind,
-};
+use crate::model::{InodeId, OpenId, RootId};
+use crate::source::{Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind};
 
 /// How many records one read hands over at most, so that the agent's loop turns.
 const BATCH: usize = 1024;
@@ -25,10 +23,6 @@ const BATCH: usize = 1024;
 /// What the source must know before it loads the probes.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The names of all profiles: the probes compare them before they look for a root.
-    pub names: Vec<NamePattern>,
-    /// Bit d is set when some profile has its state files at depth d.
-    pub depths: u32,
     /// Size of the ring buffer in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
 }
@@ -48,7 +42,7 @@ pub struct EbpfSource<D> {
 /// [`Probes`] but for the ring.
 struct Attached {
     control: super::control::Control,
-    roots: aya::maps::HashMap<MapData, Plain<RootKey>, Plain<RootValue>>,
+    interest: Interest,
     losses: aya::maps::Array<MapData, u64>,
     gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
@@ -61,22 +55,17 @@ impl<D: Doors> EbpfSource<D> {
     /// # Errors
     /// The kernel refuses, see [`LoadError`].
     pub fn attach(options: &Options) -> Result<Self, LoadError> {
-        let names = Names::new(&options.names).ok_or(LoadError::TooManyNames)?;
-        let Probes { ring, control, roots, losses, gate, status, programs } =
-            load::attach::<D>(&Parameters {
-                names: &names,
-                depths: options.depths,
-                ring_bytes: options.ring_bytes,
-            })?;
+        let Probes { ring, control, interest, losses, gate, status, programs } =
+            load::attach::<D>(options.ring_bytes)?;
         #[expect(unsafe_code, reason = "AsyncFd asks for the promise that the descriptor stays the same")]
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
-        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Ready::READABLE) }
             .map_err(|error| LoadError::Runtime(error.into()))?;
-        let probes = Attached { control, roots, losses, gate, status, programs };
+        let probes = Attached { control, interest, losses, gate, status, programs };
         Ok(Self {
             ring,
             probes,
-            names,
+            names: Names::default(),
             translator: Translator::new(),
             malformed: 0,
             unresolved: 0,
@@ -152,12 +141,22 @@ impl<D: Doors> Source for EbpfSource<D> {
             .control
             .identify(&directory)
             .ok_or_else(|| refused(io::Error::other(LoadError::Silent)))?;
-        let value = RootValue { root: root.id.0, depth: root.depth, names: self.names.bits(&root.names) };
-        let map_failed = |cause| SourceError::Watch { path: root.path.clone(), cause: Box::new(cause) };
-        self.probes.roots.insert(Plain(key), Plain(value), 0).map_err(map_failed)?;
-        self.translator.resolver.add(root.id, &root.path, root.depth, &metadata, key);
+        let failed = |cause| SourceError::Watch { path: root.path.clone(), cause };
+        let names = self.names.add(root).map_err(|error| failed(error.into()))?;
+        let (depths, locks) = (root.depths.bits(), root.locks.bits());
+        let value = RootValue { root: root.id.0, depths, locks, names };
+        // Where a record of the new root can come, its patterns are known.
+        self.translator.resolver.add(root.id, &root.path, root.depths, &metadata, key);
         self.translator.set_patterns(root.id, &root.names);
-        Ok(())
+        self.probes.interest.add(key, value, &self.names).map_err(|error| failed(error.into()))
+    }
+
+    fn unwatch(&mut self, id: RootId) {
+        self.names.remove(id);
+        self.translator.forget(id);
+        if let Err(error) = self.probes.interest.remove(id.0, &self.names) {
+            tracing::warn!(%error, "the probes cannot be told that a root is not watched any more");
+        }
     }
 
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {

@@ -13,6 +13,7 @@ use watchdog_common::{
 use super::decode::{self, Malformed, Record};
 use super::translate::{Discarded, Translator};
 use crate::model::{FileEvent, Role, RootId};
+use crate::source::Depths;
 use crate::source::{Item, NamePattern, Shape};
 
 const KINDS: [(Kind, usize); 8] = [
@@ -53,7 +54,7 @@ fn translator() -> Translator {
     let mut translator = Translator::new();
     let root = std::env::temp_dir();
     let metadata = std::fs::metadata(&root).unwrap();
-    translator.resolver.add(RootId(0), &root, 1, &metadata, RootKey::default());
+    translator.resolver.add(RootId(0), &root, Depths::only(1), &metadata, RootKey::default());
     let state = NamePattern { role: Role::State, shape: Shape::Exact, text: "state.json".to_owned() };
     translator.set_patterns(RootId(0), &[state]);
     translator

@@ -5,18 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use watchdog_common::{
-    EntryRecord, Header, IoKind, IoRecord, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord,
-    ProcessRecord, RootKey, UNKNOWN,
+    EntryRecord, Header, IoKind, IoRecord, LOCKED_DIRECTORY, OpenRecord, PATH_LEN, PathBase, PathKind,
+    PathRecord, ProcessRecord, RootKey, UNKNOWN,
 };
 
 use super::decode::{self, Names as OpenNames, Record};
-use super::names::{self, Names};
+use super::names::Names;
 use super::paths::{Answer, Base, Directory, Identify, Resolver};
 use crate::model::{
     Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
     LockOwner, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span, Target,
 };
-use crate::source::{Item, NamePattern};
+use crate::source::{Item, NamePattern, guarded_by};
 
 const FMODE_READ: u32 = 0x1;
 const FMODE_WRITE: u32 = 0x2;
@@ -54,6 +54,13 @@ impl Translator {
         self.patterns.insert(root.0, patterns.to_vec());
     }
 
+    /// A root is not watched any more.
+    pub(super) fn forget(&mut self, root: RootId) {
+        self.resolver.remove(root);
+        self.patterns.remove(&root.0);
+        self.places.retain(|(known, ..), _| *known != root.0);
+    }
+
     /// Translates one record; `lost_here` is what the agent itself could not keep so far.
     pub(super) fn item(
         &mut self,
@@ -84,15 +91,40 @@ impl Translator {
             _ => [names.outer, names.directory].join(&b'/'),
         };
         let created = open.mode & FMODE_CREATED != 0;
+        let patterns = self.patterns.get(&open.root).map_or(&[][..], Vec::as_slice);
+        let role = if open.what == LOCKED_DIRECTORY { Role::Lock } else { Names::role(patterns, names.file) };
+        let place = match role {
+            Role::Lock => self.lock(open, names, container),
+            role => self.place(open.root, container, names.file.to_vec(), role),
+        };
         Operation::Open {
             id: OpenId { file: open.file, opened: open.opened },
             inode: InodeId { dev: open.dev, ino: open.ino, generation: open.generation },
-            place: self.place(open.root, container, names.file.to_vec(), names::role_of(open.role)),
+            place,
             access: Access { read: open.mode & FMODE_READ != 0, write: open.mode & FMODE_WRITE != 0 },
             created,
             truncated: !created && open.flags & libc::O_TRUNC as u32 != 0,
             size: known(open.size),
         }
+    }
+
+    /// What a lock guards: a state file beside the lock file, or whatever lies in a locked directory.
+    fn lock(&mut self, open: &OpenRecord, names: &OpenNames<'_>, container: Vec<u8>) -> Arc<Place> {
+        let (container, name) = if open.what == LOCKED_DIRECTORY {
+            let directory = match open.depth {
+                0 => Vec::new(),
+                1 => names.file.to_vec(),
+                _ => [names.directory, names.file].join(&b'/'),
+            };
+            (directory, Vec::new())
+        } else {
+            let patterns = self.patterns.get(&open.root).map_or(&[][..], Vec::as_slice);
+            (container, guarded_by(patterns, names.file))
+        };
+        // Not shared with the state file's own place, which another role tells apart.
+        let lossy = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes).as_ref());
+        let (container, name) = (lossy(&container), lossy(&name));
+        Arc::new(Place { root: RootId(open.root), container, name, role: Role::Lock })
     }
 
     fn path(&mut self, path: &PathRecord, identify: Identify<'_>) -> Result<Operation, Discarded> {

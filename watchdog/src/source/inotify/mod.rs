@@ -15,7 +15,7 @@ use ::inotify::{EventMask, WatchMask};
 use tokio::time::Instant;
 
 use crate::clock::boot_now;
-use crate::model::{FileEvent, OpenId, Place};
+use crate::model::{FileEvent, OpenId, Place, RootId};
 use crate::source::{
     Item, LossReason, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind,
 };
@@ -181,6 +181,11 @@ impl Source for InotifySource {
             path: root.path.clone(),
             cause: limits::explain(cause).into(),
         })
+    }
+
+    fn unwatch(&mut self, id: RootId) {
+        self.watches.remove_root(id, &mut self.news);
+        self.translate();
     }
 
     /// There are no descriptions that the kernel could know of.

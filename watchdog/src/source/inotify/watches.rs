@@ -125,6 +125,17 @@ impl Watches {
         self.enter_root(spec.id, out)
     }
 
+    /// Does not watch a root any more.
+    pub(super) fn remove_root(&mut self, id: RootId, out: &mut Vec<News>) {
+        self.drop_where(
+            |stand| match stand {
+                Stand::Level(root, ..) | Stand::Parent(root) => *root == id,
+            },
+            out,
+        );
+        self.roots.remove(&id);
+    }
+
     /// Looks at all roots anew: what is missing is added, what is gone is dropped.
     pub(super) fn rescan(&mut self, out: &mut Vec<News>) {
         let before = std::mem::take(&mut self.stands);
@@ -185,7 +196,7 @@ impl Watches {
 
     fn level_event(&mut self, id: RootId, level: u8, container: &Arc<str>, raw: &Raw, out: &mut Vec<News>) {
         let Some(root) = self.root(id) else { return };
-        let depth = root.spec.depth;
+        let depths = root.spec.depths;
         let Some(name) = raw.name.as_deref() else {
             if level == 0 && raw.mask.contains(EventMask::MOVE_SELF) {
                 self.drop_root(id, out);
@@ -194,7 +205,7 @@ impl Watches {
             return;
         };
         if raw.mask.contains(EventMask::ISDIR) {
-            if level >= depth {
+            if !depths.reach_below(level) {
                 return;
             }
             let below = join(container, name);
@@ -204,7 +215,7 @@ impl Watches {
             } else if raw.mask.contains(EventMask::MOVED_FROM) {
                 self.leave(id, &below, out);
             }
-        } else if level == depth
+        } else if depths.contains(level)
             && let Some(place) = root.place(container, name)
         {
             let between = (raw.since, raw.at);
@@ -253,13 +264,16 @@ impl Watches {
     fn look_into(&mut self, id: RootId, level: u8, container: &Arc<str>, fresh: bool, out: &mut Vec<News>) {
         let Some(root) = self.root(id) else { return };
         let path = root.spec.path.join(&**container);
-        if level == root.spec.depth {
+        let depths = root.spec.depths;
+        if depths.contains(level) {
             out.push(News::Begins(id, Arc::clone(container)));
             let state = root.names.iter().filter(|(_, role)| fresh && *role == Role::State);
             let empty =
                 state.filter(|(name, _)| fs::metadata(path.join(&**name)).is_ok_and(|file| file.len() == 0));
             let found = empty.filter_map(|(name, _)| root.place(container, OsStr::new(&**name)));
             out.extend(found.map(|place| News::FoundEmpty(Arc::new(place))));
+        }
+        if !depths.reach_below(level) {
             return;
         }
         let Ok(entries) = fs::read_dir(path) else { return };
@@ -340,11 +354,14 @@ impl Watches {
     }
 
     fn holds_files(&self, id: RootId, level: u8) -> bool {
-        self.root(id).is_some_and(|root| root.spec.depth == level)
+        self.root(id).is_some_and(|root| root.spec.depths.contains(level))
     }
 
     fn mask(&self, id: RootId, level: u8) -> WatchMask {
-        if self.holds_files(id, level) { self.interest } else { DIRECTORIES }
+        let Some(depths) = self.root(id).map(|root| root.spec.depths) else { return DIRECTORIES };
+        let files = if depths.contains(level) { self.interest } else { WatchMask::empty() };
+        let directories = if depths.reach_below(level) { DIRECTORIES } else { WatchMask::empty() };
+        files | directories
     }
 }
 

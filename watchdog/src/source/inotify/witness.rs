@@ -62,6 +62,12 @@ impl Witness {
         result
     }
 
+    /// Does not watch a root any more, and says which directories that ends.
+    pub fn unwatch(&mut self, id: RootId, out: &mut Vec<Sight>) {
+        self.watches.remove_root(id, &mut self.news);
+        self.tell(out);
+    }
+
     /// Waits until there is something to drain. Cancel-safe.
     ///
     /// # Errors

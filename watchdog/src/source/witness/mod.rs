@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::boot_now;
-use crate::model::{BootNanos, InodeId, OpenId, Place};
+use crate::model::{BootNanos, InodeId, OpenId, Place, RootId};
 use crate::source::inotify::{Sight, Witness};
 use crate::source::{CANARY, Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
 use story::{SourceStory, WitnessStory};
@@ -137,6 +137,14 @@ impl<S: Source> Source for Witnessed<S> {
         }
         self.take_sights(boot_now());
         Ok(())
+    }
+
+    fn unwatch(&mut self, id: RootId) {
+        self.source.unwatch(id);
+        if let Some(witness) = &mut self.witness {
+            witness.unwatch(id, &mut self.sights);
+        }
+        self.take_sights(boot_now());
     }
 
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {

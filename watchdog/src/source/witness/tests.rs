@@ -10,6 +10,7 @@ use crate::model::{
     Access, Actor, AnomalyKind, EventOperation, FileEvent, Role, RootId, Span, UNKNOWN_LENGTH,
 };
 use crate::profile::Profile;
+use crate::source::Depths;
 use crate::source::scripted::{INODE, Scripted, scripted};
 
 struct Bench {
@@ -27,7 +28,9 @@ impl Bench {
         let (source, script, _) = scripted();
         let mut source = Witnessed::new(source, wanted);
         let (path, names) = (base.path().join("root"), Profile::unknown("x").names);
-        source.watch(&RootSpec { id: RootId(0), path, depth: 1, names }).unwrap();
+        source
+            .watch(&RootSpec { id: RootId(0), path, depths: Depths::only(1), locks: Depths::NONE, names })
+            .unwrap();
         Self { base, source, script, opens: 0 }
     }
 
