@@ -41,6 +41,8 @@ pub(crate) enum Part {
     Browser,
     /// Recording rules and alerts, by Prometheus's own judge.
     Rules,
+    /// Dashboards, rules and alerts, live.
+    Prometheus,
     /// The ground truth on other kernels, in emulated machines.
     Kernels,
     /// Chart, manifests, unit and image.
@@ -49,7 +51,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,
@@ -58,6 +60,7 @@ impl Part {
         Self::Runtimes,
         Self::Browser,
         Self::Rules,
+        Self::Prometheus,
         Self::Deploy,
     ];
 
@@ -71,6 +74,7 @@ impl Part {
             Self::Runtimes => "real runtimes",
             Self::Browser => "the page in a browser",
             Self::Rules => "recording rules and alerts",
+            Self::Prometheus => "dashboards, rules and alerts beside a real Prometheus",
             Self::Kernels => "other kernels",
             Self::Deploy => "what is deployed",
         }
@@ -87,6 +91,7 @@ impl Part {
             Self::Runtimes => "runtimes",
             Self::Browser => "browser",
             Self::Rules => "rules",
+            Self::Prometheus => "prometheus",
             Self::Kernels => "kernels",
             Self::Deploy => "deploy",
         }
@@ -117,7 +122,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
             Part::Deploy => deploy::check(&repository, &cache, &mut tally),
-            Part::Kernel | Part::Runtimes | Part::Browser => {
+            Part::Kernel | Part::Runtimes | Part::Browser | Part::Prometheus => {
                 privileged::run(part, &repository, &cache, &mut tally)
             }
         }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Part, Programs, Tally, programs::word};
 use crate::{
-    page, privilege,
+    dashboards, page, privilege,
     repository::Repository,
     runtimes,
     scratch::{Medium, Scratch},
@@ -99,6 +99,9 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
     if part == Part::Browser {
         return page::check(programs, cache, tally);
     }
+    if part == Part::Prometheus {
+        return dashboards::check_live(programs, cache, tally);
+    }
     for medium in Medium::ALL {
         match part {
             Part::Kernel => {
@@ -116,6 +119,7 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
             | Part::Browser
             | Part::Kernels
             | Part::Rules
+            | Part::Prometheus
             | Part::Deploy => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod boards;
 mod check;
+mod live;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use boards::{Dashboard, dashboards};
 use rules::{alerting_rules, recording_rules, runbook, unit_tests};
 
 pub(crate) use check::check_rules;
+pub(crate) use live::check_live;
 pub(crate) use rules::Pace;
 
 /// What writes the files again.

@@ -9,9 +9,9 @@ mod panels;
 use serde_json::{Value, json};
 
 use super::rules::RUNBOOK_BASE;
-use model::{Annotations, DATASOURCE, Link, Panel, SCHEMA_VERSION, Templating, TimeRange, Variable};
+use model::{Annotations, DATASOURCE, Link, SCHEMA_VERSION, Templating, TimeRange, Variable};
 
-pub(super) use model::Dashboard;
+pub(super) use model::{Dashboard, Panel};
 
 /// All of them, with the names of their files.
 pub(super) fn dashboards() -> [(&'static str, Dashboard); 3] {
