@@ -3,6 +3,7 @@
 //! Pure but for reading the file. Everything is decided here, before anything opens.
 
 mod file;
+pub mod reference;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -54,6 +55,32 @@ pub struct ConfigError {
     message: String,
     #[source]
     cause: Option<std::io::Error>,
+}
+
+/// What came of reading the configuration again; also the label values of `result` in `config_reloads_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// It is another one, and in force.
+    Applied,
+    /// It is the same.
+    Unchanged,
+    /// It makes no sense; the one before stays in force.
+    Refused,
+}
+
+impl Reloaded {
+    /// All results, in label order.
+    pub const ALL: [Self; 3] = [Self::Applied, Self::Unchanged, Self::Refused];
+
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Where a value was given.
@@ -153,6 +180,24 @@ impl Config {
             }
         }
         names
+    }
+
+    /// What of another configuration can be taken over while the agent runs: the roots and their profiles. The settings
+    /// that differ and cannot are named.
+    #[must_use]
+    pub fn joined_with(&self, other: &Self) -> (Self, Vec<&'static str>) {
+        let Self { source, witness, listen, findings, log_format, host_root, roots, canary_period: _ } =
+            other;
+        let fixed = [
+            ("source", self.source == *source),
+            ("witness", self.witness == *witness),
+            ("listen", self.listen == *listen),
+            ("findings", self.findings == *findings),
+            ("log-format", self.log_format == *log_format),
+            ("host-root", self.host_root == *host_root),
+        ];
+        let differ = fixed.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
+        (Self { roots: roots.clone(), ..self.clone() }, differ)
     }
 
     /// The configuration as a file that resolves to it again.

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Exit {
     match command {
-        Command::Run(args) => with_config(&args, |config| agent::start(&config)),
+        Command::Run(args) => with_config(&args, |config| agent::start(&config, &args)),
         Command::Doctor(args) => with_config(&args.run, |config| {
             let report = doctor::examine(&config);
             print(&if args.json { report.to_json() } else { report.to_text() });

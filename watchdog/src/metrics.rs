@@ -5,8 +5,11 @@
 mod families;
 mod names;
 mod process;
+mod runtimes;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -16,17 +19,19 @@ use prometheus::{
 
 pub use families::{FAMILIES, Family, Kind, label_values, markdown};
 
+use crate::config::Reloaded;
 use crate::enrich::Damage;
 use crate::health::Readiness;
 use crate::model::{AnomalyKind, EventOperation, Operation, Outcome, ReaderResult, SessionReport, Verdict};
 use crate::profile::RootEntry;
 use crate::source::{LossReason, Losses, ProbeStatus, ProofResult, SourceKind};
-use names::{Names, OTHER};
+use names::Names;
 use process::ProcessSample;
 
 /// All metrics of one agent.
 pub struct Metrics {
     registry: Registry,
+    runtimes: Mutex<HashSet<Arc<str>>>,
     writers: Names,
     readers: Names,
     write_sessions: IntCounterVec,
@@ -44,6 +49,9 @@ pub struct Metrics {
     source_info: IntGaugeVec,
     probe_attached: IntGaugeVec,
     canary: IntCounterVec,
+    config_reloads: IntCounterVec,
+    config_reload_successful: IntGauge,
+    config_loaded: IntGauge,
     anomalies: IntCounterVec,
     detection_latency: Histogram,
     process: Process,
@@ -68,6 +76,7 @@ impl Metrics {
     pub fn new(roots: &[RootEntry]) -> Result<Self, prometheus::Error> {
         let r = Registry::new();
         let metrics = Self {
+            runtimes: Mutex::default(),
             writers: Names::default(),
             readers: Names::default(),
             write_sessions: counter(&r, &families::WRITE_SESSIONS)?,
@@ -88,6 +97,9 @@ impl Metrics {
             source_info: gauge(&r, &families::SOURCE_INFO)?,
             probe_attached: gauge(&r, &families::PROBE_ATTACHED)?,
             canary: counter(&r, &families::CANARY)?,
+            config_reloads: counter(&r, &families::CONFIG_RELOADS)?,
+            config_reload_successful: whole(&r, &families::CONFIG_RELOAD_SUCCESSFUL)?,
+            config_loaded: whole(&r, &families::CONFIG_LOADED)?,
             anomalies: counter(&r, &families::ANOMALIES)?,
             detection_latency: register(&r, Histogram::with_opts(histogram(&families::DETECTION_LATENCY))?)?,
             process: Process::new(&r)?,
@@ -97,6 +109,7 @@ impl Metrics {
             .with_label_values(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH])
             .set(1);
         metrics.write_zeros(roots);
+        metrics.configured();
         Ok(metrics)
     }
 
@@ -186,6 +199,21 @@ impl Metrics {
         self.canary.with_label_values(&[source.as_str(), result.as_str()]).inc();
     }
 
+    /// Counts a configuration that was read again, and says whether the last one could be used.
+    pub fn reloaded(&self, result: Reloaded) {
+        self.config_reloads.with_label_values(&[result.as_str()]).inc();
+        match result {
+            Reloaded::Applied | Reloaded::Unchanged => self.configured(),
+            Reloaded::Refused => self.config_reload_successful.set(0),
+        }
+    }
+
+    fn configured(&self) {
+        self.config_reload_successful.set(1);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.config_loaded.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    }
+
     /// Counts an anomaly.
     pub fn anomaly(&self, kind: AnomalyKind) {
         self.anomalies.with_label_values(&[kind.as_str()]).inc();
@@ -205,10 +233,7 @@ impl Metrics {
     }
 
     fn write_zeros(&self, roots: &[RootEntry]) {
-        for entry in roots {
-            self.root_present(entry, false);
-            self.write_runtime_zeros(&entry.profile.name);
-        }
+        self.add_roots(roots);
         for state in Readiness::ALL {
             self.readiness.with_label_values(&[state.label()]);
         }
@@ -224,36 +249,18 @@ impl Metrics {
                 self.canary.with_label_values(&[source, result.as_str()]);
             }
         }
+        for result in Reloaded::ALL {
+            self.config_reloads.with_label_values(&[result.as_str()]);
+        }
         for kind in AnomalyKind::ALL {
             self.anomalies.with_label_values(&[kind.as_str()]);
         }
-    }
-
-    fn write_runtime_zeros(&self, runtime: &Arc<str>) {
-        for outcome in Outcome::ALL {
-            self.write_sessions.with_label_values(&[runtime, outcome.as_str()]);
-        }
-        for operation in Operation::ALL {
-            self.nonatomic_writes.with_label_values(&[runtime, operation.as_str(), OTHER]);
-        }
-        for verdict in Verdict::ALL {
-            self.overlapping_reads.with_label_values(&[runtime, verdict.as_str(), OTHER]);
-        }
-        for result in ReaderResult::ALL {
-            self.torn_reader_exits.with_label_values(&[runtime, result.as_str()]);
-        }
-        for damage in Damage::ALL {
-            self.damage.with_label_values(&[runtime, damage.as_str()]);
-        }
-        self.write_window.with_label_values(&[runtime]);
-        self.damaged_now(runtime, 0);
-        self.state_files(runtime, 0);
     }
 }
 
 impl Process {
     fn new(r: &Registry) -> Result<Self, prometheus::Error> {
-        let whole = |family: &Family| register(r, IntGauge::with_opts(opts(family))?);
+        let whole = |family: &Family| whole(r, family);
         Ok(Self {
             cpu: register(r, Counter::with_opts(opts(&families::PROCESS_CPU))?)?,
             open_fds: whole(&families::PROCESS_OPEN_FDS)?,
@@ -323,6 +330,10 @@ fn histogram(family: &Family) -> HistogramOpts {
 
 fn counter(registry: &Registry, family: &Family) -> Result<IntCounterVec, prometheus::Error> {
     register(registry, IntCounterVec::new(opts(family), family.labels)?)
+}
+
+fn whole(registry: &Registry, family: &Family) -> Result<IntGauge, prometheus::Error> {
+    register(registry, IntGauge::with_opts(opts(family))?)
 }
 
 fn gauge(registry: &Registry, family: &Family) -> Result<IntGaugeVec, prometheus::Error> {

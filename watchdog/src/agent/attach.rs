@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::Agent;
+use super::reload::Reload;
 use super::start::Stop;
 use crate::cli::FindingsFormat;
 use crate::config::Config;
@@ -31,27 +32,28 @@ pub(super) async fn attach(
     plan: &Plan,
     listener: TcpListener,
     shared: Arc<Shared>,
-    stop: Stop,
+    (stop, reload): (Stop, Reload),
 ) -> Exit {
     let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |addr| addr.to_string());
     let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
-    let exit = Attempt { config, shared, address, stop }.all(plan).await;
+    let exit = Attempt { config: config.clone(), shared, address, stop, reload }.all(plan).await;
     pages.abort();
     exit
 }
 
 /// What every source is tried with.
-struct Attempt<'a> {
-    config: &'a Config,
+struct Attempt {
+    config: Config,
     shared: Arc<Shared>,
     address: String,
     stop: Stop,
+    reload: Reload,
 }
 
 /// How a source left off.
 type Refused = Box<dyn Error + Send + Sync>;
 
-impl Attempt<'_> {
+impl Attempt {
     /// Tries the candidates, best first. One that shows nothing any more makes room for the next.
     async fn all(mut self, plan: &Plan) -> Exit {
         let mut exit = Exit::Unavailable;
@@ -96,13 +98,16 @@ impl Attempt<'_> {
             FindingsFormat::Json | FindingsFormat::Text => Outlet::start(io::stdout())?,
         };
         tracing::info!(source = source.kind().as_str(), address = %self.address, "running");
-        let agent = Agent::new(self.config, source, Arc::clone(&self.shared), outlet);
-        Ok(agent.run(self.stop.wait()).await?)
+        if let Some(config) = self.reload.taken() {
+            self.config = config;
+        }
+        let agent = Agent::new(&self.config, source, Arc::clone(&self.shared), outlet);
+        Ok(agent.run_reloading(self.stop.wait(), &mut self.reload).await?)
     }
 }
 
 /// An error with its causes, in one line.
-fn chain(error: Box<dyn Error + Send + Sync>) -> String {
+pub(super) fn chain(error: Box<dyn Error + Send + Sync>) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

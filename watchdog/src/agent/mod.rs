@@ -8,6 +8,7 @@ mod conclude;
 mod descriptions;
 mod own;
 mod pods;
+mod reload;
 mod start;
 mod survey;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use conclude::Job;
 use descriptions::Descriptions;
 use own::Own;
 use pods::Pods;
+use reload::Reload;
 use survey::Survey;
 
 pub use start::start;
@@ -52,6 +54,8 @@ pub struct Agent<S> {
     roots: Roots,
     survey: Survey,
     reporter: Reporter,
+    /// In force now.
+    config: Config,
     findings: FindingsFormat,
     outlet: Outlet,
     shared: Arc<Shared>,
@@ -84,6 +88,7 @@ impl<S: Source> Agent<S> {
             roots: Roots::new(host, config.roots.clone()),
             survey: Survey::default(),
             reporter: Reporter::new(source.kind(), WallClock::read(), boot_now()),
+            config: config.clone(),
             findings: config.findings,
             outlet,
             shared,
@@ -100,7 +105,16 @@ impl<S: Source> Agent<S> {
     ///
     /// # Errors
     /// The stream of events broke, or the source is mute.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), SourceError> {
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), SourceError> {
+        self.run_reloading(stop, &mut Reload::never()).await
+    }
+
+    /// The same, and takes over another configuration when there is one.
+    async fn run_reloading(
+        mut self,
+        stop: impl Future<Output = ()>,
+        reload: &mut Reload,
+    ) -> Result<(), SourceError> {
         let mut stop = std::pin::pin!(stop);
         self.find_roots();
         self.look_around();
@@ -115,6 +129,7 @@ impl<S: Source> Agent<S> {
                     return Err(self.give_up(error));
                 },
                 Some(done) = self.reading.join_next() => self.take_reading(done),
+                loaded = reload.next() => self.reconfigure(loaded, reload),
                 () = tokio::time::sleep(wake) => {}
             }
             self.absorb();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::attach::attach;
+use super::reload::Reload;
+use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, Status, bind};
@@ -14,9 +16,9 @@ use crate::privilege;
 use crate::source::{Capabilities, Plan, plan};
 use crate::telemetry;
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM or SIGINT. At SIGHUP, the arguments are resolved anew.
 #[must_use]
-pub fn start(config: &Config) -> Exit {
+pub fn start(config: &Config, args: &RunArgs) -> Exit {
     telemetry::start(config.log_format);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -25,7 +27,7 @@ pub fn start(config: &Config) -> Exit {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(run(config));
+            let exit = runtime.block_on(run(config, args));
             // A file on a dead disk must not hold up the end.
             runtime.shutdown_background();
             exit
@@ -37,7 +39,7 @@ pub fn start(config: &Config) -> Exit {
     }
 }
 
-async fn run(config: &Config) -> Exit {
+async fn run(config: &Config, args: &RunArgs) -> Exit {
     let plan = plan(config.source, &Capabilities::probe(&config.host()));
     if plan.candidates.is_empty() {
         return refuse(&plan);
@@ -46,13 +48,14 @@ async fn run(config: &Config) -> Exit {
         let (source, remedy) = (kind.as_str(), why.remedy.text().unwrap_or("none"));
         tracing::warn!(source, reason = why.reason, remedy, "this source cannot run, a lesser one may");
     }
-    let (listener, stop) = match (bind(config.listen).await, Stop::new()) {
-        (Ok(listener), Ok(stop)) => (listener, stop),
+    let signals = || Ok((Stop::new()?, Reload::on_hangup(args)?));
+    let (listener, signals) = match (bind(config.listen).await, signals()) {
+        (Ok(listener), Ok(signals)) => (listener, signals),
         (Err(error), _) => {
             tracing::error!(%error, address = %config.listen, "cannot listen; choose another --listen");
             return Exit::Internal;
         }
-        (_, Err(error)) => {
+        (_, Err::<_, io::Error>(error)) => {
             tracing::error!(%error, "cannot wait for signals");
             return Exit::Internal;
         }
@@ -64,7 +67,7 @@ async fn run(config: &Config) -> Exit {
             return Exit::Internal;
         }
     };
-    attach(config, &plan, listener, shared, stop).await
+    attach(config, &plan, listener, shared, signals).await
 }
 
 fn status(config: &Config, plan: &Plan) -> Status {

@@ -46,6 +46,11 @@ impl Survey {
     /// At most so many damaged files are remembered.
     const MAX_DAMAGED: usize = 1_024;
 
+    /// Other roots: what cannot be watched now was not said yet.
+    pub(super) fn may_warn_again(&mut self) {
+        self.unwatched = false;
+    }
+
     pub(super) fn is_due(&self, now: BootNanos) -> bool {
         self.next <= now
     }
@@ -190,7 +195,9 @@ impl<S: Source> Agent<S> {
             counts.entry(&entry.profile.name).or_default();
         }
         for root in self.roots.table() {
-            *counts.entry(&root.profile.name).or_default() += self.survey.census.count(root.id);
+            if let Some(count) = counts.get_mut(&*root.profile.name) {
+                *count += self.survey.census.count(root.id);
+            }
         }
         for (runtime, count) in counts {
             self.shared.metrics.state_files(runtime, count);

@@ -7,7 +7,7 @@ mod status;
 
 pub use routes::routes;
 pub use server::{bind, serve};
-pub use status::{ProbeView, ProofView, RootView, Shared, Status};
+pub use status::{ProbeView, ProofView, ReloadView, RootView, Shared, Status};
 
 #[cfg(test)]
 mod tests;

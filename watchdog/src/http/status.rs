@@ -47,6 +47,9 @@ pub struct Status {
     pub capabilities: Held,
     /// Tells two configurations apart.
     pub configuration_hash: String,
+    /// What came of the last SIGHUP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration_reload: Option<ReloadView>,
 }
 
 /// A probe in the status.
@@ -76,6 +79,21 @@ pub struct ProofView {
     pub reason: Option<String>,
 }
 
+/// The last reload of the configuration in the status.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReloadView {
+    /// `applied`, `unchanged` or `refused`.
+    pub result: &'static str,
+    /// When.
+    pub time: String,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Settings that the file has changed and that are taken over at the next start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<&'static str>,
+}
+
 /// A configured root in the status.
 #[derive(Clone, Debug, Serialize)]
 pub struct RootView {
@@ -103,6 +121,7 @@ impl Status {
             losses: BTreeMap::new(),
             capabilities: Held::read(),
             configuration_hash,
+            configuration_reload: None,
         }
     }
 }

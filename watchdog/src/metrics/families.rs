@@ -104,6 +104,21 @@ pub(super) const CANARY: Family = counter(
     &["source", "result"],
     "Writes to a file of the agent's own, by whether the source showed them.",
 );
+pub(super) const CONFIG_RELOADS: Family = counter(
+    "state_watchdog_config_reloads_total",
+    &["result"],
+    "Configurations that were read at SIGHUP, by what came of them.",
+);
+pub(super) const CONFIG_RELOAD_SUCCESSFUL: Family = gauge(
+    "state_watchdog_config_last_reload_successful",
+    &[],
+    "1 unless the last configuration that was read was refused.",
+);
+pub(super) const CONFIG_LOADED: Family = gauge(
+    "state_watchdog_config_last_reload_success_timestamp_seconds",
+    &[],
+    "When the configuration was last read without being refused, the start included.",
+);
 pub(super) const ANOMALIES: Family = counter(
     "state_watchdog_anomalies_total",
     &["kind"],
@@ -133,7 +148,7 @@ pub(super) const PROCESS_START_TIME: Family =
     gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 
 /// All metrics, in the order in which a reader wants them.
-pub const FAMILIES: [&Family; 25] = [
+pub const FAMILIES: [&Family; 28] = [
     &WRITE_SESSIONS,
     &NONATOMIC_WRITES,
     &OVERLAPPING_READS,
@@ -149,6 +164,9 @@ pub const FAMILIES: [&Family; 25] = [
     &SOURCE_INFO,
     &PROBE_ATTACHED,
     &CANARY,
+    &CONFIG_RELOADS,
+    &CONFIG_RELOAD_SUCCESSFUL,
+    &CONFIG_LOADED,
     &ANOMALIES,
     &DETECTION_LATENCY,
     &BUILD_INFO,
@@ -164,6 +182,7 @@ pub const FAMILIES: [&Family; 25] = [
 /// The closed sets of label values: whose label it is, where one name means several things, and the values.
 #[must_use]
 pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+    use crate::config::Reloaded;
     use crate::enrich::Damage;
     use crate::health::Readiness;
     use crate::model::{AnomalyKind, Operation, Outcome, ReaderResult, Verdict};
@@ -175,6 +194,7 @@ pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("operation", "writes", Operation::ALL.map(Operation::as_str).to_vec()),
         ("operation", "events", super::OPERATIONS.to_vec()),
         ("result", "canary writes", ProofResult::ALL.map(ProofResult::as_str).to_vec()),
+        ("result", "configuration reloads", Reloaded::ALL.map(Reloaded::as_str).to_vec()),
         ("result", "readers", ReaderResult::ALL.map(ReaderResult::as_str).to_vec()),
         ("damage", "", Damage::ALL.map(Damage::as_str).to_vec()),
         ("state", "", Readiness::ALL.map(Readiness::label).to_vec()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Profile;
 use crate::host_root::HostRoot;
 use crate::model::RootId;
-use crate::source::RootSpec;
+use crate::source::{CANARY, RootSpec};
 
 /// At most so many directories are watched; what a pattern matches beyond that is left out and said.
 pub const MAX_ROOTS: usize = 64;
@@ -39,6 +39,8 @@ pub struct Root {
     /// It stands there now.
     pub present: bool,
     identity: Option<(u64, u64)>,
+    /// It is configured no longer; what is still under way there is told.
+    retired: bool,
 }
 
 impl Root {
@@ -61,6 +63,7 @@ pub struct Roots {
     host: HostRoot,
     entries: Vec<RootEntry>,
     table: Vec<Root>,
+    next: u16,
     left_out: HashSet<PathBuf>,
 }
 
@@ -68,7 +71,7 @@ impl Roots {
     /// A table in which nothing has been looked for yet.
     #[must_use]
     pub fn new(host: HostRoot, entries: Vec<RootEntry>) -> Self {
-        Self { host, entries, table: Vec::new(), left_out: HashSet::new() }
+        Self { host, entries, table: Vec::new(), next: 0, left_out: HashSet::new() }
     }
 
     /// What was configured.
@@ -86,13 +89,37 @@ impl Roots {
     /// The root with this index.
     #[must_use]
     pub fn get(&self, id: RootId) -> Option<&Root> {
-        self.table.get(usize::from(id.0))
+        self.table.iter().find(|root| root.id == id)
     }
 
     /// True when at least one directory stands where the entry points.
     #[must_use]
     pub fn is_present(&self, entry: usize) -> bool {
         self.table.iter().any(|root| root.entry == entry && root.present)
+    }
+
+    /// Takes other entries. Returns the roots that the source must not watch any more; what stays as it was keeps its
+    /// number.
+    pub fn replace(&mut self, entries: Vec<RootEntry>) -> Vec<RootId> {
+        let before = std::mem::replace(&mut self.entries, entries);
+        let mut gone = Vec::new();
+        for root in self.table.iter_mut().filter(|root| !root.retired) {
+            match self.entries.iter().position(|entry| *entry == before[root.entry]) {
+                Some(entry) => root.entry = entry,
+                None => {
+                    (root.retired, root.present, root.identity) = (true, false, None);
+                    gone.push(root.id);
+                }
+            }
+        }
+        let mut surplus = self.table.iter().filter(|root| root.retired).count().saturating_sub(MAX_ROOTS);
+        self.table.retain(|root| {
+            let stays = !root.retired || surplus == 0;
+            surplus -= usize::from(!stays);
+            stays
+        });
+        self.left_out.clear();
+        gone
     }
 
     /// Looks again. Returns the roots that the source must be told of: new ones, and those that another directory
@@ -128,25 +155,40 @@ impl Roots {
 
     /// Makes the next [`Self::refresh`] report this root again, because the source could not watch it.
     pub fn retry(&mut self, id: RootId) {
-        if let Some(root) = self.table.get_mut(usize::from(id.0)) {
+        if let Some(root) = self.table.iter_mut().find(|root| root.id == id) {
             root.identity = None;
         }
     }
 
     fn slot(&mut self, entry: usize, host_path: PathBuf, path: PathBuf) -> Option<usize> {
-        if let Some(index) = self.table.iter().position(|root| root.host_path == host_path) {
+        let here = |root: &Root| root.host_path == host_path && !root.retired;
+        if let Some(index) = self.table.iter().position(here) {
             return Some(index);
         }
-        if self.table.len() >= MAX_ROOTS {
+        if self.table.iter().filter(|root| !root.retired).count() >= MAX_ROOTS {
             if self.left_out.len() < MAX_ROOTS && self.left_out.insert(host_path.clone()) {
                 tracing::warn!(root = %host_path.display(), limit = MAX_ROOTS, "too many roots, this one is not watched");
             }
             return None;
         }
-        let id = RootId(u16::try_from(self.table.len()).ok()?);
+        // Numbers are not given twice: what comes late still names the root that it was about.
+        let id = RootId(self.next);
+        if id == CANARY {
+            return None;
+        }
+        self.next += 1;
         let profile = Arc::clone(&self.entries[entry].profile);
-        self.table.push(Root { id, entry, host_path, path, profile, present: true, identity: None });
-        Some(usize::from(id.0))
+        self.table.push(Root {
+            id,
+            entry,
+            host_path,
+            path,
+            profile,
+            present: true,
+            identity: None,
+            retired: false,
+        });
+        Some(self.table.len() - 1)
     }
 }
 
@@ -209,6 +251,47 @@ mod tests {
         fs::create_dir_all(host.path().join("run/containerd/runc/default")).unwrap();
         assert_eq!(roots.refresh(), [RootId(1)]);
         assert_eq!(roots.get(RootId(1)).unwrap().host_path, Path::new("/run/containerd/runc/default"));
+    }
+
+    #[test]
+    fn a_root_that_stays_configured_keeps_its_number_and_others_never_get_it() {
+        let host = tempfile::tempdir().unwrap();
+        for path in ["a", "b", "c"] {
+            fs::create_dir_all(host.path().join(path)).unwrap();
+        }
+        let mut roots = roots(host.path(), &["/a", "/b"]);
+        roots.refresh();
+        let profile = Arc::new(Profile::unknown("test"));
+        let entry = |pattern: &str, profile: &Arc<Profile>| RootEntry {
+            pattern: pattern.to_owned(),
+            profile: Arc::clone(profile),
+        };
+        assert_eq!(roots.replace(vec![entry("/c", &profile), entry("/b", &profile)]), [RootId(0)]);
+        assert_eq!(roots.refresh(), [RootId(2)]);
+        assert!(roots.is_present(0) && roots.is_present(1));
+        assert_eq!(
+            roots.get(RootId(0)).unwrap().host_path,
+            Path::new("/a"),
+            "what is under way there is told"
+        );
+
+        let changed =
+            Arc::new(Profile { depths: crate::source::Depths::only(2), ..Profile::unknown("test") });
+        assert_eq!(roots.replace(vec![entry("/b", &changed)]), [RootId(1), RootId(2)]);
+        assert_eq!(roots.refresh(), [RootId(3)]);
+    }
+
+    #[test]
+    fn roots_that_come_and_go_leave_a_bounded_table() {
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir_all(host.path().join("a")).unwrap();
+        let mut roots = roots(host.path(), &["/a"]);
+        for i in 0..3 * MAX_ROOTS {
+            roots.refresh();
+            let profile = Arc::new(Profile::unknown(&format!("test{i}")));
+            roots.replace(vec![RootEntry { pattern: "/a".to_owned(), profile }]);
+        }
+        assert_eq!(roots.table().len(), MAX_ROOTS);
     }
 
     #[test]

@@ -21,7 +21,10 @@ const FOREIGN: [(&str, bool, &[&str]); 4] = [
 ];
 
 /// Metrics of the agent that answer none of the questions that dashboards and alerts are for.
-const UNUSED: [(&str, &str); 2] = [
+const UNUSED: [(&str, &str); 5] = [
+    ("state_watchdog_config_reloads_total", "somebody sends SIGHUP and looks; /status says more"),
+    ("state_watchdog_config_last_reload_successful", "as above"),
+    ("state_watchdog_config_last_reload_success_timestamp_seconds", "as above"),
     ("process_virtual_memory_bytes", "what is mapped costs nothing; what is resident is shown"),
     ("process_threads", "the agent has one thread, and another only to read a large file"),
 ];
