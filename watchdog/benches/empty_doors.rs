@@ -41,11 +41,10 @@ fn main() -> Result<()> {
     }
 }
 
-/// As on kernels that preempt tracing programs: kprobes, and at the return of what may wait two fexit programs instead.
+/// As on kernels that preempt tracing programs: kprobes, and at the return of what may wait two fexit programs beside.
 fn mixed(function: &str, entry: bool, exit: bool, btf: &Btf) -> Result<Vec<Ebpf>> {
-    let waits = entry && exit;
-    let mut held = vec![by_kprobe(function, exit && !waits)?];
-    if waits {
+    let mut held = vec![by_kprobe(function, exit)?];
+    if entry && exit {
         for _ in 0..2 {
             held.push(by_fentry(function, false, true, btf)?);
         }

@@ -24,8 +24,16 @@ pub enum Command {
     Run(RunArgs),
     /// Say what this kernel, these capabilities and these roots allow, each with its remedy
     Doctor(DoctorArgs),
+    /// Show every event and every finding as a line for a person, until SIGTERM or SIGINT; serves no pages
+    Trace(TraceArgs),
+    /// Write all that the agent takes in to FILE as JSON lines, until SIGTERM or SIGINT; serves no pages
+    Record(RecordArgs),
+    /// Judge a recording: the same findings as live
+    Replay(ReplayArgs),
     /// Read every state file once and report the broken ones; exit 1 when there is one
     Scan(ScanArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
     /// Print the resolved configuration as TOML
     Config(RunArgs),
 }
@@ -81,6 +89,66 @@ impl From<PlaceArgs> for RunArgs {
     }
 }
 
+/// What to watch, for commands that run an agent without pages.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WatchArgs {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Where events come from [default: auto]
+    #[arg(long, value_enum)]
+    pub source: Option<SourceChoice>,
+    /// Do not watch the directories with inotify as well, to cross-check an eBPF source
+    #[arg(long)]
+    pub no_witness: bool,
+    /// How logs appear on stderr [default: text]
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+impl From<WatchArgs> for RunArgs {
+    fn from(WatchArgs { place, source, no_witness, log_format }: WatchArgs) -> Self {
+        Self { source, no_witness, log_format, ..place.into() }
+    }
+}
+
+/// Settings of `trace`.
+#[derive(Args, Clone, Debug)]
+pub struct TraceArgs {
+    /// What to watch.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// Show this runtime alone (repeatable)
+    #[arg(long = "runtime", value_name = "RUNTIME")]
+    pub runtimes: Vec<String>,
+    /// Show this container alone (repeatable): its id or the beginning of it, its name, its pod's name, or NAMESPACE/POD
+    #[arg(long = "container", value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+/// Settings of `record`.
+#[derive(Args, Clone, Debug)]
+pub struct RecordArgs {
+    /// What to watch.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// How findings appear on stdout meanwhile [default: none]
+    #[arg(long, value_enum)]
+    pub findings: Option<FindingsFormat>,
+    /// Where to write; `-` is stdout. A file that is there is written anew
+    pub file: PathBuf,
+}
+
+/// Settings of `replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// How findings appear on stdout [default: json]
+    #[arg(long, value_enum)]
+    pub findings: Option<FindingsFormat>,
+    /// The recording; `-` is stdin
+    pub file: PathBuf,
+}
+
 /// Settings of `scan`.
 #[derive(Args, Clone, Debug)]
 pub struct ScanArgs {
@@ -90,6 +158,14 @@ pub struct ScanArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Settings of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// Settings of `doctor`.

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod cli;
 pub mod clock;
+pub mod completions;
 pub mod config;
 pub mod detect;
 pub mod doctor;
@@ -17,7 +18,9 @@ pub mod model;
 pub mod privilege;
 pub mod profile;
 pub mod recent;
+pub mod recording;
 pub mod report;
 pub mod scan;
 pub mod source;
 pub mod telemetry;
+pub mod trace;

@@ -4,10 +4,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use watchdog::cli::{Cli, Command, RunArgs, ScanArgs};
+use watchdog::cli::{
+    Cli, Command, CompletionsArgs, FindingsFormat, RecordArgs, ReplayArgs, RunArgs, ScanArgs, TraceArgs,
+};
+use watchdog::completions::completions;
 use watchdog::config::Config;
 use watchdog::exit::Exit;
-use watchdog::{agent, doctor, scan, telemetry};
+use watchdog::trace::Filter;
+use watchdog::{agent, doctor, recording, scan, telemetry, trace};
 
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
@@ -29,6 +33,32 @@ fn run(command: Command) -> Exit {
             print(&if args.json { report.to_json() } else { report.to_text() });
             report.exit()
         }),
+        Command::Trace(TraceArgs { watch, runtimes, containers }) => {
+            with_config(&watch.into(), |config| trace::start(&config, Filter { runtimes, containers }))
+        }
+        Command::Record(RecordArgs { watch, findings, file }) => {
+            let findings = findings.unwrap_or(FindingsFormat::None);
+            if file.as_os_str() == "-" && findings != FindingsFormat::None {
+                eprintln!(
+                    "error: stdout takes either the recording or findings; name a file, or say --findings none"
+                );
+                return Exit::Usage;
+            }
+            with_config(&watch.into(), |config| {
+                recording::record(&Config { findings, ..config }, &file).unwrap_or_else(|error| {
+                    let exit = error.exit();
+                    eprintln!("error: {:#}", anyhow::Error::from(error));
+                    exit
+                })
+            })
+        }
+        Command::Replay(ReplayArgs { findings, file }) => {
+            recording::replay(&file, findings.unwrap_or_default())
+        }
+        Command::Completions(CompletionsArgs { shell }) => {
+            print(&completions(shell));
+            Exit::Fine
+        }
         Command::Scan(ScanArgs { place, json }) => with_config(&place.into(), |config| {
             telemetry::start(config.log_format);
             let report = scan::scan(&config);

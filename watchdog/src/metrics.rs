@@ -159,7 +159,7 @@ impl Metrics {
 
     /// Counts an event that reached the engine.
     pub fn event(&self, source: SourceKind, operation: &EventOperation) {
-        self.events.with_label_values(&[source.as_str(), operation_name(operation)]).inc();
+        self.events.with_label_values(&[source.as_str(), operation.as_str()]).inc();
     }
 
     /// Takes over a source's running totals.
@@ -239,7 +239,7 @@ impl Metrics {
         }
         for source in SourceKind::ALL.map(SourceKind::as_str) {
             self.source_info.with_label_values(&[source]).set(0);
-            for operation in OPERATIONS {
+            for operation in EventOperation::NAMES {
                 self.events.with_label_values(&[source, operation]);
             }
             for reason in LossReason::ALL {
@@ -280,43 +280,6 @@ impl Process {
         self.resident_memory.set(sample.resident_memory);
         self.threads.set(sample.threads);
         self.start_time.set(sample.start_time);
-    }
-}
-
-/// The label values of `operation` in `events_total`.
-const OPERATIONS: [&str; 14] = [
-    "open",
-    "read",
-    "write",
-    "truncate",
-    "map",
-    "sync",
-    "lock",
-    "rename",
-    "link",
-    "unlink",
-    "release",
-    "exit",
-    "present",
-    "heartbeat",
-];
-
-fn operation_name(operation: &EventOperation) -> &'static str {
-    match operation {
-        EventOperation::Open { .. } => "open",
-        EventOperation::Read { .. } => "read",
-        EventOperation::Write { .. } => "write",
-        EventOperation::Truncate { .. } => "truncate",
-        EventOperation::Map { .. } => "map",
-        EventOperation::Sync { .. } => "sync",
-        EventOperation::Lock { .. } => "lock",
-        EventOperation::Rename { .. } => "rename",
-        EventOperation::Link { .. } => "link",
-        EventOperation::Unlink { .. } => "unlink",
-        EventOperation::Release { .. } => "release",
-        EventOperation::Exit { .. } => "exit",
-        EventOperation::Present { .. } => "present",
-        EventOperation::Heartbeat => "heartbeat",
     }
 }
 

@@ -4,12 +4,15 @@ mod finding;
 mod line;
 mod message;
 mod outlet;
+mod terminal;
 mod text;
 mod writer;
 
 pub use finding::{ExitView, Finding, Kind, OperationView, ProcessView, ReadView, WindowView};
 pub use line::line;
+pub use message::duration;
 pub use outlet::Outlet;
+pub use terminal::{closed, has_colours};
 pub use text::clean;
 pub use writer::{FileFacts, Reporter};
 

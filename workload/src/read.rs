@@ -62,7 +62,6 @@ fn read_once(file: &Path, style: Style, number: u64, progress: &Progress) -> u8 
         generation,
         bytes: got.bytes.len() as u64,
         calls: got.calls,
-        first_end: got.first_end,
         parsed,
         begin,
         end,
@@ -79,7 +78,6 @@ fn read_once(file: &Path, style: Style, number: u64, progress: &Progress) -> u8 
 struct Got {
     bytes: Vec<u8>,
     calls: u64,
-    first_end: u64,
     end_of_file: bool,
 }
 
@@ -100,9 +98,6 @@ fn read(file: &Path, style: Style, number: u64, progress: &Progress) -> io::Resu
         let count = source.read(&mut got.bytes[start..])?;
         got.bytes.truncate(start + count);
         got.calls += 1;
-        if got.calls == 1 {
-            got.first_end = process::now();
-        }
         if count == 0 {
             got.end_of_file = true;
             break;

@@ -66,8 +66,7 @@ fn hit(result: i64) -> Option<Hit> {
 /// io_uring takes a file by its descriptor: what it does with one that matters is not seen.
 #[inline(always)]
 pub(crate) fn taken_by_io_uring(descriptor: i32) {
-    let Some(file) = File::of_descriptor(descriptor) else { return };
-    if opens::hit(file).is_some() {
+    if File::of_descriptor(descriptor).and_then(opens::hit).is_some() {
         emit::count(LossCounter::IoUring);
     }
 }

@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use super::Agent;
 use super::reload::Reload;
 use super::start::Stop;
+use super::{Agent, SharedFollower};
 use crate::cli::FindingsFormat;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -20,7 +21,7 @@ use crate::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
 use crate::source::inotify::InotifySource;
 #[cfg(feature = "ebpf")]
 use crate::source::witness::Witnessed;
-use crate::source::{Plan, Source, SourceKind};
+use crate::source::{Plan, ProbeStatus, Source, SourceKind};
 
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
 #[cfg(feature = "ebpf")]
@@ -36,9 +37,65 @@ pub(super) async fn attach(
 ) -> Exit {
     let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |addr| addr.to_string());
     let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
-    let exit = Attempt { config: config.clone(), shared, address, stop, reload }.all(plan).await;
+    let config = config.clone();
+    let exit = Attempt { config, shared, address, stop, reload, follower: None }.all(plan).await;
     pages.abort();
     exit
+}
+
+/// The same without pages, for somebody who follows.
+pub(super) async fn attach_followed(
+    config: &Config,
+    plan: &Plan,
+    shared: Arc<Shared>,
+    stop: Stop,
+    follower: SharedFollower,
+) -> Exit {
+    let (address, reload, follower) = ("none".to_owned(), Reload::never(), Some(follower));
+    Attempt { config: config.clone(), shared, address, stop, reload, follower }.all(plan).await
+}
+
+/// What came of an attempt to attach a source.
+#[derive(Debug)]
+pub struct Trial {
+    /// Its probes, where it could be attached.
+    pub probes: Vec<ProbeStatus>,
+    /// Why it could not.
+    pub refused: Option<Refusal>,
+}
+
+/// Why a source could not be attached.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The error with its causes.
+    pub error: String,
+    /// A permission is missing.
+    pub permission: bool,
+}
+
+/// Attaches a source as [`attach`] would, asks for its probes, and lets go of it.
+#[must_use]
+pub fn try_out(kind: SourceKind) -> Trial {
+    let attempt = async {
+        match kind {
+            #[cfg(feature = "ebpf")]
+            SourceKind::Vfs => Ok(VfsSource::attach(&OPTIONS)?.probes()),
+            #[cfg(feature = "ebpf")]
+            SourceKind::Syscalls => Ok(SyscallsSource::attach(&OPTIONS)?.probes()),
+            SourceKind::Inotify => Ok(InotifySource::new()?.probes()),
+            _ => Err(Refused::from("not in this binary")),
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let tried = runtime.map_err(Refused::from).and_then(|runtime| runtime.block_on(attempt));
+    match tried {
+        Ok(probes) => Trial { probes, refused: None },
+        Err(refused) => {
+            let permission = is_permission(refused.as_ref());
+            let refused = Refusal { error: chain(refused), permission };
+            Trial { probes: Vec::new(), refused: Some(refused) }
+        }
+    }
 }
 
 /// What every source is tried with.
@@ -48,6 +105,7 @@ struct Attempt {
     address: String,
     stop: Stop,
     reload: Reload,
+    follower: Option<SharedFollower>,
 }
 
 /// How a source left off.
@@ -101,7 +159,10 @@ impl Attempt {
         if let Some(config) = self.reload.taken() {
             self.config = config;
         }
-        let agent = Agent::new(&self.config, source, Arc::clone(&self.shared), outlet);
+        let mut agent = Agent::new(&self.config, source, Arc::clone(&self.shared), outlet);
+        if let Some(follower) = &self.follower {
+            agent = agent.followed_by(Rc::clone(follower));
+        }
         Ok(agent.run_reloading(self.stop.wait(), &mut self.reload).await?)
     }
 }

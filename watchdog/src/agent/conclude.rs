@@ -1,12 +1,13 @@
 //! From what the engine concluded to what people and Prometheus see.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::JoinError;
 
-use super::Agent;
 use super::pods::Container;
+use super::{Agent, Step};
 use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
 use crate::enrich::{Content, Owner, Pod, Process, Reading, SMALL_FILE, read_state_file};
@@ -40,6 +41,10 @@ const MAX_READING: usize = 8;
 impl<S: Source> Agent<S> {
     /// Deals with all that the engine said.
     pub(super) fn conclude(&mut self) {
+        if self.outputs.is_empty() {
+            return;
+        }
+        self.follow(|| Step::Conclude {});
         let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
@@ -78,7 +83,7 @@ impl<S: Source> Agent<S> {
         let reader = self.label(&report.reader, report.judged);
         self.shared.metrics.read(&file.runtime, report.verdict, &reader);
         if let Some(finding) = self.reporter.read(&file, &report, &self.processes) {
-            self.publish(&finding);
+            self.publish(&finding, &file);
         }
     }
 
@@ -86,7 +91,7 @@ impl<S: Source> Agent<S> {
         let Some(file) = self.file_facts(&exit.place) else { return };
         self.shared.metrics.reader_exit(&file.runtime, exit.result);
         let finding = self.reporter.reader_exit(&file, exit, &self.processes);
-        self.publish(&finding);
+        self.publish(&finding, &file);
     }
 
     /// Reads a state file: a small one here, a large one beside the loop.
@@ -131,11 +136,17 @@ impl<S: Source> Agent<S> {
                 let new = self.survey.note(&sighting.place, reading.content);
                 if let Content::Damaged(damage) = reading.content
                     && new
-                    && let Some(file) = self.file_facts(&sighting.place)
+                    && let Some(file) = self.known_facts(&sighting.place)
                 {
                     self.shared.metrics.damage(&file.runtime, damage);
-                    let finding = self.reporter.damage(&file, damage, None, boot_now(), &self.processes);
-                    self.publish(&finding);
+                    let at = boot_now();
+                    self.follow(|| Step::Damaged {
+                        at,
+                        content: reading.content,
+                        facts: Cow::Borrowed(&file),
+                    });
+                    let finding = self.reporter.damage(&file, damage, None, at, &self.processes);
+                    self.publish(&finding, &file);
                 }
                 self.show_damage();
             }
@@ -153,16 +164,17 @@ impl<S: Source> Agent<S> {
             self.learn(&report.place, reading);
         }
         let content = own.map(|reading| reading.content);
-        let Some(file) = self.file_facts(&report.place) else { return };
+        let Some(file) = self.known_facts(&report.place) else { return };
+        self.follow_aftermath(report, content, &file);
         let finding = self.reporter.session(&file, report, content, &self.processes);
-        self.publish(&finding);
+        self.publish(&finding, &file);
         let Some(content) = content else { return };
         self.survey.note(&report.place, content);
         if let Content::Damaged(damage) = content {
             self.shared.metrics.damage(&file.runtime, damage);
             let at = report.window.end;
             let finding = self.reporter.damage(&file, damage, Some(report), at, &self.processes);
-            self.publish(&finding);
+            self.publish(&finding, &file);
         }
         self.show_damage();
     }
@@ -178,7 +190,10 @@ impl<S: Source> Agent<S> {
         }
     }
 
-    fn publish(&mut self, finding: &Finding) {
+    fn publish(&mut self, finding: &Finding, file: &FileFacts) {
+        if let Some(follower) = &self.follower {
+            follower.borrow_mut().finding(finding, file);
+        }
         let json = match serde_json::to_string(finding) {
             Ok(json) => json,
             Err(error) => {
@@ -196,8 +211,12 @@ impl<S: Source> Agent<S> {
 
     /// The profile knows a lock that makes writing in place harmless, and the source sees no locks.
     fn may_be_guarded_unseen(&self, place: &Place) -> bool {
-        let is_locked = |root: &Root| root.profile.is_locked();
-        !self.source.kind().sees_locks() && self.roots.get(place.root).is_some_and(is_locked)
+        self.roots.get(place.root).is_some_and(|root| self.locks_are_unseen(root))
+    }
+
+    /// The root's profile knows a lock, and the source sees no locks.
+    pub(super) fn locks_are_unseen(&self, root: &Root) -> bool {
+        root.profile.is_locked() && !self.source.kind().sees_locks()
     }
 
     /// The process's name as a label value: that of the process where it is known, else that of the thread.
@@ -210,7 +229,7 @@ impl<S: Source> Agent<S> {
     }
 
     /// `None` for a root that is not in our table, which no source should name.
-    pub(super) fn file_facts(&mut self, place: &Place) -> Option<FileFacts> {
+    pub(super) fn known_facts(&mut self, place: &Place) -> Option<FileFacts> {
         let root = self.roots.get(place.root)?;
         let path = root.host_path.join(&*place.container).join(&*place.name);
         let owner = container(root, place).and_then(|(directory, id)| {

@@ -6,6 +6,7 @@ mod attach;
 mod canary;
 mod conclude;
 mod descriptions;
+mod follow;
 mod own;
 mod pods;
 mod reload;
@@ -14,6 +15,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +42,9 @@ use pods::Pods;
 use reload::Reload;
 use survey::Survey;
 
-pub use start::start;
+pub use attach::{Refusal, Trial, try_out};
+pub use follow::{Follower, SessionId, SharedFollower, Step};
+pub use start::{follow, start};
 
 /// The agent, with one source.
 pub struct Agent<S> {
@@ -66,6 +70,9 @@ pub struct Agent<S> {
     /// The loss total of the last event.
     lost: u64,
     memory_given_back: BootNanos,
+    /// When it began, and the wall clock then.
+    began: (BootNanos, WallClock),
+    follower: Option<SharedFollower>,
 }
 
 impl<S: Source> Agent<S> {
@@ -78,6 +85,7 @@ impl<S: Source> Agent<S> {
     #[must_use]
     pub fn new(config: &Config, source: S, shared: Arc<Shared>, outlet: Outlet) -> Self {
         let host = config.host();
+        let (started, wall) = (boot_now(), WallClock::read());
         Self {
             engine: Engine::new(Limits::default()),
             descriptions: Descriptions::default(),
@@ -87,7 +95,7 @@ impl<S: Source> Agent<S> {
             pods: Pods::new(host.clone()),
             roots: Roots::new(host, config.roots.clone()),
             survey: Survey::default(),
-            reporter: Reporter::new(source.kind(), WallClock::read(), boot_now()),
+            reporter: Reporter::new(source.kind(), wall, started),
             config: config.clone(),
             findings: config.findings,
             outlet,
@@ -96,7 +104,9 @@ impl<S: Source> Agent<S> {
             items: Vec::new(),
             outputs: Vec::new(),
             lost: 0,
-            memory_given_back: boot_now(),
+            memory_given_back: started,
+            began: (started, wall),
+            follower: None,
             source,
         }
     }
@@ -156,11 +166,11 @@ impl<S: Source> Agent<S> {
                 Err(_) => break,
             }
         }
-        self.engine.advance(boot_now(), &mut self.outputs);
-        self.conclude();
+        self.pass_time(boot_now());
         while let Some(done) = self.reading.join_next().await {
             self.take_reading(done);
         }
+        self.follow(|| Step::End {});
         self.outlet.finish();
         Ok(())
     }
@@ -171,9 +181,9 @@ impl<S: Source> Agent<S> {
         let (at, lost) = (boot_now(), self.lost + 1);
         let span = Span::new(at, at);
         let unseen = FileEvent { span, actor: Actor::default(), lost, operation: EventOperation::Heartbeat };
-        self.engine.observe(&unseen, &mut self.outputs);
-        self.engine.advance(at.plus(Self::FAR), &mut self.outputs);
-        self.conclude();
+        self.tell(&unseen);
+        self.pass_time(at.plus(Self::FAR));
+        self.follow(|| Step::End {});
         self.shared.metrics.source_ended(self.source.kind());
         self.shared.metrics.readiness(Readiness::NotReady);
         let mut status = self.shared.status();
@@ -189,9 +199,15 @@ impl<S: Source> Agent<S> {
         let mut items = std::mem::take(&mut self.items);
         for item in items.drain(..) {
             match item {
-                Item::Process(facts) => self.processes.learn(&facts),
+                Item::Process(facts) => {
+                    self.follow(|| Step::Facts(Cow::Borrowed(&facts)));
+                    self.processes.learn(&facts);
+                }
                 Item::Event(event) => self.observe(&event),
-                Item::Anomaly(anomaly) => self.outputs.push(Output::Anomaly(anomaly)),
+                Item::Anomaly(anomaly) => {
+                    self.follow(|| Step::Anomaly(Cow::Borrowed(&anomaly)));
+                    self.outputs.push(Output::Anomaly(anomaly));
+                }
             }
         }
         self.items = items;
@@ -206,12 +222,27 @@ impl<S: Source> Agent<S> {
         }
         if let EventOperation::Open { .. } = event.operation
             && event.actor.is_known()
+            && let Some(process) = self.processes.witness(&event.actor, event.at())
         {
-            self.processes.witness(&event.actor, event.at());
+            self.follow(|| Step::Process { seen: event.at(), process: Cow::Borrowed(&process) });
+            self.processes.remember(process, event.at());
         }
         self.descriptions.follow(event);
         self.shared.metrics.event(self.source.kind(), &event.operation);
+        self.tell(event);
+    }
+
+    /// The engine hears of an event.
+    fn tell(&mut self, event: &FileEvent) {
+        self.follow_event(event);
         self.engine.observe(event, &mut self.outputs);
+    }
+
+    /// The engine hears of the time.
+    fn pass_time(&mut self, now: BootNanos) {
+        self.follow(|| Step::Advance(now));
+        self.engine.advance(now, &mut self.outputs);
+        self.conclude();
     }
 
     /// What is due by the clock.
@@ -219,8 +250,7 @@ impl<S: Source> Agent<S> {
         let now = boot_now();
         self.shared.turned(now);
         if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.engine.advance(now, &mut self.outputs);
-            self.conclude();
+            self.pass_time(now);
         }
         let due = self.descriptions.due(now);
         if !due.is_empty()
@@ -238,13 +268,15 @@ impl<S: Source> Agent<S> {
         self.read_settled(now);
         if found || self.survey.is_due(now) {
             self.look_around();
+            let wall = WallClock::read();
+            self.follow(|| Step::Clock { at: now, boot_unix_ns: wall.unix_nanos(BootNanos(0)) });
+            self.reporter.set_wall(wall);
             self.processes.expire(now);
             self.pods.expire(now);
             if now.since(self.memory_given_back) > Self::MEMORY_PERIOD {
                 self.memory_given_back = now;
                 memory::give_back();
             }
-            self.reporter.set_wall(WallClock::read());
             self.show_status();
         }
     }

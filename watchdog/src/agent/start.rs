@@ -1,11 +1,14 @@
 //! `run`: from a configuration to a running agent, and to an exit code.
 
+use std::future::{Future, pending};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::attach::attach;
+use super::SharedFollower;
+use super::attach::{attach, attach_followed};
 use super::reload::Reload;
 use crate::cli::RunArgs;
 use crate::config::Config;
@@ -20,6 +23,17 @@ use crate::telemetry;
 #[must_use]
 pub fn start(config: &Config, args: &RunArgs) -> Exit {
     telemetry::start(config.log_format);
+    turn(run(config, args))
+}
+
+/// Runs it without pages for somebody who follows it, until SIGTERM, SIGINT or `ended`.
+#[must_use]
+pub fn follow(config: &Config, follower: SharedFollower, ended: impl Future<Output = ()> + 'static) -> Exit {
+    turn(run_followed(config, follower, Box::pin(ended)))
+}
+
+/// The loop in which everything runs.
+fn turn(run: impl Future<Output = Exit>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -27,7 +41,7 @@ pub fn start(config: &Config, args: &RunArgs) -> Exit {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(run(config, args));
+            let exit = runtime.block_on(run);
             // A file on a dead disk must not hold up the end.
             runtime.shutdown_background();
             exit
@@ -40,34 +54,75 @@ pub fn start(config: &Config, args: &RunArgs) -> Exit {
 }
 
 async fn run(config: &Config, args: &RunArgs) -> Exit {
+    let plan = match sources(config) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let listener = match bind(config.listen).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, address = %config.listen, "cannot listen; choose another --listen");
+            return Exit::Internal;
+        }
+    };
+    let reload = match Reload::on_hangup(args) {
+        Ok(reload) => reload,
+        Err(error) => return no_signals(&error),
+    };
+    match prepare(config, &plan, Box::pin(pending())) {
+        Ok((shared, stop)) => attach(config, &plan, listener, shared, (stop, reload)).await,
+        Err(exit) => exit,
+    }
+}
+
+async fn run_followed(config: &Config, follower: SharedFollower, ended: Ended) -> Exit {
+    let plan = match sources(config) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    // Nothing is read anew for who follows; a terminal that is closed ends it.
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return no_signals(&error),
+    };
+    let ended = async move {
+        tokio::select! {
+            () = ended => {}
+            _ = hangup.recv() => {}
+        }
+    };
+    match prepare(config, &plan, Box::pin(ended)) {
+        Ok((shared, stop)) => attach_followed(config, &plan, shared, stop, follower).await,
+        Err(exit) => exit,
+    }
+}
+
+/// Which sources can be tried.
+fn sources(config: &Config) -> Result<Plan, Exit> {
     let plan = plan(config.source, &Capabilities::probe(&config.host()));
     if plan.candidates.is_empty() {
-        return refuse(&plan);
+        return Err(refuse(&plan));
     }
     for (kind, why) in &plan.refused {
         let (source, remedy) = (kind.as_str(), why.remedy.text().unwrap_or("none"));
         tracing::warn!(source, reason = why.reason, remedy, "this source cannot run, a lesser one may");
     }
-    let signals = || Ok((Stop::new()?, Reload::on_hangup(args)?));
-    let (listener, signals) = match (bind(config.listen).await, signals()) {
-        (Ok(listener), Ok(signals)) => (listener, signals),
-        (Err(error), _) => {
-            tracing::error!(%error, address = %config.listen, "cannot listen; choose another --listen");
-            return Exit::Internal;
-        }
-        (_, Err::<_, io::Error>(error)) => {
-            tracing::error!(%error, "cannot wait for signals");
-            return Exit::Internal;
-        }
-    };
-    let shared = match Metrics::new(&config.roots) {
-        Ok(metrics) => Arc::new(Shared::new(metrics, status(config, &plan))),
-        Err(error) => {
-            tracing::error!(%error, "cannot set up metrics");
-            return Exit::Internal;
-        }
-    };
-    attach(config, &plan, listener, shared, signals).await
+    Ok(plan)
+}
+
+fn no_signals(error: &io::Error) -> Exit {
+    tracing::error!(%error, "cannot wait for signals");
+    Exit::Internal
+}
+
+/// What must be there before anything is attached.
+fn prepare(config: &Config, plan: &Plan, ended: Ended) -> Result<(Arc<Shared>, Stop), Exit> {
+    let stop = Stop::new(ended).map_err(|error| no_signals(&error))?;
+    let metrics = Metrics::new(&config.roots).map_err(|error| {
+        tracing::error!(%error, "cannot set up metrics");
+        Exit::Internal
+    })?;
+    Ok((Arc::new(Shared::new(metrics, status(config, plan))), stop))
 }
 
 fn status(config: &Config, plan: &Plan) -> Status {
@@ -85,21 +140,27 @@ fn refuse(plan: &Plan) -> Exit {
     if plan.lacks_permission() { Exit::Permission } else { Exit::Unavailable }
 }
 
+/// When somebody else than the user ends the agent.
+type Ended = Pin<Box<dyn Future<Output = ()>>>;
+
 /// The signals that end the agent, caught from before anything is attached.
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    ended: Ended,
 }
 
 impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    fn new(ended: Ended) -> io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, ended })
     }
 
     pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = &mut self.ended => {}
         }
     }
 }

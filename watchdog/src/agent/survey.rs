@@ -97,6 +97,7 @@ impl<S: Source> Agent<S> {
         let any = !found.is_empty();
         for id in found {
             let Some(root) = self.roots.get(id) else { continue };
+            self.follow_root(root);
             match self.source.watch(&root.spec()) {
                 Ok(()) => tracing::info!(
                     runtime = &*root.profile.name,
@@ -176,7 +177,7 @@ impl<S: Source> Agent<S> {
             },
         };
         self.shared.metrics.event(self.source.kind(), &event.operation);
-        self.engine.observe(&event, &mut self.outputs);
+        self.tell(&event);
     }
 
     /// The file's identity, without opening it: O_PATH reaches no driver and no FIFO.

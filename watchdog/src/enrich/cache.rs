@@ -34,18 +34,17 @@ impl Processes {
     }
 
     /// Reads the actor's process from /proc unless that was done before. To be called while it lives: at its open.
-    pub fn witness(&mut self, actor: &Actor, now: BootNanos) {
+    /// Gives what is new; [`Self::remember`] takes it.
+    pub fn witness(&mut self, actor: &Actor, now: BootNanos) -> Option<Process> {
         let known = self.find(actor.pid, now).is_some_and(|process| {
             // A main thread under another name has executed another program; other threads have names of their own.
             let same_program = actor.tid != actor.pid.0 || process.comm == actor.comm.to_string();
             process.attribution == Attribution::Full && same_program
         });
         if known || !self.reads.take(now) {
-            return;
+            return None;
         }
-        if let Some(process) = capture(&self.host, actor.pid) {
-            self.remember(process, now);
-        }
+        capture(&self.host, actor.pid)
     }
 
     /// The process that had this pid at that time.
@@ -63,7 +62,8 @@ impl Processes {
         }
     }
 
-    fn remember(&mut self, mut process: Process, now: BootNanos) {
+    /// Remembers a process.
+    pub fn remember(&mut self, mut process: Process, now: BootNanos) {
         let processes = self.by_pid.entry(process.pid).or_default();
         let same = |known: &&mut Process| known.started.0 / TICK == process.started.0 / TICK;
         if let Some(known) = processes.iter_mut().find(same) {
@@ -155,7 +155,8 @@ mod tests {
         let me = Actor { pid: Pid(std::process::id()), tid: 1, comm: Comm::new("other-name") };
         processes.host = HostRoot::default();
         let now = crate::clock::boot_now();
-        processes.witness(&me, now);
+        let captured = processes.witness(&me, now).unwrap();
+        processes.remember(captured, now);
         let full = processes.find(me.pid, now).unwrap().clone();
         assert_eq!(full.attribution, Attribution::Full);
         processes.learn(&facts(me.pid.0, full.started.0 + 1, "x"));
@@ -167,7 +168,8 @@ mod tests {
     fn a_process_that_is_gone_stays_known_for_a_while() {
         let (_host, mut processes) = empty();
         processes.learn(&facts(7, 0, "gone"));
-        processes.witness(&Actor { pid: Pid(7), tid: 7, comm: Comm::new("gone") }, BootNanos(1));
+        let gone = Actor { pid: Pid(7), tid: 7, comm: Comm::new("gone") };
+        assert_eq!(processes.witness(&gone, BootNanos(1)), None);
         assert_eq!(processes.find(Pid(7), BootNanos(2)).unwrap().attribution, Attribution::Process);
         processes.expire(BootNanos(Processes::MAX_AGE));
         assert!(processes.find(Pid(7), BootNanos(2)).is_some());

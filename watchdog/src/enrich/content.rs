@@ -6,7 +6,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::{Identity, identity};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 /// More than this of a state file is never read.
 pub(super) const MAX_FILE: u64 = 16 << 20;
@@ -14,7 +15,8 @@ pub(super) const MAX_FILE: u64 = 16 << 20;
 pub const SMALL_FILE: u64 = 64 << 10;
 
 /// The verdict on a state file's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Content {
     /// One complete JSON value.
     Valid,
@@ -23,7 +25,8 @@ pub enum Content {
 }
 
 /// How a state file is damaged; also the label values of `damaged_state_files_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Damage {
     /// No byte.
     Empty,

@@ -1,7 +1,7 @@
 //! Which pod a container belongs to.
 
 /// A pod, as far as it is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pod {
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]

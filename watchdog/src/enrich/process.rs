@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::host_root::HostRoot;
 use crate::model::{BootNanos, Pid, ProcessFacts};
 
@@ -19,7 +21,7 @@ const MAX_ANCESTORS: usize = 16;
 pub(super) const TICK: u64 = 10_000_000;
 
 /// How much is known of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attribution {
     /// The event's pid and name alone.
@@ -31,7 +33,7 @@ pub enum Attribution {
 }
 
 /// A process. Texts are foreign.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Its pid.
     pub pid: Pid,
@@ -54,7 +56,7 @@ pub struct Process {
 }
 
 /// One of a process's ancestors.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ancestor {
     /// Its pid.
     pub pid: u32,

@@ -192,7 +192,7 @@ pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("outcome", "", Outcome::ALL.map(Outcome::as_str).to_vec()),
         ("verdict", "", Verdict::ALL.map(Verdict::as_str).to_vec()),
         ("operation", "writes", Operation::ALL.map(Operation::as_str).to_vec()),
-        ("operation", "events", super::OPERATIONS.to_vec()),
+        ("operation", "events", crate::model::EventOperation::NAMES.to_vec()),
         ("result", "canary writes", ProofResult::ALL.map(ProofResult::as_str).to_vec()),
         ("result", "configuration reloads", Reloaded::ALL.map(Reloaded::as_str).to_vec()),
         ("result", "readers", ReaderResult::ALL.map(ReaderResult::as_str).to_vec()),

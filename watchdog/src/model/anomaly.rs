@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{BootNanos, Place};
 
 /// One thing that the engine could not explain, or could not keep. Counted, never a panic, never silence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anomaly {
     /// Which kind.
     pub kind: AnomalyKind,
@@ -16,7 +18,8 @@ pub struct Anomaly {
 }
 
 /// The closed set of anomalies; also the label values of `anomalies_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnomalyKind {
     /// The loss total rose: something is missing between two events.
     EventsLost,

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{BootNanos, Comm, InodeId, OpenId, Pid, RootId, Span};
 
 /// One operation that succeeded, or one piece of news about a process or a file.
 ///
 /// Sources emit events in the order in which the operations returned; an operation may have started long before
 /// events that were emitted earlier (a truncating open that took 30 ms), which is why each carries a span.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEvent {
     /// From entry to return. For a release that was discovered late: from when the description was last known
     /// to be alive until the discovery.
@@ -23,7 +25,7 @@ pub struct FileEvent {
 }
 
 /// The thread that entered the kernel; [`Actor::UNKNOWN`] where the source cannot tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Actor {
     /// Process (thread group).
     pub pid: Pid,
@@ -45,7 +47,8 @@ impl Actor {
 }
 
 /// What a name in a container's directory is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The state file itself.
     State,
@@ -57,7 +60,7 @@ pub enum Role {
 }
 
 /// A name under a runtime root. It names a file as a directory entry does: different inodes may stand there in turn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The runtime root.
     pub root: RootId,
@@ -71,7 +74,7 @@ pub struct Place {
 }
 
 /// What an open file description may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Access {
     /// Opened for reading.
     pub read: bool,
@@ -80,7 +83,8 @@ pub struct Access {
 }
 
 /// The file that a truncation changed: through a description, or by path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Target {
     /// Through a description (ftruncate).
     Open(OpenId),
@@ -91,7 +95,8 @@ pub enum Target {
 }
 
 /// How a lock is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LockMode {
     /// Shared: among readers.
     Shared,
@@ -102,7 +107,8 @@ pub enum LockMode {
 }
 
 /// Whom a lock belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LockOwner {
     /// The description (flock, open-file-description locks).
     Description,
@@ -111,7 +117,8 @@ pub enum LockOwner {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// By exit, with this code.
     Code(u8),
@@ -123,7 +130,8 @@ pub enum ExitStatus {
 pub const UNKNOWN_LENGTH: u64 = u64::MAX;
 
 /// The operation itself. Sizes are the inode's `i_size`; `None` where the source could not see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// A description came into being on a file that matters.
     Open {
@@ -258,6 +266,47 @@ pub enum Operation {
     },
     /// Nothing happened but that the loss total may have moved.
     Heartbeat,
+}
+
+impl Operation {
+    /// The names of all, in label order.
+    pub const NAMES: [&'static str; 14] = [
+        "open",
+        "read",
+        "write",
+        "truncate",
+        "map",
+        "sync",
+        "lock",
+        "rename",
+        "link",
+        "unlink",
+        "release",
+        "exit",
+        "present",
+        "heartbeat",
+    ];
+
+    /// Its name; also the label value of `operation` in `events_total`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Read { .. } => "read",
+            Self::Write { .. } => "write",
+            Self::Truncate { .. } => "truncate",
+            Self::Map { .. } => "map",
+            Self::Sync { .. } => "sync",
+            Self::Lock { .. } => "lock",
+            Self::Rename { .. } => "rename",
+            Self::Link { .. } => "link",
+            Self::Unlink { .. } => "unlink",
+            Self::Release { .. } => "release",
+            Self::Exit { .. } => "exit",
+            Self::Present { .. } => "present",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
 }
 
 impl FileEvent {

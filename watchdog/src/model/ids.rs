@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::bytes;
+
 /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`, `bpf_ktime_get_boot_ns`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BootNanos(pub u64);
 
 impl BootNanos {
@@ -23,7 +27,7 @@ impl BootNanos {
 /// The time from an operation's entry into the kernel to its return.
 ///
 /// Two operations whose spans overlap have no order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// Entry.
     pub start: BootNanos,
@@ -48,7 +52,7 @@ impl Span {
 /// An open file description: the kernel object behind file descriptors, shared by dup and fork.
 ///
 /// `file` is the address of the kernel's `struct file`, which is reused; `opened` tells the uses apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OpenId {
     /// Address of the `struct file`.
     pub file: u64,
@@ -57,7 +61,7 @@ pub struct OpenId {
 }
 
 /// An inode, with the generation that tells reuses of its number apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InodeId {
     /// The filesystem's device number as the kernel keeps it (`s_dev`).
     pub dev: u32,
@@ -68,7 +72,7 @@ pub struct InodeId {
 }
 
 /// A process (thread group) as the initial pid namespace numbers it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pid(pub u32);
 
 impl fmt::Display for Pid {
@@ -78,7 +82,7 @@ impl fmt::Display for Pid {
 }
 
 /// Index of a runtime root in the agent's table of roots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RootId(pub u16);
 
 /// A thread's name as the kernel keeps it: at most 15 bytes, then NUL. Foreign bytes.
@@ -93,6 +97,25 @@ impl Comm {
         let length = text.len().min(15);
         bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
         Self(bytes)
+    }
+}
+
+/// As a text without the NULs behind it, where it is one; else as the bytes that it is.
+impl Serialize for Comm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let length = self.0.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes::serialize(&self.0[..length], serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Comm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = bytes::deserialize(deserializer)?;
+        let mut bytes = [0; 16];
+        let room = bytes.get_mut(..text.len());
+        let room = room.ok_or_else(|| serde::de::Error::custom("a thread's name has at most 16 bytes"))?;
+        room.copy_from_slice(&text);
+        Ok(Self(bytes))
     }
 }
 

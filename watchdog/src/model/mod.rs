@@ -3,6 +3,7 @@
 //! Pure data. Nothing in here reads a clock, a file or a socket, and nothing imports from the rest of the crate.
 
 mod anomaly;
+mod bytes;
 mod event;
 mod finding;
 mod ids;

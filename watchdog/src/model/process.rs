@@ -1,9 +1,11 @@
 //! What a source knows of a process from the kernel itself, before anyone looked at /proc.
 
+use serde::{Deserialize, Serialize};
+
 use super::{BootNanos, Comm, Pid};
 
 /// A process as the probe saw it when it first touched a file that matters. Survives the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessFacts {
     /// The process.
     pub pid: Pid,
@@ -18,6 +20,7 @@ pub struct ProcessFacts {
     /// cgroup v2 id (inode of the directory); 0 when unknown.
     pub cgroup_id: u64,
     /// The beginning of its command line as the kernel keeps it: arguments separated by NUL. Foreign bytes.
+    #[serde(with = "super::bytes")]
     pub args: Vec<u8>,
     /// True when `args` was cut.
     pub args_cut: bool,

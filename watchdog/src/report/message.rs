@@ -63,8 +63,9 @@ pub(super) fn damage(file: &str, damage: Damage, writer: Option<&str>, died: boo
 }
 
 /// A duration as a person says it: `850 ns`, `265 µs`, `3.2 ms`, `1.50 s`.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(super) fn duration(nanos: u64) -> String {
+pub fn duration(nanos: u64) -> String {
     match nanos {
         0..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{} µs", nanos / 1_000),

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::finding::{ExitView, Finding, Kind, OperationView, ProcessView, ReadView, WindowView};
 use super::{clean, message};
 use crate::clock::WallClock;
@@ -13,7 +15,7 @@ use crate::model::{
 use crate::source::SourceKind;
 
 /// Which file a finding is about, in the host's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
     /// The runtime.
     pub runtime: String,

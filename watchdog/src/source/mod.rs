@@ -18,11 +18,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Anomaly, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
 
 pub use blind::{BlindSpot, blind_spots};
 pub use capabilities::{Capabilities, Capability, Fact};
-pub use plan::{Plan, Refusal, Remedy, plan};
+pub use plan::{BTF_REMEDY, LOCKDOWN_REMEDY, Plan, Refusal, Remedy, plan};
 pub use root::{Depths, NamePattern, RootSpec, Shape, guarded_by};
 
 /// Something that events come from.
@@ -107,7 +109,8 @@ pub enum SourceError {
 }
 
 /// The kinds of source, best first; also the label values of `source`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SourceKind {
     /// fentry/fexit or kprobes on VFS functions.
     Vfs,

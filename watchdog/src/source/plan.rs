@@ -52,6 +52,11 @@ impl Plan {
     }
 }
 
+/// What helps where there is no type information.
+pub const BTF_REMEDY: &str = "use a kernel with CONFIG_DEBUG_INFO_BTF=y, and mount /sys";
+/// What helps where kernel memory must not be read.
+pub const LOCKDOWN_REMEDY: &str = "boot with lockdown=integrity or none";
+
 /// The live sources, best first.
 const LIVE: [SourceKind; 3] = [SourceKind::Vfs, SourceKind::Syscalls, SourceKind::Inotify];
 
@@ -97,14 +102,14 @@ fn ebpf_refusal(capabilities: &Capabilities) -> Option<Refusal> {
         return refuse(format!("kernel {major}.{minor} has no BPF ring buffer"), remedy);
     }
     if capabilities.btf == Fact::No {
-        let remedy = "use a kernel with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".to_owned();
+        let remedy = BTF_REMEDY.to_owned();
         return refuse(
             "the kernel shows no type information in /sys/kernel/btf/vmlinux".to_owned(),
             Remedy::Environment(remedy),
         );
     }
     if capabilities.lockdown.as_deref() == Some("confidentiality") {
-        let remedy = "boot with lockdown=integrity or none".to_owned();
+        let remedy = LOCKDOWN_REMEDY.to_owned();
         return refuse(
             "kernel lockdown `confidentiality` forbids reading kernel memory".to_owned(),
             Remedy::Environment(remedy),

@@ -28,6 +28,5 @@ mod site;
 mod sizes;
 mod tale;
 mod uring;
-mod verdicts;
 mod watched;
 mod writes;
