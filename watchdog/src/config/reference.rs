@@ -209,7 +209,7 @@ name them. A file that is refused changes nothing: the log and `/status` say why
 const PROFILES: &str = "
 ## Built-in profiles
 
-A root that does not exist is looked for ten times a second and costs nothing else: the probes know the names of those alone that stand. All
+A root that does not exist is looked for ten times a second and costs nothing else: the probes know the names of those alone that stand, or stood since the start. All
 state files hold JSON but where it says otherwise. apptainer has no profile, because its files lie in users' homes.
 
 | runtime | watched | roots | depth | state files | temporary names | lock | notes |
