@@ -128,7 +128,7 @@ impl Report {
 
 fn write_root(text: &mut String, view: &RootView) -> fmt::Result {
     let RootView { runtime, root, present, directories, refused, remedy } = view;
-    writeln!(text, "  {}{runtime:<12}{root}", mark(*present && refused.is_empty()))?;
+    writeln!(text, "  {}{runtime:<11} {root}", mark(*present && refused.is_empty()))?;
     for DirectoryView { path, state_files, damaged, unreadable } in directories {
         write!(text, "        {}: {state_files} state files", clean(path))?;
         if *damaged > 0 {
