@@ -57,6 +57,9 @@ pub struct RunArgs {
     /// Serve metrics, findings and status here [default: 127.0.0.1:9737]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Serve by TLS and ask for passwords as this file says: YAML, as Prometheus's exporters share it
+    #[arg(long, value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
     /// How findings appear on stdout [default: json]
     #[arg(long, value_enum)]
     pub findings: Option<FindingsFormat>,

@@ -4,6 +4,10 @@
 
 mod file;
 pub mod reference;
+mod web;
+
+pub(crate) use web::cost;
+pub use web::{ClientAuth, Pem, TlsConfig, WebConfig};
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,6 +39,8 @@ pub struct Config {
     pub witness: bool,
     /// Where to serve.
     pub listen: SocketAddr,
+    /// The web configuration, for TLS and passwords.
+    pub web_config: Option<PathBuf>,
     /// How findings appear on stdout.
     pub findings: FindingsFormat,
     /// How logs appear on stderr.
@@ -120,13 +126,20 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or a value makes no sense.
     pub fn load(args: &RunArgs) -> Result<Self, ConfigError> {
-        let Some(path) = &args.config else { return Self::resolve(args, None) };
-        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError {
-            place: Location::File(path.clone()),
-            message: "cannot read the configuration file".to_owned(),
-            cause: Some(cause),
-        })?;
-        Self::resolve(args, Some((path, &text)))
+        let config = match &args.config {
+            None => Self::resolve(args, None)?,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|cause| ConfigError {
+                    place: Location::File(path.clone()),
+                    message: "cannot read the configuration file".to_owned(),
+                    cause: Some(cause),
+                })?;
+                Self::resolve(args, Some((path, &text)))?
+            }
+        };
+        // What it says is used when pages are served; whether it makes sense is known now.
+        config.web_config.as_deref().map(WebConfig::load).transpose()?;
+        Ok(config)
     }
 
     /// Resolves the arguments over the text of a configuration file.
@@ -156,6 +169,7 @@ impl Config {
             source: args.source.or(file.source).unwrap_or_default(),
             witness: !args.no_witness && file.witness.unwrap_or(true),
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            web_config: args.web_config.clone().or(file.web_config),
             findings: args.findings.or(file.findings).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             host_root: absolute_host_root(host_root)?,
@@ -186,12 +200,22 @@ impl Config {
     /// that differ and cannot are named.
     #[must_use]
     pub fn joined_with(&self, other: &Self) -> (Self, Vec<&'static str>) {
-        let Self { source, witness, listen, findings, log_format, host_root, roots, canary_period: _ } =
-            other;
+        let Self {
+            source,
+            witness,
+            listen,
+            web_config,
+            findings,
+            log_format,
+            host_root,
+            roots,
+            canary_period: _,
+        } = other;
         let fixed = [
             ("source", self.source == *source),
             ("witness", self.witness == *witness),
             ("listen", self.listen == *listen),
+            ("web-config", self.web_config == *web_config),
             ("findings", self.findings == *findings),
             ("log-format", self.log_format == *log_format),
             ("host-root", self.host_root == *host_root),

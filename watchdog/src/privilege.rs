@@ -222,4 +222,30 @@ mod tests {
         assert!(after.no_new_privileges);
         assert_eq!(Held::read(), before, "another thread's are its own");
     }
+
+    /// The page for users says what the code does; with `UPDATE_DOCS` set, it is written.
+    #[test]
+    fn the_documentation_has_these_tables() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/HTTP.md");
+        let page = fs::read_to_string(path).unwrap();
+        let mut renewed = page.clone();
+        for (mark, needs) in [("needed", &NEEDED[..]), ("start", &AT_START[..])] {
+            let begin = format!("<!-- begin {mark}: compared with the code by a test -->\n");
+            let (before, rest) = renewed.split_once(&begin).unwrap();
+            let (_, after) = rest.split_once(&format!("<!-- end {mark} -->")).unwrap();
+            let row = |need: &Need| {
+                format!("| `{}` | {} | {} |\n", need.capability.as_str(), need.feature, need.without)
+            };
+            let rows: String = needs.iter().map(row).collect();
+            let head = "| capability | for | without it |\n|---|---|---|\n";
+            renewed = format!("{before}{begin}{head}{rows}<!-- end {mark} -->{after}");
+        }
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(path, &renewed).unwrap();
+        }
+        assert!(
+            page == renewed || std::env::var_os("UPDATE_DOCS").is_some(),
+            "docs/HTTP.md is stale: UPDATE_DOCS=1 writes it"
+        );
+    }
 }

@@ -1,11 +1,12 @@
 //! The last findings, for `/findings`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A bounded store of findings as JSON, newest last.
 #[derive(Debug, Default)]
 pub struct Recent {
-    findings: VecDeque<Box<str>>,
+    findings: VecDeque<Arc<str>>,
 }
 
 impl Recent {
@@ -20,11 +21,22 @@ impl Recent {
         self.findings.push_back(json.into());
     }
 
-    /// A JSON array of at most `limit` findings, newest first.
+    /// How many there are.
     #[must_use]
-    pub fn to_json(&self, limit: usize) -> String {
-        let newest: Vec<&str> = self.findings.iter().rev().take(limit).map(AsRef::as_ref).collect();
-        format!("[{}]", newest.join(","))
+    pub fn len(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// True when there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// At most `limit` findings as JSON, newest first.
+    #[must_use]
+    pub fn newest(&self, limit: usize) -> Vec<Arc<str>> {
+        self.findings.iter().rev().take(limit).cloned().collect()
     }
 }
 
@@ -35,13 +47,13 @@ mod tests {
     #[test]
     fn the_newest_findings_are_kept() {
         let mut recent = Recent::default();
-        assert_eq!(recent.to_json(10), "[]");
+        assert!(recent.newest(10).is_empty());
         for i in 0..Recent::MAX + 5 {
             recent.push(&i.to_string());
         }
-        assert_eq!(recent.to_json(2), "[504,503]");
-        let all: Vec<u64> = serde_json::from_str(&recent.to_json(usize::MAX)).unwrap();
-        assert_eq!(all.len(), Recent::MAX);
-        assert_eq!(all.last(), Some(&5));
+        assert_eq!(recent.newest(2), ["504".into(), "503".into()]);
+        let all = recent.newest(usize::MAX);
+        assert_eq!((all.len(), recent.len()), (Recent::MAX, Recent::MAX));
+        assert_eq!(all.last().map(AsRef::as_ref), Some("5"));
     }
 }

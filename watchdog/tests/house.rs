@@ -13,12 +13,14 @@ struct Line {
 }
 
 /// Each outside crate has one door.
-const DOORS: [Line; 6] = [
+const DOORS: [Line; 8] = [
     Line { words: &["aya::", "aya_obj::"], home: &["source/ebpf"] },
     Line { words: &["inotify::", "inotify_init", "IN_MODIFY"], home: &["source/inotify"] },
     Line { words: &["prometheus::"], home: &["metrics.rs"] },
     Line { words: &["set_capabilities", "set_no_new_privs"], home: &["privilege.rs"] },
     Line { words: &["axum::", "hyper::"], home: &["http/"] },
+    Line { words: &["rustls::", "tokio_rustls::", "bcrypt::", "ring::"], home: &["http/"] },
+    Line { words: &["serde_saphyr::"], home: &["config/web.rs"] },
     Line { words: &["TcpListener", "UnixListener"], home: &["http/", "agent/start.rs", "agent/attach.rs"] },
 ];
 

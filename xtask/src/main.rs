@@ -15,6 +15,7 @@ mod page;
 mod privilege;
 mod repository;
 mod runtimes;
+mod scrape;
 mod scratch;
 mod tools;
 mod truth;

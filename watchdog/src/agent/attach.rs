@@ -13,7 +13,7 @@ use super::{Agent, SharedFollower};
 use crate::cli::FindingsFormat;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::http::{Shared, routes, serve};
+use crate::http::{Shared, Web, chain, routes, serve_apart};
 use crate::privilege;
 use crate::report::Outlet;
 #[cfg(feature = "ebpf")]
@@ -31,16 +31,17 @@ const OPTIONS: Options = Options { ring_bytes: 2 << 20 };
 pub(super) async fn attach(
     config: &Config,
     plan: &Plan,
-    listener: TcpListener,
+    (listener, web): (TcpListener, Arc<Web>),
     shared: Arc<Shared>,
     (stop, reload): (Stop, Reload),
 ) -> Exit {
     let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |addr| addr.to_string());
-    let pages = tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
+    if let Err(error) = serve_apart(listener, routes(Arc::clone(&shared)), web) {
+        tracing::error!(%error, "cannot start the thread that serves");
+        return Exit::Internal;
+    }
     let config = config.clone();
-    let exit = Attempt { config, shared, address, stop, reload, follower: None }.all(plan).await;
-    pages.abort();
-    exit
+    Attempt { config, shared, address, stop, reload, follower: None }.all(plan).await
 }
 
 /// The same without pages, for somebody who follows.
@@ -92,7 +93,7 @@ pub fn try_out(kind: SourceKind) -> Trial {
         Ok(probes) => Trial { probes, refused: None },
         Err(refused) => {
             let permission = is_permission(refused.as_ref());
-            let refused = Refusal { error: chain(refused), permission };
+            let refused = Refusal { error: chain(refused.as_ref()), permission };
             Trial { probes: Vec::new(), refused: Some(refused) }
         }
     }
@@ -132,7 +133,7 @@ impl Attempt {
             if is_permission(refused.as_ref()) {
                 exit = Exit::Permission;
             }
-            let error = chain(refused);
+            let error = chain(refused.as_ref());
             tracing::warn!(source = kind.as_str(), error, "this source cannot run");
             self.shared.status().refused_sources.insert(kind.as_str(), error);
         }
@@ -165,17 +166,6 @@ impl Attempt {
         }
         Ok(agent.run_reloading(self.stop.wait(), &mut self.reload).await?)
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: Box<dyn Error + Send + Sync>) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// True when the kernel said EPERM or EACCES somewhere down the chain.

@@ -7,11 +7,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::Agent;
-use super::attach::chain;
 use crate::cli::RunArgs;
 use crate::clock::{WallClock, boot_now};
 use crate::config::{Config, ConfigError, Reloaded};
-use crate::http::ReloadView;
+use crate::http::{ReloadView, chain};
 use crate::source::Source;
 
 /// Waits for a hangup, and reads the configuration when one comes.
@@ -47,7 +46,7 @@ impl Reload {
                 self.loading = None;
                 return match loaded {
                     Ok(Ok(config)) => Ok(config),
-                    Ok(Err(error)) => Err(chain(error.into())),
+                    Ok(Err(error)) => Err(chain(&error)),
                     Err(error) => Err(error.to_string()),
                 };
             }

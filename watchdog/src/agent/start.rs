@@ -13,7 +13,7 @@ use super::reload::Reload;
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::http::{Shared, Status, bind};
+use crate::http::{Shared, Status, Web, bind, chain};
 use crate::metrics::Metrics;
 use crate::privilege;
 use crate::source::{Capabilities, Plan, plan};
@@ -58,6 +58,10 @@ async fn run(config: &Config, args: &RunArgs) -> Exit {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    let web = match guard(config) {
+        Ok(web) => web,
+        Err(exit) => return exit,
+    };
     let listener = match bind(config.listen).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -70,7 +74,7 @@ async fn run(config: &Config, args: &RunArgs) -> Exit {
         Err(error) => return no_signals(&error),
     };
     match prepare(config, &plan, Box::pin(pending())) {
-        Ok((shared, stop)) => attach(config, &plan, listener, shared, (stop, reload)).await,
+        Ok((shared, stop)) => attach(config, &plan, (listener, web), shared, (stop, reload)).await,
         Err(exit) => exit,
     }
 }
@@ -95,6 +99,19 @@ async fn run_followed(config: &Config, follower: SharedFollower, ended: Ended) -
         Ok((shared, stop)) => attach_followed(config, &plan, shared, stop, follower).await,
         Err(exit) => exit,
     }
+}
+
+/// What protects the pages, and a warning where nothing does and others can reach them.
+fn guard(config: &Config) -> Result<Arc<Web>, Exit> {
+    let web = config.web_config.as_deref().map_or_else(|| Ok(Web::open()), Web::load).map_err(|error| {
+        tracing::error!(error = chain(error.as_ref()), "the web configuration cannot be used");
+        Exit::Usage
+    })?;
+    if !config.listen.ip().is_loopback() && !web.protects() {
+        let address = config.listen;
+        tracing::warn!(%address, "whoever reaches this address can read all findings; --web-config protects them");
+    }
+    Ok(Arc::new(web))
 }
 
 /// Which sources can be tried.

@@ -47,6 +47,13 @@ pub const SETTINGS: &[Key] = &[
         "Where metrics, findings and status are served. (`--listen`)",
     ),
     key(
+        "web-config",
+        ["string", "none", "a path, relative to this file"],
+        "web-config = \"web.yml\"",
+        "TLS and passwords for what is served, in the format that Prometheus's exporters share: see [HTTP.md](HTTP.md). \
+         Changes of that file need no SIGHUP. (`--web-config`)",
+    ),
+    key(
         "findings",
         ["string", "`json`", "`json`, `text`, `none`"],
         "findings = \"text\"",
@@ -200,8 +207,8 @@ as a file that says the same. Anything that makes no sense is refused with the f
 ## Reading it again
 
 At SIGHUP the agent reads the file again. Roots and profiles take effect at once: what stays configured is watched without a gap, the series of
-new runtimes stand at 0, the counters of those that are gone stay as they are and their gauges go. `source`, `witness`, `listen`, `findings`,
-`log-format` and `host-root` take effect with the next start; where they differ, the log and `/status` (`configuration_reload.needs_restart`)
+new runtimes stand at 0, the counters of those that are gone stay as they are and their gauges go. `source`, `witness`, `listen`, `web-config`,
+`findings`, `log-format` and `host-root` take effect with the next start; where they differ, the log and `/status` (`configuration_reload.needs_restart`)
 name them. A file that is refused changes nothing: the log and `/status` say why, `state_watchdog_config_last_reload_successful` is 0 and
 `state_watchdog_config_reloads_total{result=\"refused\"}` grows. `configuration_hash` in `/status` is that of what is in force.
 ";

@@ -87,7 +87,7 @@ fn the_witness_is_there_unless_it_is_sent_away() {
 fn an_unknown_key_is_refused() {
     refused(
         "source = \"auto\"\nlisen = \"x\"\n",
-        "/etc/sw.toml:2: unknown field `lisen`, expected one of `source`, `witness`, `listen`, `findings`, \
+        "/etc/sw.toml:2: unknown field `lisen`, expected one of `source`, `witness`, `listen`, `web-config`, `findings`, \
          `log-format`, `host-root`, `root`, `profile`",
     );
 }

@@ -1,13 +1,22 @@
 //! What the agent serves. The only place that listens.
 
-mod landing;
+mod crowd;
+mod guard;
+mod page;
+mod password;
 mod routes;
 mod server;
 mod status;
+mod stream;
+mod tls;
+mod web;
 
 pub use routes::routes;
-pub use server::{bind, serve};
+pub use server::{bind, serve, serve_apart};
 pub use status::{ProbeView, ProofView, ReloadView, RootView, Shared, Status};
+pub(crate) use tls::{is_curve, is_suite};
+pub(crate) use web::chain;
+pub use web::{Web, WebError};
 
 #[cfg(test)]
 mod tests;

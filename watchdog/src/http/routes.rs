@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -10,13 +11,18 @@ use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use super::{Shared, landing};
+use super::Shared;
+use super::page::{View, render};
+use super::stream::Findings;
 use crate::recent::Recent;
+
+/// The page for people has at most so many findings.
+const MAX_ROWS: usize = 200;
 
 /// All routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/", get(async || Html(landing::PAGE)))
+        .route("/", get(page))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -44,6 +50,32 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     (code, format!("{}\n", readiness.as_str()))
 }
 
+/// What the page for people is asked for by its own links.
+#[derive(Deserialize)]
+struct Look {
+    #[serde(default = "default_rows")]
+    limit: usize,
+    refresh: Option<u16>,
+}
+
+fn default_rows() -> usize {
+    50
+}
+
+async fn page(State(shared): State<Arc<Shared>>, look: Result<Query<Look>, QueryRejection>) -> Response {
+    let Ok(Query(Look { limit, refresh })) = look else {
+        return (StatusCode::BAD_REQUEST, "expected /?limit=N&refresh=SECONDS\n").into_response();
+    };
+    // Nothing is locked while the page is made.
+    let (findings, kept) = {
+        let recent = shared.recent();
+        (recent.newest(limit.min(MAX_ROWS)), recent.len())
+    };
+    let status = shared.status().clone();
+    let refresh = refresh.map(|seconds| seconds.clamp(2, 3600));
+    Html(render(&View { status: &status, findings: &findings, kept, refresh })).into_response()
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
@@ -60,8 +92,8 @@ async fn findings(State(shared): State<Arc<Shared>>, page: Result<Query<Page>, Q
         let message = format!("expected /findings?limit=N with N from 0 to {}\n", Recent::MAX);
         return (StatusCode::BAD_REQUEST, message).into_response();
     };
-    let json = shared.recent().to_json(page.limit);
-    ([(header::CONTENT_TYPE, "application/json")], json).into_response()
+    let findings = shared.recent().newest(page.limit);
+    ([(header::CONTENT_TYPE, "application/json")], Body::new(Findings::new(findings))).into_response()
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -6,20 +6,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
-/// At most so many connections at once; further ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 32;
+use super::Web;
+use super::crowd::{Crowd, Idle};
+use super::guard::guard;
+use crate::privilege;
+
 /// A request's head must have arrived by then, and an idle connection is closed after it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// No connection lives longer: a client that takes no answer gives its place back.
 const MAX_LIFE: Duration = Duration::from_secs(300);
 /// A request's head is never larger.
 const MAX_HEAD: usize = 16 << 10;
+
+/// For who does not speak TLS where it is spoken.
+const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n\
+    this port speaks TLS: use https\n";
 
 /// Takes the address.
 ///
@@ -29,12 +42,31 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+/// Serves in a thread of its own: whatever clients do, the agent's loop turns. It ends with the process.
+///
+/// # Errors
+/// No thread can be started.
+pub fn serve_apart(listener: TcpListener, router: Router, web: Arc<Web>) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let serve_here = move || {
+        privilege::shed_for_reading();
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => serve(listener, router, web).await,
+                Err(error) => tracing::error!(%error, "cannot serve"),
+            }
+        });
+    };
+    std::thread::Builder::new().name("http".to_owned()).stack_size(512 << 10).spawn(serve_here)?;
+    Ok(())
+}
+
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+pub async fn serve(listener: TcpListener, router: Router, web: Arc<Web>) {
+    let router = router.layer(from_fn_with_state(Arc::clone(&web), guard));
+    let mut crowd = Crowd::new();
+    while let Some(place) = crowd.place().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -44,16 +76,53 @@ pub async fn serve(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(async move {
-            // What a client does wrong is its own business.
+        let (router, tls) = (router.clone(), web.current().tls.clone());
+        let idle = Idle::now();
+        let connection = talk(stream, tls, router, idle.clone());
+        let task = tokio::spawn(async move {
             let _ = tokio::time::timeout(MAX_LIFE, connection).await;
             drop(place);
         });
+        crowd.enters(task.abort_handle(), idle);
     }
+}
+
+/// One connection. What a client does wrong is its own business.
+async fn talk(mut stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, idle: Idle) {
+    let Some(tls) = tls else { return speak(stream, router, idle).await };
+    let mut first = [0];
+    let begin = tokio::time::timeout(HEADER_TIMEOUT, async {
+        stream.peek(&mut first).await?;
+        // A TLS record begins with a 22; a method's name with a letter.
+        if first[0].is_ascii_alphabetic() {
+            stream.write_all(PLAIN).await?;
+            stream.shutdown().await?;
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        TlsAcceptor::from(tls).accept(stream).await
+    });
+    match begin.await {
+        Ok(Ok(stream)) => speak(stream, router, idle).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection did not get to TLS"),
+        Err(_) => {}
+    }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, idle: Idle) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        idle.set(false);
+        let (answer, idle) = (router.call(request), idle.clone());
+        async move {
+            let answer = answer.await;
+            idle.set(true);
+            answer
+        }
+    });
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }

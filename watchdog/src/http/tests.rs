@@ -12,11 +12,13 @@ use crate::metrics::Metrics;
 use crate::model::BootNanos;
 use crate::recent::Recent;
 
+mod abuse;
+
 async fn served() -> (SocketAddr, Arc<Shared>) {
     let shared = Arc::new(Shared::new(Metrics::new(&[]).unwrap(), Status::starting("cafe".to_owned())));
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, routes(Arc::clone(&shared))));
+    tokio::spawn(serve(listener, routes(Arc::clone(&shared)), Arc::new(Web::open())));
     (address, shared)
 }
 
@@ -116,4 +118,93 @@ async fn nonsense_ends_its_own_connection_alone() {
 async fn a_taken_address_is_refused() {
     let (address, _shared) = served().await;
     assert_eq!(bind(address).await.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}
+
+/// Served by a web configuration.
+async fn guarded(text: &str) -> (SocketAddr, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.yml");
+    std::fs::write(&file, text).unwrap();
+    let web = Arc::new(Web::load(&file).unwrap());
+    let shared = Arc::new(Shared::new(Metrics::new(&[]).unwrap(), Status::starting("cafe".to_owned())));
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, routes(shared), web));
+    (address, folder)
+}
+
+fn users(password: &str) -> String {
+    format!("basic_auth_users:\n  alice: {}\n", bcrypt::hash(password, 4).unwrap())
+}
+
+async fn get_as(address: SocketAddr, path: &str, authorization: &str) -> String {
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
+    );
+    ask(address, &head).await
+}
+
+fn basic(pair: &str) -> String {
+    format!("Basic {}", data_encoding::BASE64.encode(pair.as_bytes()))
+}
+
+#[tokio::test]
+async fn who_shows_no_right_password_gets_nothing_but_the_probes() {
+    let (address, _folder) = guarded(&users("right")).await;
+    for path in ["/", "/metrics", "/findings", "/status", "/nothing"] {
+        assert_eq!(get(address, path).await.0, 401, "{path}");
+        assert!(get_as(address, path, &basic("alice:wrong")).await.starts_with("HTTP/1.1 401 "), "{path}");
+    }
+    assert_eq!(get(address, "/livez").await.0, 200);
+    assert_eq!(get(address, "/readyz").await.0, 503);
+    assert!(get_as(address, "/metrics", &basic("alice:right")).await.starts_with("HTTP/1.1 200 "));
+    let answer = get_as(address, "/metrics", &basic("bob:right")).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("www-authenticate: Basic realm"), "{answer}");
+    for nonsense in
+        ["", "Basic", "Basic !!", "Bearer x", "Basic YQ==", &basic("\u{1}\u{2}:"), &"x".repeat(9_000)]
+    {
+        let answer = get_as(address, "/metrics", nonsense).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{nonsense}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn users_change_without_a_restart_and_a_broken_file_leaves_them() {
+    let (address, folder) = guarded(&users("old")).await;
+    let file = folder.path().join("web.yml");
+    let becomes = async |pair: &str, status: &str| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !get_as(address, "/status", &basic(pair)).await.starts_with(status) {
+            assert!(std::time::Instant::now() < deadline, "{pair} never gets {status}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    becomes("alice:old", "HTTP/1.1 200 ").await;
+    std::fs::write(&file, users("new")).unwrap();
+    becomes("alice:new", "HTTP/1.1 200 ").await;
+    becomes("alice:old", "HTTP/1.1 401 ").await;
+    std::fs::write(&file, "nonsense: true\n").unwrap();
+    // Longer than the files are left unlooked at.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    becomes("alice:new", "HTTP/1.1 200 ").await;
+    std::fs::write(&file, "").unwrap();
+    becomes("alice:any", "HTTP/1.1 200 ").await;
+}
+
+#[tokio::test]
+async fn every_answer_forbids_what_pages_do_not_need() {
+    let (address, _folder) =
+        guarded("http_server_config:\n  headers:\n    X-Frame-Options: SAMEORIGIN\n").await;
+    for path in ["/", "/metrics", "/findings", "/nothing"] {
+        let answer = get_as(address, path, "").await;
+        for header in [
+            "content-security-policy: default-src 'none'",
+            "x-content-type-options: nosniff",
+            "x-frame-options: SAMEORIGIN",
+            "referrer-policy: no-referrer",
+        ] {
+            assert!(answer.contains(header), "{header} in {answer}");
+        }
+    }
 }

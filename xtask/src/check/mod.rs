@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     dashboards, deploy, kernels,
     repository::Repository,
+    scrape,
     tools::{self, Cache},
 };
 
@@ -39,6 +40,8 @@ pub(crate) enum Part {
     Runtimes,
     /// The page for people, in a browser.
     Browser,
+    /// TLS and passwords, with curl and Prometheus.
+    Scrape,
     /// Recording rules and alerts, by Prometheus's own judge.
     Rules,
     /// Dashboards, rules and alerts, live.
@@ -51,7 +54,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,
@@ -59,6 +62,7 @@ impl Part {
         Self::Kernel,
         Self::Runtimes,
         Self::Browser,
+        Self::Scrape,
         Self::Rules,
         Self::Prometheus,
         Self::Deploy,
@@ -73,6 +77,7 @@ impl Part {
             Self::Kernel => "ground truth on this kernel",
             Self::Runtimes => "real runtimes",
             Self::Browser => "the page in a browser",
+            Self::Scrape => "TLS and passwords",
             Self::Rules => "recording rules and alerts",
             Self::Prometheus => "dashboards, rules and alerts beside a real Prometheus",
             Self::Kernels => "other kernels",
@@ -90,6 +95,7 @@ impl Part {
             Self::Kernel => "kernel",
             Self::Runtimes => "runtimes",
             Self::Browser => "browser",
+            Self::Scrape => "scrape",
             Self::Rules => "rules",
             Self::Prometheus => "prometheus",
             Self::Kernels => "kernels",
@@ -119,6 +125,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
                 &["build", "--package", "watchdog", "--no-default-features", "--all-targets"],
             ),
             Part::Unit => unit(&repository, &mut tally),
+            Part::Scrape => scrape(&repository, &cache, &mut tally),
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
             Part::Deploy => deploy::check(&repository, &cache, &mut tally),
@@ -130,6 +137,17 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
     }
     println!("\nin {:.0} s:", start.elapsed().as_secs_f64());
     tally.finish()
+}
+
+fn scrape(repository: &Repository, cache: &Cache, tally: &mut Tally) {
+    let mut agent = None;
+    tally.check("the agent is built", || {
+        agent = Some(build(repository)?.0);
+        Ok(String::new())
+    });
+    if let Some(agent) = agent {
+        scrape::check(&agent, cache, tally);
+    }
 }
 
 fn lint(repository: &Repository, tally: &mut Tally) {

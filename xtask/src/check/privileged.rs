@@ -117,6 +117,7 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
             | Part::Minimal
             | Part::Unit
             | Part::Browser
+            | Part::Scrape
             | Part::Kernels
             | Part::Rules
             | Part::Prometheus

@@ -1,0 +1,159 @@
+//! The web configuration in force, and what becomes of it when its files change.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderName, HeaderValue};
+use rustls::ServerConfig;
+
+use super::password::Passwords;
+use super::tls;
+use crate::config::WebConfig;
+
+/// Files are looked at so often at most, when somebody asks.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Why the web configuration cannot be used.
+pub type WebError = Box<dyn Error + Send + Sync>;
+
+/// What is in force now.
+pub(super) struct Settings {
+    /// Serve by TLS.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Added to every answer.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Who may ask; everybody when there are none.
+    pub(super) users: BTreeMap<String, String>,
+}
+
+/// The web configuration, followed through changes of its files.
+pub struct Web {
+    path: Option<PathBuf>,
+    state: Mutex<State>,
+    /// There when there were users at the start or came later.
+    passwords: Mutex<Option<Arc<Passwords>>>,
+}
+
+struct State {
+    settings: Arc<Settings>,
+    marks: Vec<Mark>,
+    looked: Instant,
+}
+
+/// By what a change of a file is noticed: a secret that is mounted changes by a symbolic link, so its inode does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    path: PathBuf,
+    file: Option<(u64, u64, u64, i64, i64)>,
+}
+
+impl Mark {
+    fn of(path: &Path) -> Self {
+        let file = fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
+        Self { path: path.to_owned(), file }
+    }
+}
+
+impl Web {
+    /// No configuration: plain HTTP for everybody.
+    #[must_use]
+    pub fn open() -> Self {
+        let settings = Settings { tls: None, headers: Vec::new(), users: BTreeMap::new() };
+        Self::with(None, settings, Vec::new())
+    }
+
+    /// The configuration in a file.
+    ///
+    /// # Errors
+    /// It, or what it names, cannot be used.
+    pub fn load(path: &Path) -> Result<Self, WebError> {
+        let (settings, marks) = read(path)?;
+        let web = Self::with(Some(path.to_owned()), settings, marks);
+        if !web.state().settings.users.is_empty() {
+            web.passwords()?;
+        }
+        Ok(web)
+    }
+
+    fn with(path: Option<PathBuf>, settings: Settings, marks: Vec<Mark>) -> Self {
+        let state = State { settings: Arc::new(settings), marks, looked: Instant::now() };
+        Self { path, state: Mutex::new(state), passwords: Mutex::new(None) }
+    }
+
+    /// What is in force, after a look at the files when the last one is a while ago. A broken file leaves the old state.
+    pub(super) fn current(&self) -> Arc<Settings> {
+        let mut state = self.state();
+        let Some(path) = self.path.as_deref().filter(|_| state.looked.elapsed() >= PERIOD) else {
+            return Arc::clone(&state.settings);
+        };
+        state.looked = Instant::now();
+        let marks: Vec<Mark> = state.marks.iter().map(|mark| Mark::of(&mark.path)).collect();
+        if marks != state.marks {
+            // Also when it fails: said once, and tried again at the next change.
+            state.marks = marks;
+            match read(path) {
+                Ok((settings, marks)) => {
+                    (state.settings, state.marks) = (Arc::new(settings), marks);
+                    tracing::info!(path = %path.display(), "the web configuration is read anew");
+                }
+                Err(error) => tracing::error!(
+                    error = chain(error.as_ref()),
+                    "the web configuration cannot be read anew, the one before stays in force"
+                ),
+            }
+        }
+        Arc::clone(&state.settings)
+    }
+
+    /// Who checks passwords.
+    pub(super) fn passwords(&self) -> io::Result<Arc<Passwords>> {
+        let mut passwords = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*passwords {
+            Some(passwords) => Ok(Arc::clone(passwords)),
+            None => Ok(Arc::clone(passwords.insert(Arc::new(Passwords::start()?)))),
+        }
+    }
+
+    /// True when whoever asks must show a password or a certificate, and nobody on the way can read it.
+    #[must_use]
+    pub fn protects(&self) -> bool {
+        self.state().settings.tls.is_some()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(path: &Path) -> Result<(Settings, Vec<Mark>), WebError> {
+    // Before they are read: a change in between is noticed at the next look.
+    let mut marks = vec![Mark::of(path)];
+    let config = WebConfig::load(path)?;
+    marks.extend(config.files().map(Mark::of));
+    if config.wants_http2 {
+        tracing::warn!("http2 is asked for and not served; clients get HTTP/1.1");
+    }
+    let mut headers = Vec::new();
+    for (name, value) in &config.headers {
+        headers.push((HeaderName::try_from(name.as_str())?, HeaderValue::try_from(value.as_str())?));
+    }
+    let tls = config.tls.as_ref().map(tls::server).transpose()?;
+    Ok((Settings { tls, headers, users: config.users }, marks))
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
