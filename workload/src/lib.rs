@@ -8,9 +8,11 @@ mod cost;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod instructions;
 mod record;
+mod sent;
 
 pub use content::{APPENDED, Content, classify, render};
 pub use cost::Cost;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub use instructions::Instructions;
 pub use record::{How, ReadRecord, Style, WriteRecord};
+pub use sent::Sent;

@@ -3,6 +3,7 @@
 mod process;
 mod progress;
 mod read;
+mod storm;
 mod write;
 
 use std::path::PathBuf;
@@ -38,6 +39,14 @@ enum Task {
     Cost {
         /// Where to put a file, best on a tmpfs.
         folder: PathBuf,
+    },
+    /// Read and save many state files at a given rate, and print what was done as JSON.
+    Storm {
+        #[command(flatten)]
+        storm: storm::Storm,
+        /// Make the containers, and nothing else.
+        #[arg(long)]
+        prepare: bool,
     },
     /// Count the instructions of unrelated system calls, and print them as JSON.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -76,6 +85,11 @@ fn main() -> Result<()> {
         Task::Prepare { file } => write::prepare(&file),
         Task::Cost { folder } => {
             println!("{}", serde_json::to_string(&Cost::measure(&folder)?)?);
+            Ok(())
+        }
+        Task::Storm { storm, prepare: true } => storm::prepare(&storm),
+        Task::Storm { storm, prepare: false } => {
+            println!("{}", serde_json::to_string(&storm::run(&storm)?)?);
             Ok(())
         }
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -1,0 +1,70 @@
+//! `cargo xtask bench`: what the agent costs everybody else, how much memory it takes, and how many events.
+//!
+//! Figures of shared machines are noisy, so every comparison alternates within one run and says medians and ratios.
+
+mod cost;
+mod memory;
+mod peers;
+mod throughput;
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    check::build,
+    kernels, privilege,
+    repository::Repository,
+    tools::{self, Cache},
+};
+
+/// How much is measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How often the agent is turned on and off.
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// How many saves make up the memory test: 36,000 is what 100 containers that are updated every 10 s see in an
+    /// hour.
+    #[arg(long, default_value_t = 36_000)]
+    saves: u64,
+    /// Send state-file events at these rates a second, 0 for as fast as it goes; may be given again.
+    #[arg(long = "rate", default_values_t = [1_000, 10_000, 50_000, 100_000, 0])]
+    rates: Vec<u64>,
+    /// For so many seconds each.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Measure others of the same trade as well, and install those that Debian has.
+    #[arg(long)]
+    peers: bool,
+    /// Nothing but the rates.
+    #[arg(long)]
+    throughput: bool,
+    /// Count instructions on other kernels, in emulated machines, and do nothing else; needs no root.
+    #[arg(long)]
+    kernels: bool,
+    #[command(flatten)]
+    machines: kernels::Options,
+}
+
+/// Sets up, builds, measures, prints.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.kernels {
+        return kernels::count(&options.machines, &Repository::find()?, &Cache::open()?);
+    }
+    ensure!(privilege::is_root(), "measuring loads the probes and so needs root; run it with sudo");
+    let cache = Cache::open()?;
+    tools::set_up_bpf(&cache, None)?;
+    let repository = Repository::find()?;
+    let (agent, workload) = build(&repository)?;
+    if options.throughput {
+        return throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload);
+    }
+    println!("== kinds of attachment");
+    let status = repository
+        .cargo()
+        .args(["bench", "--quiet", "--package", "watchdog", "--bench", "attach_kinds"])
+        .status()?;
+    ensure!(status.success(), "the benchmark of attach kinds ended with {status}");
+    cost::cost(options.rounds.max(1), options.peers, &agent, &workload, &cache)?;
+    memory::memory(options.saves, &agent, &workload)?;
+    throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload)
+}

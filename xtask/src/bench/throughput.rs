@@ -1,0 +1,82 @@
+//! How many state-file events a second the agent takes, and what each costs it.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+use workload::Sent;
+
+use super::memory::resident;
+use crate::{
+    agent::Agent,
+    metrics::Metrics,
+    scratch::{Medium, Scratch},
+};
+
+/// Opens of an unrelated file beside the events, a second.
+const UNRELATED: u64 = 20_000;
+
+/// One line a rate. What was sent must be what was received and what was lost, to the last event.
+pub(super) fn throughput(seconds: u64, rates: &[u64], agent: &Path, workload: &Path) -> Result<()> {
+    println!("\n== state-file events a second for {seconds} s, beside {UNRELATED} unrelated opens a second");
+    println!(
+        "{:>9} {:>10} {:>11} {:>11} {:>9} {:>14} {:>8}",
+        "asked", "a second", "sent", "received", "lost", "CPU ms per 10k", "MiB"
+    );
+    for &rate in rates {
+        one(rate, seconds, agent, workload).with_context(|| format!("at {rate} events a second"))?;
+    }
+    Ok(())
+}
+
+fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<()> {
+    let scratch = Scratch::new(Medium::Memory)?;
+    let root = scratch.folder("root")?;
+    storm(workload, &root, &["--prepare"])?;
+    let running = Agent::start(agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
+    let before = running.metrics()?;
+    let [asked, unrelated, seconds] = [rate, UNRELATED, seconds].map(|number| number.to_string());
+    let output =
+        storm(workload, &root, &["--rate", &asked, "--unrelated", &unrelated, "--seconds", &seconds])?;
+    let sent: Sent = serde_json::from_str(&output).context("the storm printed no figures")?;
+    let after = running.settled(|metrics| received(metrics) + lost(metrics) >= sent.total())?;
+    let memory = resident(&running)?;
+    running.stop()?;
+    let cpu = |metrics: &Metrics| metrics.sum("process_cpu_seconds_total", &[]);
+    let (received, lost) = (received(&after), lost(&after));
+    let per_10k = (cpu(&after) - cpu(&before)) * 1e3 / (received as f64 / 1e4);
+    println!(
+        "{:>9} {:>10.0} {:>11} {received:>11} {lost:>9} {per_10k:>14.1} {memory:>8.1}",
+        if rate == 0 { "most".to_owned() } else { asked },
+        sent.total() as f64 / sent.seconds,
+        sent.total(),
+    );
+    ensure!(received + lost == sent.total(), "{received} received and {lost} lost are not {}", sent.total());
+    if lost == 0 {
+        let outcomes = after.by("state_watchdog_write_sessions_total", "outcome", &[]);
+        let told = |outcome| outcomes.get(outcome).copied().unwrap_or(0);
+        ensure!(
+            told("atomic_replace") == sent.atomic && told("in_place") == sent.in_place,
+            "{} saves by replacing and {} in place were told as {outcomes:?}",
+            sent.atomic,
+            sent.in_place
+        );
+    }
+    Ok(())
+}
+
+/// Events of the kinds that the storm makes.
+fn received(metrics: &Metrics) -> u64 {
+    let count = |operation| metrics.count("state_watchdog_events_total", &[("operation", operation)]);
+    Sent::OPERATIONS.into_iter().map(count).sum()
+}
+
+fn lost(metrics: &Metrics) -> u64 {
+    metrics.count("state_watchdog_events_lost_total", &[])
+}
+
+fn storm(workload: &Path, root: &Path, options: &[&str]) -> Result<String> {
+    let output = Command::new(workload).arg("storm").arg("--root").arg(root).args(options).output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the storm ended with {}: {complaint}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
