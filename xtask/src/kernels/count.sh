@@ -47,7 +47,7 @@ count off
 empty fentry
 empty kprobe
 empty mixed
-while IFS='|' read -r name environment arguments; do
+while IFS='|' read -r name environment arguments _; do
     door "$name" "$environment" "$arguments"
 done </plan/doors
 count off-again
