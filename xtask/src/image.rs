@@ -12,7 +12,7 @@ use crate::{
     kernels::{self, Architecture},
     repository::Repository,
     scratch::{Medium, Scratch},
-    tools::{self, Cache, Podman},
+    tools::{self, Cache, Podman, sha256},
 };
 
 /// The image's name without registry.
@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 pub(crate) fn describe(image: &Image) -> Result<String> {
     let size = |file: &Path| -> Result<f64> { Ok(fs::metadata(file)?.len() as f64 / f64::from(1 << 20)) };
     let (agent, archive) = (size(&image.agent)?, size(&image.archive)?);
-    Ok(format!("agent {agent:.1} MiB, archive {archive:.1} MiB, agent sha256 {}", sum(&image.agent)?))
+    Ok(format!("agent {agent:.1} MiB, archive {archive:.1} MiB, agent sha256 {}", sha256(&image.agent)?))
 }
 
 /// Builds the agent and the image for a kind of processor.
@@ -123,12 +123,6 @@ fn commit(root: &Path) -> (String, String) {
         Some(text).filter(|text| output.status.success() && !text.is_empty())
     };
     (ask("--format=%ct").unwrap_or_else(|| "0".to_owned()), ask("--format=%H").unwrap_or_default())
-}
-
-fn sum(file: &Path) -> Result<String> {
-    let output = Command::new("sha256sum").arg(file).output().context("cannot start sha256sum")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.split_whitespace().next().context("sha256sum says nothing")?.to_owned())
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(crate) fn build(repository: &Repository) -> Result<(PathBuf, PathBuf)> {
 }
 
 /// The workload is linked statically: a process that needs no dynamic linker starts faster.
-fn build_workload(repository: &Repository) -> Result<PathBuf> {
+pub(crate) fn build_workload(repository: &Repository) -> Result<PathBuf> {
     let host = repository.host()?;
     let target = repository.target().join("workload");
     let mut build = repository.cargo();

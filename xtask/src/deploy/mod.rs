@@ -1,10 +1,15 @@
 //! What is deployed, held against those who must take it: helm, kustomize, Kubernetes' schemas, systemd, podman.
 
 mod chart;
+mod container;
 mod copies;
+mod daemonset;
+mod modes;
 mod overlays;
 mod programs;
+mod prometheus;
 mod schemas;
+mod trixie;
 mod unit;
 mod values;
 
@@ -13,10 +18,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
-    check::Tally,
+    check::{Tally, build_workload},
+    image,
+    kernels::Architecture,
+    privilege,
     repository::Repository,
     scratch::{Medium, Scratch},
-    tools::Cache,
+    tools::{Cache, Podman},
 };
 
 use chart::Chart;
@@ -51,7 +59,9 @@ pub(crate) fn check(repository: &Repository, cache: &Cache, tally: &mut Tally) {
             overlays::checkov(&programs, root, mode)
         });
     }
+    check_image(repository, cache, &programs, &scratch, tally);
     tally.check("systemd takes the unit, and calls it guarded", || unit::check(cache, root, &scratch));
+    tally.check("the unit lets through what the agent calls", || unit::check_filter(root));
 }
 
 fn check_chart(chart: Chart<'_>, cache: &Cache, scratch: &Scratch, tally: &mut Tally) {
@@ -94,6 +104,36 @@ fn check_chart(chart: Chart<'_>, cache: &Cache, scratch: &Scratch, tally: &mut T
             chart.refuses(value, words)?;
         }
         Ok(format!("{} values", chart::REFUSED.len()))
+    });
+}
+
+/// Builds the image and runs it as root, because podman must give what the manifests ask for.
+fn check_image(
+    repository: &Repository,
+    cache: &Cache,
+    programs: &Programs,
+    scratch: &Scratch,
+    tally: &mut Tally,
+) {
+    if !privilege::is_root() {
+        tally.skip("the image", "needs root: run `sudo cargo xtask test --only deploy`");
+        return;
+    }
+    let mut ready = None;
+    tally.check("the image is built from scratch", || {
+        let image = image::build(repository, cache, Architecture::host())?;
+        let podman = Podman::open(cache, scratch.path().join("podman"))?;
+        podman.output(&["load", "--quiet", "--input", &image.archive.display().to_string()])?;
+        let workload = build_workload(repository)?;
+        let detail = image::describe(&image)?;
+        ready = Some((image, podman, workload));
+        Ok(detail)
+    });
+    let Some((image, podman, workload)) = &ready else { return };
+    let root = repository.root();
+    modes::check(&modes::Bench { podman, image, workload, programs, root }, tally);
+    tally.check("the chart's DaemonSet is played, and Prometheus has its torn reads", || {
+        daemonset::check(Chart { programs, root }, cache, scratch, image, workload)
     });
 }
 

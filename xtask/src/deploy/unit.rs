@@ -1,8 +1,9 @@
 //! The systemd unit, judged by systemd.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::programs::output;
 use crate::{
@@ -11,6 +12,8 @@ use crate::{
 };
 
 const UNIT: &str = "deploy/systemd/state-watchdog.service";
+/// What the agent calls; raising a limit is left to systemd.
+const PROFILE: &str = "deploy/seccomp/state-watchdog.json";
 /// Where the unit expects the agent.
 const PROGRAM: &str = "/usr/local/bin/state-watchdog";
 /// systemd's own score of exposure, in tenths: 100 is no protection at all. A service that sees the host's processes and
@@ -43,6 +46,48 @@ pub(super) fn check(cache: &Cache, root: &Path, scratch: &Scratch) -> Result<Str
         LIMIT % 10
     );
     Ok(format!("exposure level {}.{} of 10", level / 10, level % 10))
+}
+
+/// An error unless the unit lets through every call that the seccomp profile allows: under that, the agent is run.
+pub(super) fn check_filter(root: &Path) -> Result<String> {
+    let unit = fs::read_to_string(root.join(UNIT))?;
+    let mut let_through = members("@default")?;
+    for rule in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
+        let (taken_away, words) = rule.strip_prefix('~').map_or((false, rule), |words| (true, words));
+        for word in words.split_whitespace() {
+            for call in members(word)? {
+                if taken_away {
+                    let_through.remove(&call)
+                } else {
+                    let_through.insert(call)
+                };
+            }
+        }
+    }
+    let profile: Value = serde_json::from_str(&fs::read_to_string(root.join(PROFILE))?)?;
+    let groups = profile["syscalls"].as_array().context("a profile without calls")?;
+    let names = groups.iter().filter_map(|group| group["names"].as_array()).flatten();
+    let wanted: BTreeSet<&str> =
+        names.filter_map(Value::as_str).filter(|name| *name != "setrlimit").collect();
+    let refused: Vec<&&str> = wanted.iter().filter(|name| !let_through.contains(**name)).collect();
+    ensure!(refused.is_empty(), "the unit refuses {refused:?}");
+    Ok(format!("{} calls of {}", wanted.len(), let_through.len()))
+}
+
+/// The calls of a group, or the call itself.
+fn members(word: &str) -> Result<BTreeSet<String>> {
+    if !word.starts_with('@') {
+        return Ok(BTreeSet::from([word.to_owned()]));
+    }
+    let listing = output(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", word]))?;
+    let mut calls = BTreeSet::new();
+    // Below the group's own name, with its explanation behind a hash.
+    for name in
+        listing.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        calls.extend(members(name)?);
+    }
+    Ok(calls)
 }
 
 /// The level in tenths.

@@ -8,6 +8,10 @@ mod podman;
 mod python;
 mod runtimes;
 
+use std::{path::Path, process::Command};
+
+use anyhow::{Context as _, Result};
+
 pub(crate) use bpf::{Origin, set_up_bpf};
 pub(crate) use browser::{Browser, View};
 pub(crate) use cache::Cache;
@@ -15,3 +19,11 @@ pub(crate) use debian::{has_program, installed, refresh_package_lists, unpacked}
 pub(crate) use podman::Podman;
 pub(crate) use python::{helm_and_kubectl, python};
 pub(crate) use runtimes::{runc, youki};
+
+/// What tells one program from another.
+pub(crate) fn sha256(file: &Path) -> Result<String> {
+    let output = Command::new("sha256sum").arg(file).output().context("cannot start sha256sum")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sum = text.split_whitespace().next();
+    Ok(sum.with_context(|| format!("no sum of {}", file.display()))?.to_owned())
+}
