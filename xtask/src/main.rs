@@ -47,6 +47,8 @@ enum Task {
     },
     /// Run the agent beside an unsafe and a safe writer, and compare its counts with theirs.
     Demo(demo::Options),
+    /// Draw the dashboards for the documentation, after minutes of work on three agents; as root.
+    Pictures,
     /// Measure what the agent costs everybody else, and how much memory it takes.
     Bench(bench::Options),
     /// Build the container image: a static agent and nothing else.
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup { toolchain, kernels } => set_up(toolchain, kernels),
         Task::Demo(options) => demo::run(options),
+        Task::Pictures => dashboards::draw(),
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),
         Task::Test { only, kernels: false, options } => check::run(&only, &options),

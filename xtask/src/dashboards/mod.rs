@@ -11,7 +11,7 @@ use boards::{Dashboard, dashboards};
 use rules::{alerting_rules, recording_rules, runbook, unit_tests};
 
 pub(crate) use check::check_rules;
-pub(crate) use live::check_live;
+pub(crate) use live::{check_live, draw};
 pub(crate) use rules::Pace;
 
 /// What writes the files again.

@@ -89,7 +89,7 @@ fn affected() -> Panel {
     Panel::lines("Nodes affected", "Nodes on which state files are written unsafely, and those on which reads are torn, by runtime.")
         .query(r#"sum by (runtime) (cluster_runtime:state_watchdog_unsafe_instances:count{cluster=~"$cluster", runtime=~"$runtime"})"#, "{{runtime}}: unsafe")
         .query(r#"sum by (runtime) (cluster_runtime:state_watchdog_torn_instances:count{cluster=~"$cluster", runtime=~"$runtime"})"#, "{{runtime}}: torn")
-        .decimals(0)
+        .whole()
         .no_value(NEEDS_RULES)
 }
 
@@ -108,7 +108,7 @@ fn writers() -> Panel {
         .query(r#"topk(20, sum by (runtime, writer) (cluster_runtime_writer:state_watchdog_nonatomic_writes:increase1h{cluster=~"$cluster", runtime=~"$runtime"}))"#, "")
         .query(r#"sum by (runtime, writer) (instance_runtime_writer:state_watchdog_nonatomic_writes:increase1h{cluster=~"$cluster", runtime=~"$runtime"} > bool 0)"#, "")
         .columns(&[("runtime", "Runtime"), ("writer", "Writer"), ("Value #A", "Unsafe writes"), ("Value #B", "Nodes")])
-        .decimals(0)
+        .whole()
         .no_value(NEEDS_RULES)
 }
 
@@ -119,7 +119,7 @@ fn nodes() -> Panel {
         .query(r#"topk(20, sum by (cluster, instance) (avg_over_time(instance_runtime:state_watchdog_failed_readers:rate5m{cluster=~"$cluster", runtime=~"$runtime"}[$__range])) * $__range_s)"#, "")
         .columns(&[("cluster", "Cluster"), ("instance", "Node"), ("Value #A", "Unsafe writes"), ("Value #B", "Torn reads"), ("Value #C", "Failed readers")])
         .cell_link("Node", "This node", TO_NODE)
-        .decimals(0)
+        .whole()
         .no_value(NEEDS_RULES)
 }
 
@@ -153,7 +153,7 @@ fn before_and_after() -> Panel {
         .query(r#"sum by (runtime) (increase(instance_runtime:state_watchdog_torn_reads:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range] offset $__range))"#, "")
         .query(r#"sum by (runtime) (increase(instance_runtime:state_watchdog_torn_reads:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range]))"#, "")
         .columns(&[("runtime", "Runtime"), ("Value #A", "Unsafe writes before"), ("Value #B", "Unsafe writes"), ("Value #C", "Torn reads before"), ("Value #D", "Torn reads")])
-        .decimals(0)
+        .whole()
         .no_value("-")
 }
 
@@ -170,6 +170,6 @@ fn readers() -> Panel {
         .query(r#"topk(20, sum by (runtime, reader) (instance_runtime_reader:state_watchdog_torn_reads:increase1h{cluster=~"$cluster", runtime=~"$runtime"}))"#, "")
         .query(r#"sum by (runtime, reader) (instance_runtime_reader:state_watchdog_torn_reads:increase1h{cluster=~"$cluster", runtime=~"$runtime"} > bool 0)"#, "")
         .columns(&[("runtime", "Runtime"), ("reader", "Reader"), ("Value #A", "Torn reads"), ("Value #B", "Nodes")])
-        .decimals(0)
+        .whole()
         .no_value(NEEDS_RULES)
 }

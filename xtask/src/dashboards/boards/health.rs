@@ -48,13 +48,13 @@ fn numbers() -> Vec<(u32, Panel)> {
             4,
             Panel::stat("Events lost", "Events within the time range that no watchdog saw. Sessions around them are counted as `unknown`.", &ODD_FROM_ONE)
                 .query(r#"sum(increase(state_watchdog_events_lost_total{cluster=~"$cluster", instance=~"$instance"}[$__range])) or vector(0)"#, "events")
-                .decimals(0),
+                .whole(),
         ),
         (
             4,
             Panel::stat("Anomalies", "Observations within the time range that could not be explained or had to be forgotten.", &ODD_FROM_ONE)
                 .query(r#"sum(increase(state_watchdog_anomalies_total{cluster=~"$cluster", instance=~"$instance"}[$__range])) or vector(0)"#, "anomalies")
-                .decimals(0),
+                .whole(),
         ),
         (
             4,
@@ -73,7 +73,7 @@ fn readiness() -> Panel {
         r#"sum by (state) (state_watchdog_readiness{cluster=~"$cluster", instance=~"$instance"})"#,
         "{{state}}",
     )
-    .decimals(0)
+    .whole()
     .colour("ready", "green")
     .colour("degraded", "orange")
     .colour("not_ready", "red")
@@ -88,7 +88,7 @@ fn source() -> Panel {
         r#"sum by (source) (state_watchdog_source_info{cluster=~"$cluster", instance=~"$instance"})"#,
         "{{source}}",
     )
-    .decimals(0)
+    .whole()
 }
 
 fn canary() -> Panel {
@@ -106,7 +106,7 @@ fn probes() -> Panel {
         .query(r#"sum by (probe, mechanism) (state_watchdog_probe_attached{cluster=~"$cluster", instance=~"$instance"})"#, "")
         .query(r#"sum by (probe, mechanism) (1 - state_watchdog_probe_attached{cluster=~"$cluster", instance=~"$instance"})"#, "")
         .columns(&[("probe", "Probe"), ("mechanism", "Mechanism"), ("Value #A", "Attached"), ("Value #B", "Missing")])
-        .decimals(0)
+        .whole()
         .no_value("No probe is attached")
 }
 
@@ -161,7 +161,7 @@ fn descriptors() -> Panel {
 fn versions() -> Panel {
     Panel::bar_gauge("Versions", "Watchdogs by version and processor.", &PLAIN)
         .query(r#"count by (version, arch) (state_watchdog_build_info{cluster=~"$cluster", instance=~"$instance"})"#, "{{version}} {{arch}}")
-        .decimals(0)
+        .whole()
         .no_value("No watchdog is scraped")
 }
 
@@ -169,6 +169,6 @@ fn roots() -> Panel {
     Panel::table("Runtime roots", "Where runtimes keep their state, and on how many nodes it is there. A node on which none is there is not watched.", "Nodes")
         .query(r#"sum by (runtime, root) (state_watchdog_runtime_root_present{cluster=~"$cluster", instance=~"$instance"})"#, "")
         .columns(&[("runtime", "Runtime"), ("root", "Root"), ("Value", "Nodes")])
-        .decimals(0)
+        .whole()
         .no_value("No watchdog is scraped")
 }

@@ -122,7 +122,7 @@ fn instances() -> Variable {
 
 /// One node.
 fn instance() -> Variable {
-    Variable { multi: false, include_all: false, all_value: None, current: json!({}), ..instances() }
+    Variable { multi: false, include_all: false, all_value: None, current: Value::Null, ..instances() }
 }
 
 /// Any number of a label's values, all of them at first.
@@ -159,7 +159,7 @@ fn variable() -> Variable {
         multi: false,
         include_all: false,
         all_value: None,
-        current: json!({}),
+        current: Value::Null,
         options: Vec::new(),
         skip_url_sync: false,
     }

@@ -56,7 +56,8 @@ pub(crate) struct Variable {
     pub(crate) query: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) datasource: Option<DataSource>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The query as typed; Grafana has it in `query`.
+    #[serde(skip)]
     pub(crate) definition: Option<&'static str>,
     pub(crate) hide: u8,
     pub(crate) refresh: u8,
@@ -65,6 +66,7 @@ pub(crate) struct Variable {
     pub(crate) include_all: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) all_value: Option<&'static str>,
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub(crate) current: Value,
     pub(crate) options: Vec<Value>,
     pub(crate) skip_url_sync: bool,
@@ -119,7 +121,7 @@ pub(crate) struct Panel {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) options: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) links: Vec<Value>,
+    pub(crate) links: Vec<Link>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) transformations: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -53,25 +53,25 @@ fn numbers() -> Vec<(u32, Panel)> {
             4,
             Panel::stat("Unsafe writes", "State files written in place within the time range.", &BAD_FROM_ONE)
                 .query(r#"sum(increase(state_watchdog_write_sessions_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime", outcome=~"in_place|created_in_place|recreated"}[$__range]))"#, "writes")
-                .decimals(0),
+                .whole(),
         ),
         (
             4,
             Panel::stat("Torn reads", "Reads within the time range that got neither the old nor the new content.", &BAD_FROM_ONE)
                 .query(r#"sum(increase(state_watchdog_torn_reader_exits_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"}[$__range]))"#, "reads")
-                .decimals(0),
+                .whole(),
         ),
         (
             4,
             Panel::stat("Readers that failed", "Processes that read a torn file within the time range and then failed.", &BAD_FROM_ONE)
                 .query(r#"sum(increase(state_watchdog_torn_reader_exits_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime", result="failure"}[$__range]))"#, "readers")
-                .decimals(0),
+                .whole(),
         ),
         (
             4,
             Panel::stat("Damaged files now", "State files that are empty, short or no JSON while nobody writes them.", &BAD_FROM_ONE)
                 .query(r#"sum(state_watchdog_damaged_state_files{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"})"#, "files")
-                .decimals(0),
+                .whole(),
         ),
     ]
 }
@@ -133,7 +133,7 @@ fn writers() -> Panel {
     Panel::table("Who writes unsafely", "Programs that wrote state files in place on this node within the last hour. `/findings` of the node's watchdog names processes, their ancestors, containers and pods.", "Unsafe writes")
         .query(r#"sum by (runtime, writer) (instance_runtime_writer:state_watchdog_nonatomic_writes:increase1h{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"})"#, "")
         .columns(&[("runtime", "Runtime"), ("writer", "Writer"), ("Value", "Unsafe writes")])
-        .decimals(0)
+        .whole()
         .no_value(NEEDS_RULES)
 }
 
@@ -141,6 +141,6 @@ fn readers() -> Panel {
     Panel::table("Who reads torn files", "Programs that read torn state files on this node within the last hour.", "Torn reads")
         .query(r#"sum by (runtime, reader) (instance_runtime_reader:state_watchdog_torn_reads:increase1h{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"})"#, "")
         .columns(&[("runtime", "Runtime"), ("reader", "Reader"), ("Value", "Torn reads")])
-        .decimals(0)
+        .whole()
         .no_value(NEEDS_RULES)
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::model::{
-    DATASOURCE, Defaults, FieldConfig, GridPos, Matcher, Override, Panel, Property, Step, Target, Thresholds,
+    DATASOURCE, Defaults, FieldConfig, GridPos, Link, Matcher, Override, Panel, Property, Step, Target,
+    Thresholds,
 };
 
 /// Where nothing is wrong at 0 and something is from 1 on.
@@ -163,8 +164,10 @@ impl Panel {
         self
     }
 
-    pub(super) fn decimals(mut self, decimals: u8) -> Self {
-        self.field_config().defaults.decimals = Some(decimals);
+    /// Whole numbers, none of their digits left out.
+    pub(super) fn whole(mut self) -> Self {
+        let defaults = &mut self.field_config().defaults;
+        (defaults.unit, defaults.decimals) = ("locale", Some(0));
         self
     }
 
@@ -211,7 +214,7 @@ impl Panel {
 
     /// A link in the corner of the panel.
     pub(super) fn link(mut self, title: &'static str, url: &'static str) -> Self {
-        self.links.push(json!({"title": title, "url": url}));
+        self.links.push(Link { title, url, kind: "link", icon: "external link", ..Link::default() });
         self
     }
 

@@ -1,9 +1,12 @@
-//! A small server on loopback: it takes Alertmanager's messages, and plays what is scraped beside the agent.
+//! A small server on loopback: it takes Alertmanager's messages, plays what is scraped beside the agent, and hands out
+//! the files of the page that draws dashboards.
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
@@ -18,6 +21,7 @@ const MAX_BODY: usize = 16 << 20;
 #[derive(Default)]
 struct Desk {
     pages: BTreeMap<String, String>,
+    files: Option<PathBuf>,
     messages: Vec<Value>,
 }
 
@@ -52,6 +56,11 @@ impl Listener {
         self.desk().pages.insert(path.to_owned(), text);
     }
 
+    /// Answers all other paths with the files below `folder`.
+    pub(super) fn serve_files(&self, folder: &Path) {
+        self.desk().files = Some(folder.to_owned());
+    }
+
     /// The messages that were posted so far.
     pub(super) fn messages(&self) -> Vec<Value> {
         self.desk().messages.clone()
@@ -84,12 +93,24 @@ fn answer(mut stream: TcpStream, desk: &Mutex<Desk>) -> Option<()> {
     let found = if method == "POST" {
         desk.messages.push(serde_json::from_slice(&body).ok()?);
         Some(Vec::new())
+    } else if let Some(page) = desk.pages.get(path) {
+        Some(page.clone().into_bytes())
     } else {
-        desk.pages.get(path).map(|page| page.clone().into_bytes())
+        // Nothing but plain names below the folder.
+        let name = path.trim_start_matches('/');
+        let plain = name.split('/').all(|part| !part.is_empty() && part != "..");
+        desk.files.as_ref().filter(|_| plain).and_then(|folder| fs::read(folder.join(name)).ok())
     };
     drop(desk);
     let (status, body) = found.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let kind = match Path::new(path).extension().and_then(|extension| extension.to_str()) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript",
+        Some("css") => "text/css",
+        Some("svg") => "image/svg+xml",
+        Some("json") => "application/json",
+        _ => "text/plain; version=0.0.4; charset=utf-8",
+    };
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

@@ -1,5 +1,6 @@
 //! Dashboards, rules and alerts against a real Prometheus that scrapes a real agent beside a workload.
 
+mod drawing;
 mod listener;
 mod prometheus;
 mod stage;
@@ -13,9 +14,11 @@ use super::{
     rules::{RECORDING_GROUPS, alerts},
 };
 use crate::{
-    check::{Programs, Tally},
+    check::{Part, Programs, Tally},
     deadline::until,
-    tools::Cache,
+    privilege,
+    repository::Repository,
+    tools::{self, Cache},
     truth::Truth,
 };
 use prometheus::{LIMIT, Prometheus};
@@ -35,7 +38,7 @@ const FIRES: [&str; 3] =
 pub(crate) fn check_live(programs: &Programs, cache: &Cache, tally: &mut Tally) {
     let mut stage = None;
     tally.check("Prometheus scrapes the agent and evaluates the rules", || {
-        stage = Some(Stage::open(programs, cache)?);
+        stage = Some(Stage::open(programs, cache, 2)?);
         Ok(String::new())
     });
     let Some(stage) = stage else { return };
@@ -43,7 +46,7 @@ pub(crate) fn check_live(programs: &Programs, cache: &Cache, tally: &mut Tally) 
     tally.check("a fresh installation leaves no panel empty", || no_panel_is_empty(prometheus));
     let mut truths = Vec::new();
     tally.check("the workload runs", || {
-        truths = stage.run(&programs.workload)?;
+        truths = stage.run(&programs.workload, 0)?;
         Ok(String::new())
     });
     tally.check("Prometheus counts what the workload recorded", || counts(prometheus, &truths));
@@ -57,6 +60,22 @@ pub(crate) fn check_live(programs: &Programs, cache: &Cache, tally: &mut Tally) 
             has_data(prometheus, &dashboard)
         });
     }
+    drawing::check(&stage, cache, tally);
+}
+
+/// Draws the dashboards of three nodes after minutes of work, for people, into `docs/images`.
+pub(crate) fn draw() -> Result<()> {
+    ensure!(privilege::is_root(), "the agents load probes, so this must be run as root");
+    let (repository, cache) = (Repository::find()?, Cache::open()?);
+    tools::set_up_bpf(&cache, None)?;
+    let programs = Programs::get(Part::Prometheus, &repository, &cache)?;
+    let stage = Stage::open(&programs, &cache, 3)?;
+    stage.live_through_a_rollout(&programs.workload)?;
+    let folder = repository.root().join("docs/images");
+    for picture in drawing::Drawing::prepare(&cache)?.draw(&stage, &cache, &folder, stage::STORY)? {
+        println!("  {picture}");
+    }
+    Ok(())
 }
 
 /// An expression as Grafana would send it, with everything chosen.
@@ -123,8 +142,8 @@ fn counts(prometheus: &Prometheus, truths: &[Truth]) -> Result<String> {
     let sum = format!("sum(instance_runtime:state_watchdog_torn_reads:sum_total{{runtime=\"{RUNTIME}\"}})");
     let counted = prometheus.wait_for(&sum, |counted| counted >= torn as f64)?;
     ensure!(counted == torn as f64, "{torn} reads were torn, {counted} are counted");
-    let sum = format!("sum(state_watchdog_write_sessions_total{{runtime=\"{RUNTIME}\"}})");
-    let counted = prometheus.wait_for(&sum, |counted| counted >= saves as f64)?;
+    let sum = "sum(state_watchdog_write_sessions_total)";
+    let counted = prometheus.wait_for(sum, |counted| counted >= saves as f64)?;
     ensure!(counted == saves as f64, "{saves} saves, {counted} are counted");
     Ok(format!("{saves} saves, {torn} torn reads"))
 }

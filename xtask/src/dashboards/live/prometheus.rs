@@ -24,11 +24,11 @@ const PACE: Pace = Pace { interval: "1s", hold: Some("0s") };
 /// Long enough for the busiest machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
-/// Something to scrape, and the labels that it gets.
+/// Something to scrape, and the labels that it gets; those of one job follow each other.
 pub(super) struct Scraped<'a> {
     pub(super) job: &'a str,
     pub(super) address: SocketAddr,
-    pub(super) labels: &'a [(&'a str, &'a str)],
+    pub(super) labels: Vec<(&'a str, &'a str)>,
 }
 
 /// Both servers; dropping it ends them.
@@ -97,6 +97,10 @@ impl Prometheus {
         let ready = until(LIMIT, || Ok(prometheus.get("/api/v1/status/runtimeinfo", &[]).ok().map(drop)))?;
         ensure!(ready.is_some(), "Prometheus does not answer; its log:\n{}", prometheus.server.log());
         Ok(prometheus)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     /// Asks at this moment.
@@ -171,13 +175,14 @@ fn configuration(scraped: &[Scraped<'_>], alertmanager: SocketAddr) -> String {
          alerting:\n  alertmanagers:\n  - static_configs: [{{targets: ['{alertmanager}']}}]\n\
          scrape_configs:\n"
     );
+    let mut last = "";
     for Scraped { job, address, labels } in scraped {
+        if *job != last {
+            let _ = writeln!(text, "- job_name: {job}\n  static_configs:");
+            last = job;
+        }
         let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}: '{value}'")).collect();
-        let labels = labels.join(", ");
-        let _ = writeln!(
-            text,
-            "- job_name: {job}\n  static_configs: [{{targets: ['{address}'], labels: {{{labels}}}}}]"
-        );
+        let _ = writeln!(text, "  - {{targets: ['{address}'], labels: {{{}}}}}", labels.join(", "));
     }
     text
 }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Units of Grafana that ours are among, of those that its linter lists.
-const UNITS: [&str; 8] = ["short", "percentunit", "bytes", "s", "cps", "rpm", "wpm", "none"];
+const UNITS: [&str; 9] = ["short", "locale", "percentunit", "bytes", "s", "cps", "rpm", "wpm", "none"];
 
 #[test]
 fn the_data_source_is_chosen_and_every_panel_uses_it() {
