@@ -65,7 +65,7 @@ standardTransformersRegistry.setInit(
 
 // Grafana's panels register their properties; these are the ones that our files set.
 const properties = ['unit', 'min', 'max', 'decimals', 'noValue', 'links', 'color', 'thresholds', 'mappings'];
-const ownProperties = ['drawStyle', 'lineWidth', 'fillOpacity', 'showPoints', 'spanNulls', 'axisPlacement', 'stacking', 'align', 'cellOptions', 'filterable'];
+const ownProperties = ['drawStyle', 'lineWidth', 'fillOpacity', 'showPoints', 'spanNulls', 'axisPlacement', 'stacking', 'align', 'cellOptions', 'filterable', 'width'];
 const property = (path: string, isCustom: boolean) =>
   ({ id: isCustom ? `custom.${path}` : path, path, name: path, isCustom, process: (value: unknown) => value, shouldApply: () => true, settings: {} }) as unknown as FieldConfigPropertyItem;
 const registry = new FieldConfigOptionsRegistry(() => [
@@ -126,7 +126,7 @@ function drawn(panel: Panel, data: DataFrame[], width: number, height: number): 
       ));
     }
     case 'table':
-      return <TableNG data={data[0]} width={width} height={height} timeRange={timeRange} cellHeight={options.cellHeight} initialSortBy={options.sortBy} fieldConfig={fieldConfig} />;
+      return <TableNG data={data[0]} width={width} height={height} timeRange={timeRange} cellHeight={options.cellHeight} sortBy={options.sortBy} fieldConfig={fieldConfig} />;
     default:
       throw new Error(`panels of the kind ${panel.type} cannot be drawn here`);
   }

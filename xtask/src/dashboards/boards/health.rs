@@ -1,5 +1,7 @@
 //! *Watchdog health*: whether a zero can be trusted, and what the watchdog costs.
 
+use serde_json::json;
+
 use super::{
     cluster, dashboard, instances,
     model::{Dashboard, Panel},
@@ -17,8 +19,8 @@ pub(super) fn health() -> Dashboard {
             (1, vec![(24, Panel::row("Does it see?"))]),
             (8, vec![(12, readiness()), (12, source())]),
             (8, vec![(12, canary()), (12, probes())]),
-            (8, vec![(12, lost()), (12, anomalies())]),
-            (8, vec![(12, events()), (12, latency())]),
+            (9, vec![(12, lost()), (12, anomalies())]),
+            (10, vec![(12, events()), (12, latency())]),
             (1, vec![(24, Panel::row("What does it cost?"))]),
             (8, vec![(8, memory()), (8, cpu()), (8, descriptors())]),
             (1, vec![(24, Panel::row("What is where?"))]),
@@ -65,7 +67,7 @@ fn numbers() -> Vec<(u32, Panel)> {
 }
 
 fn readiness() -> Panel {
-    Panel::bars(
+    Panel::lines(
         "Readiness",
         "Watchdogs by what they are able to see: `degraded` a part, `not_ready` nothing.",
     )
@@ -80,7 +82,7 @@ fn readiness() -> Panel {
 }
 
 fn source() -> Panel {
-    Panel::bars(
+    Panel::lines(
         "Source",
         "Watchdogs by the source that events come from, best first: `vfs`, `syscalls`, `inotify`.",
     )
@@ -169,6 +171,7 @@ fn roots() -> Panel {
     Panel::table("Runtime roots", "Where runtimes keep their state, and on how many nodes it is there. A node on which none is there is not watched.", "Nodes")
         .query(r#"sum by (runtime, root) (state_watchdog_runtime_root_present{cluster=~"$cluster", instance=~"$instance"})"#, "")
         .columns(&[("runtime", "Runtime"), ("root", "Root"), ("Value", "Nodes")])
+        .change("byName", "Root", "custom.width", json!(380))
         .whole()
         .no_value("No watchdog is scraped")
 }

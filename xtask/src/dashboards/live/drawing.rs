@@ -142,6 +142,9 @@ impl Drawing {
             );
             browser.open(&url, VIEW)?;
             browser.until("window.drawn !== undefined")?;
+            let height = browser.evaluate("document.getElementById('root').scrollHeight")?;
+            let height = height.as_u64().and_then(|height| height.try_into().ok()).unwrap_or(VIEW.height);
+            browser.look(View { height, ..VIEW })?;
             // A picture of what is wrong helps whoever reads the complaint.
             browser.screenshot(&folder.join(name).with_extension("png"))?;
             let panels = judge(&mut browser).with_context(|| name.to_owned())?;
