@@ -98,7 +98,8 @@ impl<S: Source> Agent<S> {
     pub(super) fn read(&mut self, job: Job, path: PathBuf) {
         if self.roots.get(job.place().root).is_some_and(|root| root.profile.content == profile::Content::None)
         {
-            return self.judge(job, None);
+            // A session is told without an aftermath; of a file that lies there is nothing to tell.
+            return if let Job::Aftermath(_) = job { self.judge(job, None) };
         }
         self.source.reads_itself(job.place());
         let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);

@@ -131,7 +131,7 @@ impl<S: Source> Agent<S> {
         self.house_canary();
         self.show_status();
         loop {
-            let wake = self.next_wake();
+            let (wake, asked) = (self.next_wake(), boot_now());
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -140,7 +140,8 @@ impl<S: Source> Agent<S> {
                 },
                 Some(done) = self.reading.join_next() => self.take_reading(done),
                 loaded = reload.next() => self.reconfigure(loaded, reload),
-                () = tokio::time::sleep(wake) => {}
+                // The source was asked first and had nothing more.
+                () = tokio::time::sleep(wake) => self.say_seen(asked),
             }
             self.absorb();
             self.tick();
@@ -216,6 +217,7 @@ impl<S: Source> Agent<S> {
 
     fn observe(&mut self, event: &FileEvent) {
         tracing::trace!(?event);
+        self.say_seen(event.span.start);
         self.lost = self.lost.max(event.lost);
         if self.canary.takes(event) || self.own.is_ours(event) {
             return;

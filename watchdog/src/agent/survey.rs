@@ -3,14 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{Agent, conclude::Job, millis};
 use crate::clock::boot_now;
 use crate::enrich::Content;
 use crate::http::RootView;
-use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, Place};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, Place, Span};
 use crate::profile::{Census, Sighting};
 use crate::source::Source;
 
@@ -19,6 +18,8 @@ use crate::source::Source;
 pub(super) struct Survey {
     census: Census,
     damaged: HashMap<Arc<Place>, Content>,
+    /// What stood there, not yet told to the engine.
+    seen: VecDeque<FileEvent>,
     /// Files that are to be read.
     settled: VecDeque<Sighting>,
     next: BootNanos,
@@ -43,8 +44,8 @@ impl Survey {
     const READING_SHARE: u64 = 5;
     /// So many of them are read in one turn.
     const READ_AT_ONCE: usize = 16;
-    /// At most so many damaged files are remembered.
-    const MAX_DAMAGED: usize = 1_024;
+    /// At most so many damaged files are remembered: as many as state files are.
+    const MAX_DAMAGED: usize = 16_384;
 
     /// Other roots: what cannot be watched now was not said yet.
     pub(super) fn may_warn_again(&mut self) {
@@ -165,26 +166,33 @@ impl<S: Source> Agent<S> {
         self.roots.entries().iter().enumerate().map(view).collect()
     }
 
+    /// Which file stands there now. The engine is told when it knows all that was before: a file may have taken the name a
+    /// moment ago, by a rename that the source has yet to tell of.
     fn seed(&mut self, sighting: &Sighting) {
-        let event = FileEvent {
-            span: sighting.seen,
-            actor: Actor::default(),
-            lost: self.lost,
-            operation: EventOperation::Present {
-                place: Arc::clone(&sighting.place),
-                inode: self.identify(&sighting.path),
-                size: Some(sighting.size),
-            },
+        // O_PATH reaches no driver and no FIFO.
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let start = boot_now();
+        let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(&sighting.path) else { return };
+        let Ok(metadata) = file.metadata() else { return };
+        if !metadata.is_file() {
+            return;
+        }
+        let operation = EventOperation::Present {
+            place: Arc::clone(&sighting.place),
+            inode: self.source.identify(&file),
+            size: Some(metadata.len()),
         };
-        self.shared.metrics.event(self.source.kind(), &event.operation);
-        self.tell(&event);
+        let (span, actor) = (Span::new(start, boot_now()), Actor::default());
+        self.survey.seen.push_back(FileEvent { span, actor, lost: self.lost, operation });
     }
 
-    /// The file's identity, without opening it: O_PATH reaches no driver and no FIFO.
-    fn identify(&self, path: &Path) -> Option<InodeId> {
-        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-        self.source.identify(&file)
+    /// The source has told all that was before that time: the engine learns what was seen before it.
+    pub(super) fn say_seen(&mut self, told: BootNanos) {
+        while let Some(mut event) = self.survey.seen.pop_front_if(|event| event.span.end <= told) {
+            event.lost = self.lost;
+            self.shared.metrics.event(self.source.kind(), &event.operation);
+            self.tell(&event);
+        }
     }
 
     fn show_roots(&self) {

@@ -252,6 +252,59 @@ fn a_file_that_is_left_empty_is_damaged_until_it_is_whole() {
 }
 
 #[test]
+fn a_damaged_file_is_counted_as_long_as_it_lies_there() {
+    with_agent(async |house| {
+        let now = "state_watchdog_damaged_state_files{runtime=\"youki\"}";
+        let total = "state_watchdog_damaged_state_files_total{damage=\"truncated\",runtime=\"youki\"}";
+        for container in ["b", "c"] {
+            fs::create_dir(house.host.path().join("r").join(container)).unwrap();
+            fs::write(house.host.path().join("r").join(container).join("state.json"), "{\"id\":").unwrap();
+        }
+        eventually("both are seen", || house.metric(now) == Some(2.0)).await;
+        fs::remove_file(house.host.path().join("r/b/state.json")).unwrap();
+        eventually("one is gone", || house.metric(now) == Some(1.0)).await;
+        fs::remove_dir_all(house.host.path().join("r")).unwrap();
+        eventually("all are gone", || house.metric(now) == Some(0.0)).await;
+        assert_eq!(house.metric(total), Some(2.0));
+        let findings = house.findings().await;
+        assert_eq!(of_kind(&findings, "damaged_state_file").len(), 2);
+    });
+}
+
+#[test]
+fn a_torn_read_names_the_pod_that_the_last_good_content_told() {
+    with_agent(async |mut house| {
+        let good = r#"{"id":"abc","annotations":{"io.kubernetes.cri.sandbox-name":"web-0",
+            "io.kubernetes.cri.sandbox-namespace":"shop","io.kubernetes.cri.container-name":"app"}}"#;
+        fs::write(house.state_file(), good).unwrap();
+        let size = good.len() as u64;
+        let story = vec![
+            house.open(WRITER, WRITE, true, 0),
+            house.write(size),
+            house.event(WRITER, EventOperation::Release { id: WRITE }),
+        ];
+        house.script.send(story).unwrap();
+        let series = "state_watchdog_write_sessions_total{outcome=\"in_place\",runtime=\"youki\"}";
+        eventually("the first session", || house.metric(series) == Some(1.0)).await;
+        // What a writer left that died: the file says nothing any more.
+        fs::write(house.state_file(), "{\"id\"").unwrap();
+        let story = house.torn_story(5);
+        house.script.send(story).unwrap();
+        eventually("the second session", || house.metric(series) == Some(2.0)).await;
+        let findings = house.findings().await;
+        for kind in ["torn_read", "damaged_state_file", "reader_exit"] {
+            let finding = of_kind(&findings, kind)[0];
+            assert_eq!(
+                finding["pod"],
+                serde_json::json!({"name": "web-0", "namespace": "shop", "container": "app"})
+            );
+            let message = finding["message"].as_str().unwrap();
+            assert!(message.contains("state.json of container app in pod shop/web-0"), "{message}");
+        }
+    });
+}
+
+#[test]
 fn a_file_that_was_written_again_since_has_no_aftermath() {
     with_agent(async |mut house| {
         // The session leaves ten bytes; on disk are none, because the next writer has begun.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::walk::{Found, MAX_ENTRIES, walk};
 use super::{Root, Roots};
-use crate::clock::boot_now;
-use crate::model::{Place, Role, RootId, Span};
+use crate::model::{Place, Role, RootId};
 
 /// At most so many state files are remembered.
 const MAX_FILES: usize = MAX_ENTRIES;
@@ -21,10 +20,6 @@ pub struct Sighting {
     pub place: Arc<Place>,
     /// Where the agent can open it.
     pub path: PathBuf,
-    /// Its size.
-    pub size: u64,
-    /// When it was looked at.
-    pub seen: Span,
     stamp: Stamp,
 }
 
@@ -110,9 +105,7 @@ impl Census {
     }
 
     fn sight(&mut self, root: &Root, path: PathBuf, changes: &mut Changes) {
-        let started = boot_now();
         let Ok(metadata) = fs::symlink_metadata(&path) else { return };
-        let seen = Span::new(started, boot_now());
         if !metadata.file_type().is_file() {
             return;
         }
@@ -125,7 +118,7 @@ impl Census {
             if known.stamp == stamp {
                 if !std::mem::replace(&mut known.judged, true) {
                     let place = Arc::clone(&known.place);
-                    changes.settled.push(Sighting { place, path, size: stamp.size, seen, stamp });
+                    changes.settled.push(Sighting { place, path, stamp });
                 }
             } else {
                 known.stamp = stamp;
@@ -133,7 +126,7 @@ impl Census {
             }
         } else if !full {
             let place = place_of(root.id, &key.1);
-            changes.new.push(Sighting { place: Arc::clone(&place), path, size: stamp.size, seen, stamp });
+            changes.new.push(Sighting { place: Arc::clone(&place), path, stamp });
             self.files.insert(key, Known { place, stamp, judged: false, round: self.round });
         }
     }
@@ -174,7 +167,6 @@ mod tests {
         assert_eq!(first.new.len(), 1);
         assert_eq!(&*first.new[0].place.container, "abc");
         assert_eq!(&*first.new[0].place.name, "state.json");
-        assert_eq!(first.new[0].size, 2);
         assert!(first.settled.is_empty());
 
         let second = census.scan(&roots);
