@@ -60,8 +60,18 @@ impl Agent {
         log: &Path,
         listener: Option<Listener>,
     ) -> Result<Self> {
+        Self::start_by(Command::new(program), options, roots, log, listener)
+    }
+
+    /// The same by a command that becomes the agent.
+    pub(crate) fn start_by(
+        mut command: Command,
+        options: &[&str],
+        roots: &[(&str, &Path)],
+        log: &Path,
+        listener: Option<Listener>,
+    ) -> Result<Self> {
         let address = free_address()?;
-        let mut command = Command::new(program);
         command.args(["run", "--findings", "json", "--listen", &address.to_string()]).args(options);
         for (runtime, root) in roots {
             command.arg("--root").arg(format!("{runtime}={}", root.display()));

@@ -13,6 +13,12 @@ pub(crate) struct Finding {
     /// The container.
     #[serde(default)]
     pub(crate) container_id: Option<String>,
+    /// Its pod.
+    #[serde(default)]
+    pub(crate) pod: Option<Pod>,
+    /// Its image.
+    #[serde(default)]
+    pub(crate) image: Option<String>,
     /// Who wrote.
     #[serde(default)]
     pub(crate) writer: Option<Process>,
@@ -34,6 +40,20 @@ pub(crate) struct Finding {
     /// The whole line.
     #[serde(skip)]
     pub(crate) line: String,
+}
+
+/// A pod, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Pod {
+    /// Its name.
+    pub(crate) name: Option<String>,
+    /// Its namespace.
+    pub(crate) namespace: Option<String>,
+    /// The container's name within it.
+    pub(crate) container: Option<String>,
+    /// Its uid.
+    pub(crate) uid: Option<String>,
 }
 
 /// A write window, by which a finding names its session.

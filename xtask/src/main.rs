@@ -15,6 +15,7 @@ mod page;
 mod privilege;
 mod repository;
 mod runtimes;
+mod scale;
 mod scrape;
 mod scratch;
 mod tools;
@@ -64,6 +65,8 @@ enum Task {
         #[command(flatten)]
         options: kernels::Options,
     },
+    /// Make the trees of real runtimes anew that the agent's tests read; needs root.
+    Fixtures(runtimes::FixtureOptions),
     /// Run a part of the checks as root, with programs that are there already.
     #[command(hide = true)]
     Installed(Installed),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Task::Image(options) => image::run(&options),
         Task::Test { only, kernels: false, options } => check::run(&only, &options),
         Task::Test { only: _, kernels: true, options } => check::run(&[Part::Kernels], &options),
+        Task::Fixtures(options) => runtimes::make_fixtures(&options),
         Task::Installed(installed) => check::run_installed(installed),
     };
     match result {

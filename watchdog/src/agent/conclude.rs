@@ -99,7 +99,9 @@ impl<S: Source> Agent<S> {
         if self.roots.get(job.place().root).is_some_and(|root| root.profile.content == profile::Content::None)
         {
             // A session is told without an aftermath; of a file that lies there is nothing to tell.
-            return if let Job::Aftermath(_) = job { self.judge(job, None) };
+            return if let Job::Aftermath(_) = job {
+                self.judge(job, None)
+            };
         }
         self.source.reads_itself(job.place());
         let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);

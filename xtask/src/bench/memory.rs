@@ -7,6 +7,7 @@ use workload::{How, Style};
 
 use crate::{
     agent::Agent,
+    scale::resident,
     scratch::{Medium, Scratch},
     truth::Plan,
 };
@@ -45,8 +46,4 @@ pub(super) fn memory(saves: u64, agent: &Path, workload: &Path) -> Result<()> {
         bail!("{lost} events were lost");
     }
     Ok(())
-}
-
-pub(super) fn resident(agent: &Agent) -> Result<f64> {
-    Ok(agent.metrics()?.sum("process_resident_memory_bytes", &[]) / f64::from(1 << 20))
 }

@@ -13,6 +13,7 @@ use crate::{
     check::build,
     kernels, privilege,
     repository::Repository,
+    scale,
     tools::{self, Cache},
 };
 
@@ -38,6 +39,12 @@ pub(crate) struct Options {
     /// Nothing but the rates.
     #[arg(long)]
     throughput: bool,
+    /// How many containers stand there when nothing happens; 0 leaves that out.
+    #[arg(long, default_value_t = 10_000)]
+    containers: usize,
+    /// Nothing but the containers.
+    #[arg(long)]
+    only_containers: bool,
     /// Count instructions on other kernels, in emulated machines, and do nothing else; needs no root.
     #[arg(long)]
     kernels: bool,
@@ -55,6 +62,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     tools::set_up_bpf(&cache, None)?;
     let repository = Repository::find()?;
     let (agent, workload) = build(&repository)?;
+    if options.only_containers {
+        return scale::print(&agent, options.containers);
+    }
     if options.throughput {
         return throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload);
     }
@@ -66,5 +76,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(status.success(), "the benchmark of attach kinds ended with {status}");
     cost::cost(options.rounds.max(1), options.peers, &agent, &workload, &cache)?;
     memory::memory(options.saves, &agent, &workload)?;
+    if options.containers > 0 {
+        scale::print(&agent, options.containers)?;
+    }
     throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload)
 }

@@ -5,10 +5,10 @@ use std::{path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use workload::Sent;
 
-use super::memory::resident;
 use crate::{
     agent::Agent,
     metrics::Metrics,
+    scale::resident,
     scratch::{Medium, Scratch},
 };
 

@@ -8,7 +8,7 @@ use super::{Part, Programs, Tally, programs::word};
 use crate::{
     dashboards, page, privilege,
     repository::Repository,
-    runtimes,
+    runtimes, scale,
     scratch::{Medium, Scratch},
     tools::Cache,
     truth,
@@ -25,12 +25,6 @@ pub(crate) struct Installed {
     agent: PathBuf,
     #[arg(long)]
     workload: PathBuf,
-    #[arg(long)]
-    youki: PathBuf,
-    #[arg(long)]
-    runc: PathBuf,
-    #[arg(long)]
-    busybox: PathBuf,
     #[arg(long)]
     promtool: PathBuf,
 }
@@ -59,33 +53,24 @@ pub(super) fn run(part: Part, repository: &Repository, cache: &Cache, tally: &mu
 
 /// The other end of [`elsewhere`]: the same part, now as root.
 pub(crate) fn run_installed(installed: Installed) -> Result<()> {
-    let Installed { part, results, agent, workload, youki, runc, busybox, promtool } = installed;
+    let Installed { part, results, agent, workload, promtool } = installed;
     if !privilege::is_root() {
         bail!("this must be run as root");
     }
+    let cache = Cache::open()?;
+    // They were installed before; here they are found again.
+    let runtimes = Programs::runtimes(part, &cache)?;
     let mut tally = Tally::default();
-    run_part(
-        part,
-        &Programs { agent, workload, youki, runc, busybox, promtool },
-        &Cache::open()?,
-        &mut tally,
-    );
+    run_part(part, &Programs { agent, workload, runtimes, promtool }, &cache, &mut tally);
     tally.write(&results)
 }
 
 fn elsewhere(part: Part, programs: &Programs, cache: &Cache) -> Result<Tally> {
     let scratch = Scratch::new(Medium::Disk)?;
     let results = scratch.path().join("results");
-    let Programs { agent, workload, youki, runc, busybox, promtool } = programs;
-    let options = [
-        ("--results", &results),
-        ("--agent", agent),
-        ("--workload", workload),
-        ("--youki", youki),
-        ("--runc", runc),
-        ("--busybox", busybox),
-        ("--promtool", promtool),
-    ];
+    let Programs { agent, workload, runtimes: _, promtool } = programs;
+    let options =
+        [("--results", &results), ("--agent", agent), ("--workload", workload), ("--promtool", promtool)];
     let mut arguments = vec!["installed".to_owned(), "--part".to_owned(), part.as_str().to_owned()];
     for (option, path) in options {
         arguments.extend([option.to_owned(), word(path)]);
@@ -96,32 +81,31 @@ fn elsewhere(part: Part, programs: &Programs, cache: &Cache) -> Result<Tally> {
 }
 
 fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
-    if part == Part::Browser {
-        return page::check(programs, cache, tally);
-    }
-    if part == Part::Prometheus {
-        return dashboards::check_live(programs, cache, tally);
-    }
-    for medium in Medium::ALL {
-        match part {
-            Part::Kernel => {
+    match part {
+        Part::Browser => page::check(programs, cache, tally),
+        Part::Prometheus => dashboards::check_live(programs, cache, tally),
+        Part::Kernel => {
+            scale::check(programs, tally);
+            for medium in Medium::ALL {
                 truth::check(programs, medium, tally);
                 truth::check_inotify(programs, medium, tally);
             }
-            Part::Runtimes => {
+        }
+        Part::Runtimes => {
+            runtimes::check_containerd(programs, tally);
+            for medium in Medium::ALL {
                 runtimes::check_youki(programs, medium, tally);
                 runtimes::check_runc(programs, medium, tally);
+                runtimes::check_crun(programs, medium, tally);
             }
-            Part::Format
-            | Part::Lint
-            | Part::Minimal
-            | Part::Unit
-            | Part::Browser
-            | Part::Scrape
-            | Part::Kernels
-            | Part::Rules
-            | Part::Prometheus
-            | Part::Deploy => {}
         }
+        Part::Format
+        | Part::Lint
+        | Part::Minimal
+        | Part::Unit
+        | Part::Kernels
+        | Part::Rules
+        | Part::Scrape
+        | Part::Deploy => {}
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::Part;
 use crate::{
     repository::Repository,
-    tools::{self, Cache},
+    tools::{self, Cache, Runtimes},
 };
 
 /// The programs, built or installed.
@@ -20,12 +20,8 @@ pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     /// The writers and readers.
     pub(crate) workload: PathBuf,
-    /// The runtime that writes in place; like the next two, an empty path where a part does not run it.
-    pub(crate) youki: PathBuf,
-    /// The runtime that replaces atomically.
-    pub(crate) runc: PathBuf,
-    /// A static busybox for containers.
-    pub(crate) busybox: PathBuf,
+    /// Empty paths where a part runs no containers.
+    pub(crate) runtimes: Runtimes,
     /// Prometheus's own judge of metrics.
     pub(crate) promtool: PathBuf,
 }
@@ -34,20 +30,18 @@ impl Programs {
     /// Builds or installs what a part needs.
     pub(crate) fn get(part: Part, repository: &Repository, cache: &Cache) -> Result<Self> {
         let (agent, workload) = build(repository)?;
-        let (mut youki, mut runc, mut busybox) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
-        if part == Part::Runtimes {
-            youki = tools::youki(cache)?;
-            runc = tools::runc(cache)?;
-            busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
-        }
+        let runtimes = Self::runtimes(part, cache)?;
         Ok(Self {
             agent,
             workload,
-            youki,
-            runc,
-            busybox,
+            runtimes,
             promtool: tools::unpacked(cache, "prometheus", "usr/bin/promtool")?,
         })
+    }
+
+    /// Those that a part runs.
+    pub(super) fn runtimes(part: Part, cache: &Cache) -> Result<Runtimes> {
+        if part == Part::Runtimes { Runtimes::get(cache) } else { Ok(Runtimes::default()) }
     }
 }
 

@@ -14,9 +14,34 @@ const CONFIG: &str = include_str!("config.json");
 /// A container that sleeps.
 #[derive(Debug)]
 pub(super) struct Container {
-    runtime: PathBuf,
+    runtime: Runtime,
     root: PathBuf,
     id: String,
+}
+
+/// A runtime, and how it is started.
+#[derive(Clone, Debug)]
+pub(super) struct Runtime {
+    program: PathBuf,
+    before: Vec<String>,
+}
+
+impl Runtime {
+    pub(super) fn new(program: &Path) -> Self {
+        Self { program: program.to_owned(), before: Vec::new() }
+    }
+
+    /// Started by other words, which become it.
+    pub(super) fn by(program: &Path, before: Vec<String>) -> Self {
+        Self { program: program.to_owned(), before }
+    }
+
+    fn command(&self) -> Command {
+        let mut words = self.before.iter().map(AsRef::as_ref).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        command
+    }
 }
 
 /// How one call of the runtime ended.
@@ -32,22 +57,38 @@ pub(super) struct Call {
 
 impl Container {
     /// Creates and starts one under `root`, with its files in `bundle`.
-    pub(super) fn start(runtime: &Path, root: &Path, bundle: &Path, busybox: &Path) -> Result<Self> {
+    pub(super) fn start(runtime: &Runtime, root: &Path, bundle: &Path, busybox: &Path) -> Result<Self> {
         let id = format!("watched-{}", std::process::id());
-        make_bundle(bundle, busybox, &id)?;
-        let container = Self { runtime: runtime.to_owned(), root: root.to_owned(), id };
+        if !bundle.join("config.json").is_file() {
+            make_bundle(bundle, busybox, |config| {
+                config["linux"]["cgroupsPath"] = format!("/state-watchdog-{id}").into();
+            })?;
+        }
+        Self::of_bundle(runtime, root, bundle, id)
+    }
+
+    /// The same under a given id, with a bundle that is there.
+    pub(super) fn of_bundle(runtime: &Runtime, root: &Path, bundle: &Path, id: String) -> Result<Self> {
+        let container = Self { runtime: runtime.clone(), root: root.to_owned(), id };
         for arguments in [&["create", "--bundle", &bundle.display().to_string()][..], &["start"]] {
             let call = container.call(arguments, &[])?;
-            ensure!(call.success, "{} {}: {}", runtime.display(), arguments[0], call.said.trim());
+            ensure!(call.success, "{} {}: {}", runtime.program.display(), arguments[0], call.said.trim());
         }
         Ok(container)
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Calls the runtime: `before`, the container's id, `after`.
     pub(super) fn call(&self, before: &[&str], after: &[&str]) -> Result<Call> {
         let said = tempfile(&self.root)?;
         // A container keeps what its creator had open: a pipe would never end.
-        let mut child = Command::new(&self.runtime)
+        let mut child = self
+            .runtime
+            .command()
             .arg("--root")
             .arg(&self.root)
             .args(before)
@@ -58,7 +99,7 @@ impl Container {
             .stdout(Stdio::null())
             .stderr(said.try_clone()?)
             .spawn()
-            .with_context(|| format!("cannot start {}", self.runtime.display()))?;
+            .with_context(|| format!("cannot start {}", self.runtime.program.display()))?;
         let (pid, status) = (child.id(), child.wait()?);
         Ok(Call { pid, success: status.success(), said: contents(said)? })
     }
@@ -74,7 +115,12 @@ impl Drop for Container {
     }
 }
 
-fn make_bundle(bundle: &Path, busybox: &Path, id: &str) -> Result<()> {
+/// Makes what a runtime needs to start a container that sleeps; `change` has the last word on its configuration.
+pub(super) fn make_bundle(
+    bundle: &Path,
+    busybox: &Path,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> Result<()> {
     let programs = bundle.join("rootfs/bin");
     for folder in ["bin", "proc", "dev"] {
         fs::create_dir_all(bundle.join("rootfs").join(folder))?;
@@ -85,7 +131,7 @@ fn make_bundle(bundle: &Path, busybox: &Path, id: &str) -> Result<()> {
         symlink("busybox", programs.join(name))?;
     }
     let mut config: serde_json::Value = serde_json::from_str(CONFIG)?;
-    config["linux"]["cgroupsPath"] = format!("/state-watchdog-{id}").into();
+    change(&mut config);
     fs::write(bundle.join("config.json"), config.to_string())?;
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Result, ensure};
 
 use super::{
-    container::{Call, Container},
+    annotated,
+    container::{Call, Container, Runtime},
     crowd::{self, Turn},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
     });
     let Some(watched) = watched else { return };
     tally.check(&name("each failed reader is explained"), || explain(&watched.failed, &watched.findings));
+    tally.check(&name("each torn read carries the container and its pod"), || attributed(&watched));
     tally.check(&name("the metrics name the writer"), || {
         let metrics = &watched.metrics;
         let lost = metrics.count("state_watchdog_events_lost_total", &[]);
@@ -58,6 +60,7 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
 }
 
 struct Watched {
+    id: String,
     reads: usize,
     failed: Vec<Call>,
     findings: Vec<Finding>,
@@ -69,7 +72,9 @@ fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
     let (root, bundle) = (scratch.folder("root")?, scratch.folder("bundle")?);
     let log = scratch.path().join("agent.log");
     let agent = Agent::start(&programs.agent, &[(RUNTIME, &root)], &log, None)?;
-    let container = Container::start(&programs.youki, &root, &bundle, &programs.busybox)?;
+    let runtimes = &programs.runtimes;
+    let container = Container::start(&Runtime::new(&runtimes.youki), &root, &bundle, &runtimes.busybox)?;
+    let id = container.id().to_owned();
     let write: Turn =
         Box::new(|number| container.call(&[if number % 2 == 0 { "pause" } else { "resume" }], &[]));
     let read = || -> Turn { Box::new(|_| container.call(&["state"], &[])) };
@@ -88,7 +93,7 @@ fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
     drop(loops);
     drop(container);
     let findings = agent.stop()?;
-    Ok(Watched { reads: calls[1..].iter().map(Vec::len).sum(), failed, findings, metrics })
+    Ok(Watched { id, reads: calls[1..].iter().map(Vec::len).sum(), failed, findings, metrics })
 }
 
 /// What youki's JSON parser says of an empty, cut or mixed file: what is wrong, and where.
@@ -126,6 +131,22 @@ fn explain(failed: &[Call], findings: &[Finding]) -> Result<String> {
         *kinds.entry(finding.kind.as_str()).or_insert(0) += 1;
     }
     Ok(format!("{} of {}; findings: {kinds:?}", failed.len(), failed.len()))
+}
+
+/// Whose the container is was learnt from the last good content: at the moment of a torn read the file says nothing.
+fn attributed(watched: &Watched) -> Result<String> {
+    let torn: Vec<&Finding> = watched.findings.iter().filter(|finding| finding.kind == "torn_read").collect();
+    for finding in &torn {
+        let named = finding.container_id.as_ref() == Some(&watched.id) && finding.pod == Some(annotated());
+        ensure!(named, "not of {} in {:?}: {}", watched.id, annotated(), finding.line);
+        ensure!(
+            finding.message.contains("state.json of container app in pod shop/web-0"),
+            "{}",
+            finding.line
+        );
+    }
+    ensure!(!torn.is_empty(), "no torn read");
+    Ok(format!("{} torn reads", torn.len()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(crate) use cache::Cache;
 pub(crate) use debian::{has_program, installed, refresh_package_lists, unpacked};
 pub(crate) use podman::Podman;
 pub(crate) use python::{helm_and_kubectl, python};
-pub(crate) use runtimes::{runc, youki};
+pub(crate) use runtimes::Runtimes;
 
 /// What tells one program from another.
 pub(crate) fn sha256(file: &Path) -> Result<String> {

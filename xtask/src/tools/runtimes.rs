@@ -6,11 +6,42 @@ use anyhow::{Context as _, Result};
 
 use super::{Cache, debian};
 
+/// The programs that run containers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runtimes {
+    /// The runtime that writes in place.
+    pub(crate) youki: PathBuf,
+    /// One that replaces atomically.
+    pub(crate) runc: PathBuf,
+    /// Another one, whose state file has another name and another schema.
+    pub(crate) crun: PathBuf,
+    /// What runs runtimes for Kubernetes; `ctr` and the shim lie beside it.
+    pub(crate) containerd: PathBuf,
+    /// Makes images.
+    pub(crate) umoci: PathBuf,
+    /// A static busybox for containers.
+    pub(crate) busybox: PathBuf,
+}
+
+impl Runtimes {
+    /// Finds or installs all of them. containerd is not installed but unpacked: as a service it would start.
+    pub(crate) fn get(cache: &Cache) -> Result<Self> {
+        Ok(Self {
+            youki: youki(cache)?,
+            runc: packaged(cache, "runc")?,
+            crun: packaged(cache, "crun")?,
+            containerd: debian::unpacked(cache, "containerd", "usr/bin/containerd")?,
+            umoci: debian::unpacked(cache, "umoci", "usr/bin/umoci")?,
+            busybox: debian::unpacked(cache, "busybox-static", "bin/busybox")?,
+        })
+    }
+}
+
 /// A version that still writes its state in place.
 const YOUKI_VERSION: &str = "0.7.0";
 
 /// youki, built from its published sources.
-pub(crate) fn youki(cache: &Cache) -> Result<PathBuf> {
+fn youki(cache: &Cache) -> Result<PathBuf> {
     let folder = cache.folder().join(format!("youki-{YOUKI_VERSION}"));
     let program = folder.join("bin/youki");
     if !program.is_file() {
@@ -26,11 +57,11 @@ pub(crate) fn youki(cache: &Cache) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// runc as Debian ships it, which replaces its state atomically.
-pub(crate) fn runc(cache: &Cache) -> Result<PathBuf> {
-    if let Some(program) = debian::find_program("runc") {
+/// A program of the Debian package that has its name.
+fn packaged(cache: &Cache, name: &str) -> Result<PathBuf> {
+    if let Some(program) = debian::find_program(name) {
         return Ok(program);
     }
-    debian::installed(cache, &["runc"])?;
-    debian::find_program("runc").context("the package runc brought no program runc")
+    debian::installed(cache, &[name])?;
+    debian::find_program(name).with_context(|| format!("the package {name} brought no program {name}"))
 }
