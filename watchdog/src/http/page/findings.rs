@@ -10,6 +10,8 @@ use crate::health::Readiness;
 const MAX_BYTES: usize = 256 << 10;
 /// The whole of a finding is cut after so many characters.
 const WHOLE: usize = 4_000;
+/// An id is cut after so many characters: those of containers have 64.
+const ID: usize = 80;
 /// So many ancestors of a process are named.
 const ANCESTORS: usize = 4;
 
@@ -29,10 +31,10 @@ pub(super) fn write(html: &mut Html, view: &View<'_>) {
         .text(&view.kept.to_string(), WORD)
         .raw(" that are kept, newest first. Times are UTC.</caption><thead><tr>");
     html.raw(
-        "<th scope=\"col\">Time<th scope=\"col\">Finding<th scope=\"col\">Runtime<th scope=\"col\">Container",
+        "<th scope=\"col\" class=\"time\">Time<th scope=\"col\" class=\"kind\">Finding<th scope=\"col\" class=\"runtime\">Runtime<th scope=\"col\" class=\"container\">Container",
     );
     html.raw(
-        "<th scope=\"col\">Writer<th scope=\"col\">Reader<th scope=\"col\">What happened</tr></thead><tbody>",
+        "<th scope=\"col\" class=\"who\">Writer<th scope=\"col\" class=\"who\">Reader<th scope=\"col\">What happened</tr></thead><tbody>",
     );
     let mut shown = 0;
     for json in view.findings {
@@ -55,7 +57,7 @@ pub(super) fn write(html: &mut Html, view: &View<'_>) {
 fn row(html: &mut Html, finding: &Value) {
     let text = |key: &str| finding[key].as_str().unwrap_or_default();
     let time = text("time");
-    html.raw("<tr><th scope=\"row\" class=\"time\"><time datetime=\"").text(time, WORD).raw("\">");
+    html.raw("<tr><th scope=\"row\"><time datetime=\"").text(time, WORD).raw("\">");
     html.text(&short(time), WORD).raw("</time></th><td>");
     html.raw(match text("kind") {
         "torn_read" | "damaged_state_file" => "<span class=\"badge bad\">",
@@ -67,13 +69,13 @@ fn row(html: &mut Html, finding: &Value) {
         html.element(" <span class=\"soft\">", &outcome.replace('_', " "), WORD, "</span>");
     }
     html.element("</td><td data-is=\"runtime\">", text("runtime"), WORD, "</td><td data-is=\"container\">");
-    html.element("<code>", text("container_id"), WORD, "</code>");
+    html.element("<code>", text("container_id"), ID, "</code>");
     pod(html, &finding["pod"]);
     html.raw("</td>");
     process(html, "<td data-is=\"writer\">", &finding["writer"]);
     process(html, "<td data-is=\"reader\">", &finding["reader"]);
     html.element(
-        "<td class=\"said\">",
+        "<td data-is=\"what happened\">",
         text("message"),
         2 * WORD,
         "<details><summary>Details</summary><pre>",
