@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -99,6 +100,11 @@ impl Drawing {
                 "build the page that draws dashboards",
                 npm.args(["run", "build"]).current_dir(&project),
             )?;
+        }
+        // A Grafana server has its pictures below `build`, its packages do not.
+        let build = project.join("dist/build");
+        if !build.exists() {
+            symlink(".", &build).with_context(|| format!("cannot make {}", build.display()))?;
         }
         Ok(Self { project })
     }
