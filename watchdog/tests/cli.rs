@@ -94,3 +94,23 @@ fn a_taken_address_is_70_and_said() {
     assert_eq!(code, 70, "{stderr}");
     assert!(stderr.contains("cannot listen") && stderr.contains(&address), "{stderr}");
 }
+
+#[test]
+fn a_web_configuration_that_makes_no_sense_is_64_with_its_line_or_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.yml");
+    let web = path.to_str().unwrap();
+    let files = "tls_server_config:\n  cert_file: a\n  key_file: b\n";
+    for (text, words) in [
+        (format!("{files}  cert_flie: c\n"), ["web.yml:4", "cert_flie"]),
+        (format!("{files}rate_limit: {{}}\n"), ["web.yml:4", "rate_limit is not supported"]),
+        // Nothing is wrong with what it says, but with what it names.
+        (files.to_owned(), ["the certificate", "No such file"]),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let (code, _, stderr) =
+            said(&["run", "--source", "inotify", "--listen", "127.0.0.1:0", "--web-config", web]);
+        assert_eq!(code, 64, "{stderr}");
+        assert!(words.iter().all(|word| stderr.contains(word)), "{words:?} in {stderr}");
+    }
+}

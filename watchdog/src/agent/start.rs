@@ -107,9 +107,8 @@ fn guard(config: &Config) -> Result<Arc<Web>, Exit> {
         tracing::error!(error = chain(error.as_ref()), "the web configuration cannot be used");
         Exit::Usage
     })?;
-    if !config.listen.ip().is_loopback() && !web.protects() {
-        let address = config.listen;
-        tracing::warn!(%address, "whoever reaches this address can read all findings; --web-config protects them");
+    if let Some(weakness) = web.weakness().filter(|_| !config.listen.ip().is_loopback()) {
+        tracing::warn!(address = %config.listen, "{weakness}");
     }
     Ok(Arc::new(web))
 }

@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 
 use super::password::Passwords;
 use super::tls;
-use crate::config::WebConfig;
+use crate::config::{ClientAuth, WebConfig};
 
 /// Files are looked at so often at most, when somebody asks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ pub type WebError = Box<dyn Error + Send + Sync>;
 pub(super) struct Settings {
     /// Serve by TLS.
     pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Who connects must show a certificate.
+    verifies_clients: bool,
     /// Added to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Who may ask; everybody when there are none.
@@ -64,7 +66,8 @@ impl Web {
     /// No configuration: plain HTTP for everybody.
     #[must_use]
     pub fn open() -> Self {
-        let settings = Settings { tls: None, headers: Vec::new(), users: BTreeMap::new() };
+        let settings =
+            Settings { tls: None, verifies_clients: false, headers: Vec::new(), users: BTreeMap::new() };
         Self::with(None, settings, Vec::new())
     }
 
@@ -120,10 +123,20 @@ impl Web {
         }
     }
 
-    /// True when whoever asks must show a password or a certificate, and nobody on the way can read it.
+    /// What is wrong with it where others can reach the address; nothing when who asks is known and nobody listens in.
     #[must_use]
-    pub fn protects(&self) -> bool {
-        self.state().settings.tls.is_some()
+    pub fn weakness(&self) -> Option<&'static str> {
+        let settings = &self.state().settings;
+        let asks = !settings.users.is_empty() || settings.verifies_clients;
+        match (asks, settings.tls.is_some()) {
+            (false, _) => {
+                Some("whoever reaches this address can read all findings; --web-config asks for passwords")
+            }
+            (true, false) => {
+                Some("passwords and findings can be read on their way; --web-config also sets up TLS")
+            }
+            (true, true) => None,
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -144,7 +157,8 @@ fn read(path: &Path) -> Result<(Settings, Vec<Mark>), WebError> {
         headers.push((HeaderName::try_from(name.as_str())?, HeaderValue::try_from(value.as_str())?));
     }
     let tls = config.tls.as_ref().map(tls::server).transpose()?;
-    Ok((Settings { tls, headers, users: config.users }, marks))
+    let verifies_clients = config.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required);
+    Ok((Settings { tls, verifies_clients, headers, users: config.users }, marks))
 }
 
 /// An error with its causes, in one line.
@@ -156,4 +170,29 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_protects_nobody_is_known() {
+        let says = |tls: bool, verifies_clients: bool, user: bool| {
+            let tls = tls.then(|| {
+                let provider = Arc::new(rustls::crypto::ring::default_provider());
+                let builder =
+                    ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+                let resolver = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
+                Arc::new(builder.unwrap().with_no_client_auth().with_cert_resolver(resolver))
+            });
+            let users = user.then(|| ("alice".to_owned(), String::new())).into_iter().collect();
+            Web::with(None, Settings { tls, verifies_clients, headers: Vec::new(), users }, Vec::new())
+                .weakness()
+        };
+        assert!(says(false, false, false).is_some_and(|said| said.contains("whoever")));
+        assert!(says(true, false, false).is_some_and(|said| said.contains("whoever")));
+        assert!(says(false, false, true).is_some_and(|said| said.contains("passwords and findings")));
+        assert_eq!((says(true, false, true), says(true, true, false)), (None, None));
+    }
 }
