@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(has_interpreter(&elf(&[1, 2, 6])), Some(false));
         assert_eq!(has_interpreter(&elf(&[1, 3])), Some(true));
         assert_eq!(has_interpreter(b"#!/bin/sh\n"), None);
-        assert_eq!(has_interpreter(&elf(&[1])[..70]), None);
+        assert_eq!(has_interpreter(&elf(&[1])[..66]), None);
         assert_eq!(has_interpreter(&[]), None);
     }
 }

@@ -5,7 +5,9 @@ mod programs;
 mod tally;
 
 use std::{
+    env,
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -124,7 +126,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
                 &mut tally,
                 &["build", "--package", "watchdog", "--no-default-features", "--all-targets"],
             ),
-            Part::Unit => unit(&repository, &mut tally),
+            Part::Unit => unit(&repository, &cache, &mut tally),
             Part::Scrape => scrape(&repository, &cache, &mut tally),
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
@@ -154,9 +156,9 @@ fn lint(repository: &Repository, tally: &mut Tally) {
     cargo(repository, tally, &["clippy", "--all-targets", "--", "--deny", "warnings"]);
 }
 
-fn unit(repository: &Repository, tally: &mut Tally) {
+fn unit(repository: &Repository, cache: &Cache, tally: &mut Tally) {
     let mut output = String::new();
-    let result = tests(repository, &mut output);
+    let result = tests(repository, cache, &mut output);
     let mut counted = Tally::default();
     counted.add_cargo_test(&output);
     // A test that failed is counted already; anything else that went wrong must count too.
@@ -167,12 +169,17 @@ fn unit(repository: &Repository, tally: &mut Tally) {
     }
 }
 
-fn tests(repository: &Repository, output: &mut String) -> Result<()> {
+fn tests(repository: &Repository, cache: &Cache, output: &mut String) -> Result<()> {
+    // The metrics' own test asks it.
+    let promtool = tools::unpacked(cache, "prometheus", "usr/bin/promtool")?;
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = promtool.parent().map(Path::to_owned).into_iter().chain(env::split_paths(&path));
     let mut child = repository
         .cargo()
         .args(["test", "--no-fail-fast"])
         // The same cases in every run; a plain `cargo test` draws its own.
         .env("PROPTEST_RNG_SEED", "1")
+        .env("PATH", env::join_paths(folders)?)
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
