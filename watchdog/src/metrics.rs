@@ -24,6 +24,7 @@ use crate::enrich::Damage;
 use crate::health::Readiness;
 use crate::model::{AnomalyKind, EventOperation, Operation, Outcome, ReaderResult, SessionReport, Verdict};
 use crate::profile::RootEntry;
+use crate::report::DropReason;
 use crate::source::{LossReason, Losses, ProbeStatus, ProofResult, SourceKind};
 use names::Names;
 use process::ProcessSample;
@@ -46,6 +47,7 @@ pub struct Metrics {
     events: IntCounterVec,
     events_lost: IntCounterVec,
     readiness: IntGaugeVec,
+    findings_dropped: IntCounterVec,
     source_info: IntGaugeVec,
     probe_attached: IntGaugeVec,
     canary: IntCounterVec,
@@ -94,6 +96,7 @@ impl Metrics {
             events: counter(&r, &families::EVENTS)?,
             events_lost: counter(&r, &families::EVENTS_LOST)?,
             readiness: gauge(&r, &families::READINESS)?,
+            findings_dropped: counter(&r, &families::FINDINGS_DROPPED)?,
             source_info: gauge(&r, &families::SOURCE_INFO)?,
             probe_attached: gauge(&r, &families::PROBE_ATTACHED)?,
             canary: counter(&r, &families::CANARY)?,
@@ -177,6 +180,13 @@ impl Metrics {
         }
     }
 
+    /// Counts findings that standard output did not take.
+    pub fn dropped(&self, counts: [u64; DropReason::ALL.len()]) {
+        for (reason, count) in DropReason::ALL.into_iter().zip(counts) {
+            self.findings_dropped.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+    }
+
     /// Says which source runs, and how its probes are.
     pub fn source(&self, kind: SourceKind, probes: &[ProbeStatus]) {
         for other in SourceKind::ALL {
@@ -252,6 +262,7 @@ impl Metrics {
         for result in Reloaded::ALL {
             self.config_reloads.with_label_values(&[result.as_str()]);
         }
+        self.dropped([0; DropReason::ALL.len()]);
         for kind in AnomalyKind::ALL {
             self.anomalies.with_label_values(&[kind.as_str()]);
         }

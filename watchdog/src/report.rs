@@ -11,7 +11,7 @@ mod writer;
 pub use finding::{ExitView, Finding, Kind, OperationView, ProcessView, ReadView, WindowView};
 pub use line::line;
 pub use message::duration;
-pub use outlet::Outlet;
+pub use outlet::{DropReason, Outlet};
 pub use terminal::{closed, has_colours};
 pub use text::clean;
 pub use writer::{FileFacts, Reporter};

@@ -7,6 +7,7 @@ mod content;
 mod cost;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod instructions;
+mod names;
 mod record;
 mod sent;
 
@@ -14,5 +15,6 @@ pub use content::{APPENDED, Content, classify, render};
 pub use cost::Cost;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub use instructions::Instructions;
-pub use record::{How, ReadRecord, Style, WriteRecord};
+pub use names::FORGED;
+pub use record::{Churned, Flooded, How, ReadRecord, Style, WriteRecord};
 pub use sent::Sent;

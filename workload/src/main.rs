@@ -1,5 +1,9 @@
-//! `watchdog-workload`: one writer, or one reader after another, with a record of each save and each read.
+//! `watchdog-workload`: one writer, or one reader after another, with a record of each save and each read; and crowds
+//! of containers and processes, with a record of how many.
 
+mod churn;
+mod flood;
+mod forge;
 mod process;
 mod progress;
 mod read;
@@ -58,8 +62,41 @@ enum Task {
     Read {
         #[arg(long)]
         style: Style,
+        /// Each reader takes over the process id of one that has ended.
+        #[arg(long)]
+        reuse: bool,
         #[command(flatten)]
         both: Both,
+    },
+    /// Let containers come and go, and print what was done as JSON.
+    Churn {
+        /// The runtime root.
+        root: PathBuf,
+        /// How many.
+        #[arg(long)]
+        containers: u64,
+        /// How many begin in a second.
+        #[arg(long)]
+        per_second: u64,
+        /// Some are saved in place under a lock, too.
+        #[arg(long)]
+        guarded: bool,
+    },
+    /// Give containers and processes names that are meant to do harm, and print how many saves that were.
+    Forge {
+        /// The runtime root.
+        root: PathBuf,
+        /// How many further processes, each of another name.
+        #[arg(long)]
+        comms: u64,
+    },
+    /// Start processes that end at once, one after another, and print how many as JSON.
+    Flood {
+        /// A state file that every fourth of them reads.
+        file: PathBuf,
+        /// For so long.
+        #[arg(long)]
+        seconds: f64,
     },
 }
 
@@ -100,8 +137,22 @@ fn main() -> Result<()> {
         Task::Write { how, both } => {
             write::run(&both.file, how, Progress::open(&both.progress)?, both.writes.max(1), both.reads)
         }
-        Task::Read { style, both } => {
-            read::run(&both.file, style, Progress::open(&both.progress)?, both.reads.max(1), both.writes)
+        Task::Read { style, reuse, both } => {
+            let Both { file, progress, writes, reads } = both;
+            read::run(&file, style, Progress::open(&progress)?, reads.max(1), writes, reuse)
+        }
+        Task::Churn { root, containers, per_second, guarded } => {
+            let churned = churn::run(&root, containers, per_second.max(1), guarded)?;
+            println!("{}", serde_json::to_string(&churned)?);
+            Ok(())
+        }
+        Task::Forge { root, comms } => {
+            println!("{}", forge::run(&root, comms)?);
+            Ok(())
+        }
+        Task::Flood { file, seconds } => {
+            println!("{}", serde_json::to_string(&flood::run(&file, seconds)?)?);
+            Ok(())
         }
     }
 }

@@ -16,10 +16,45 @@ pub(crate) fn fork(work: impl FnOnce() -> u8) -> io::Result<Pid> {
     }
 }
 
+/// The same under the process id of a child that was reaped before: pid reuse, without going round all the numbers.
+///
+/// Fails when somebody else has that number by now.
+#[expect(unsafe_code, reason = "no library chooses process ids")]
+pub(crate) fn fork_as(pid: Pid, work: impl FnOnce() -> u8) -> io::Result<Pid> {
+    let wanted = pid.as_raw_nonzero().get();
+    let arguments = CloneArguments {
+        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+        set_tid: std::ptr::from_ref(&wanted) as u64,
+        set_tid_size: 1,
+        ..CloneArguments::default()
+    };
+    // SAFETY: without flags and stack, clone3 is fork; this program never starts a thread, so the child is a whole copy.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) } {
+        0 => std::process::exit(i32::from(work())),
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(pid),
+    }
+}
+
+/// `struct clone_args` as Linux 5.5 has it, the first that takes a process id.
+#[derive(Default)]
+#[repr(C)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+}
+
 /// Waits for a child to end.
-pub(crate) fn reap(child: Option<Pid>) -> io::Result<()> {
-    waitpid(child, WaitOptions::empty())?;
-    Ok(())
+pub(crate) fn reap(child: Option<Pid>) -> io::Result<Option<Pid>> {
+    Ok(waitpid(child, WaitOptions::empty())?.map(|(pid, _)| pid))
 }
 
 /// Gives this process the name under which others see it.

@@ -21,14 +21,29 @@ const WAIT: Duration = Duration::from_micros(400);
 const LONGEST: usize = 4 << 20;
 
 /// Starts `reads` readers while `writes` saves go on; each prints its record and exits with 1 when it cannot parse.
-pub(crate) fn run(file: &Path, style: Style, progress: &Progress, reads: u64, writes: u64) -> Result<()> {
+/// With `reuse`, a reader takes over the process id of one that has ended.
+pub(crate) fn run(
+    file: &Path,
+    style: Style,
+    progress: &Progress,
+    reads: u64,
+    writes: u64,
+    reuse: bool,
+) -> Result<()> {
     process::rename(c"wl-reader");
     for number in 0..reads {
-        if number >= READERS {
-            process::reap(None).context("cannot wait for a reader")?;
-        }
+        let ended = if number >= READERS {
+            process::reap(None).context("cannot wait for a reader")?.filter(|_| reuse)
+        } else {
+            None
+        };
         progress.wait_for_windows((number * writes / reads).saturating_sub(1))?;
-        process::fork(|| read_once(file, style, number, progress)).context("cannot start a reader")?;
+        let work = || read_once(file, style, number, progress);
+        match ended {
+            Some(pid) => process::fork_as(pid, work),
+            None => process::fork(work),
+        }
+        .context("cannot start a reader")?;
     }
     for _ in 0..reads.min(READERS) {
         process::reap(None).context("cannot wait for a reader")?;

@@ -126,3 +126,29 @@ pub struct ReadRecord {
     /// Just after the close.
     pub end: u64,
 }
+
+/// Containers that came and went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Churned {
+    /// How many.
+    pub containers: u64,
+    /// How many of them were saved in place once.
+    pub in_place: u64,
+    /// How many of them were saved in place once under a lock.
+    pub guarded: u64,
+    /// In what time.
+    pub seconds: f64,
+}
+
+/// Processes that ended at once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flooded {
+    /// How many.
+    pub processes: u64,
+    /// How many of them read the state file.
+    pub reads: u64,
+    /// How many had a process id that another one had before.
+    pub reused: u64,
+    /// In what time.
+    pub seconds: f64,
+}

@@ -1,6 +1,7 @@
 //! A running agent: started, waited for, listened to, stopped.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpListener},
@@ -16,9 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{deadline::until, finding::Finding, metrics::Metrics};
 
-const READY: Duration = Duration::from_secs(15);
-const STOP: Duration = Duration::from_secs(20);
-const SETTLE: Duration = Duration::from_secs(15);
+const READY: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(60);
 const LOG_LINES: usize = 20;
 
 /// Called with each line of findings as it comes.
@@ -72,11 +73,20 @@ impl Agent {
         listener: Option<Listener>,
     ) -> Result<Self> {
         let address = free_address()?;
-        command.args(["run", "--findings", "json", "--listen", &address.to_string()]).args(options);
-        for (runtime, root) in roots {
-            command.arg("--root").arg(format!("{runtime}={}", root.display()));
-        }
+        command.args(Self::arguments(options, roots, address));
         Self::launch(command, address, log, listener)
+    }
+
+    /// The words behind the program's name.
+    pub(crate) fn arguments(options: &[&str], roots: &[(&str, &Path)], address: SocketAddr) -> Vec<OsString> {
+        let address = address.to_string();
+        let words = ["run", "--findings", "json", "--listen", &address];
+        let mut arguments: Vec<OsString> = words.iter().chain(options).map(OsString::from).collect();
+        for (runtime, root) in roots {
+            arguments.push("--root".into());
+            arguments.push(format!("{runtime}={}", root.display()).into());
+        }
+        arguments
     }
 
     /// Starts an agent by whatever command comes to one, in a container for example, and waits until it is ready.
@@ -86,27 +96,65 @@ impl Agent {
         log: &Path,
         listener: Option<Listener>,
     ) -> Result<Self> {
+        command.stdout(Stdio::piped());
+        Self::attend(command, address, log, listener)
+    }
+
+    /// The same with the command's own standard output: its findings are listened to when that is a pipe.
+    pub(crate) fn attend(
+        mut command: Command,
+        address: SocketAddr,
+        log: &Path,
+        listener: Option<Listener>,
+    ) -> Result<Self> {
         let program = command.get_program().to_owned();
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
             .stderr(File::create(log).with_context(|| format!("cannot write {}", log.display()))?)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let output = child.stdout.take().context("the agent has no standard output")?;
-        let reader = std::thread::spawn({
+        let reader = child.stdout.take().map(|output| {
             let heard = Arc::clone(&heard);
-            move || listen(output, &heard, listener)
+            std::thread::spawn(move || listen(output, &heard, listener))
         });
         let http = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(5)))
             .http_status_as_error(false)
             .build()
             .new_agent();
-        let mut agent = Self { child, address, log: log.to_owned(), heard, reader: Some(reader), http };
+        let mut agent = Self { child, address, log: log.to_owned(), heard, reader, http };
         agent.wait_until_ready()?;
         Ok(agent)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process id")
+    }
+
+    /// What it logged so far.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it found so far.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        lock(&self.heard).findings.clone()
+    }
+
+    /// Waits until it ends by itself or by a signal, and gives what it found; a line that it was cut off in is left out.
+    pub(crate) fn wait(mut self) -> Result<(ExitStatus, Vec<Finding>)> {
+        let status = until(STOP, || Ok(self.child.try_wait()?))?.context("the agent did not end")?;
+        self.join()?;
+        Ok((status, std::mem::take(&mut lock(&self.heard).findings)))
+    }
+
+    fn join(&mut self) -> Result<()> {
+        match self.reader.take() {
+            Some(reader) => reader.join().ok().context("reading the findings failed"),
+            None => Ok(()),
+        }
     }
 
     /// Where it answers.
@@ -129,7 +177,7 @@ impl Agent {
     }
 
     /// Scrapes until `reached`; the last scrape either way, because the caller compares and reports it.
-    pub(crate) fn settled(&self, reached: impl Fn(&Metrics) -> bool) -> Result<Metrics> {
+    pub(crate) fn settled(&self, mut reached: impl FnMut(&Metrics) -> bool) -> Result<Metrics> {
         let mut last = self.metrics()?;
         until(SETTLE, || {
             last = self.metrics()?;
@@ -145,15 +193,11 @@ impl Agent {
 
     /// Asks it to stop, waits for it, and gives all findings; the last ones are flushed on the way out.
     pub(crate) fn stop(mut self) -> Result<Vec<Finding>> {
-        let pid =
-            i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process id")?;
-        kill_process(pid, Signal::TERM).context("cannot ask the agent to stop")?;
+        kill_process(self.pid()?, Signal::TERM).context("cannot ask the agent to stop")?;
         let status = until(STOP, || Ok(self.child.try_wait()?))?;
         let status = status.with_context(|| format!("the agent did not stop within {} s", STOP.as_secs()))?;
         ensure!(status.success(), "the agent ended with {status}; its log ends:\n{}", self.log_end());
-        if let Some(reader) = self.reader.take() {
-            reader.join().ok().context("reading the findings failed")?;
-        }
+        self.join()?;
         let heard = std::mem::take(&mut *lock(&self.heard));
         if let Some(line) = heard.malformed.first() {
             bail!("{} lines are no findings, the first: {line}", heard.malformed.len());
@@ -178,7 +222,7 @@ impl Agent {
     }
 
     fn log_end(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.logged();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }

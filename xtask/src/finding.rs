@@ -25,6 +25,9 @@ pub(crate) struct Finding {
     /// Who read.
     #[serde(default)]
     pub(crate) reader: Option<Process>,
+    /// When, in the wall clock of the agent.
+    #[serde(default)]
+    pub(crate) time: String,
     /// What is known of who did it.
     #[serde(default)]
     pub(crate) attribution: String,

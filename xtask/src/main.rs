@@ -2,12 +2,14 @@
 
 mod agent;
 mod bench;
+mod chaos;
 mod check;
 mod dashboards;
 mod deadline;
 mod demo;
 mod deploy;
 mod finding;
+mod fuzz;
 mod image;
 mod kernels;
 mod metrics;
@@ -54,6 +56,10 @@ enum Task {
     Bench(bench::Options),
     /// Build the container image: a static agent and nothing else.
     Image(image::Options),
+    /// Let everything go wrong that can, beside a workload that records the truth.
+    Chaos(chaos::Options),
+    /// Throw arbitrary bytes at everything that takes foreign ones.
+    Fuzz(fuzz::Options),
     /// Run all checks.
     Test {
         /// Run this part alone; may be given again.
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
         Task::Pictures => dashboards::draw(),
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Test { only, kernels: false, options } => check::run(&only, &options),
         Task::Test { only: _, kernels: true, options } => check::run(&[Part::Kernels], &options),
         Task::Fixtures(options) => runtimes::make_fixtures(&options),

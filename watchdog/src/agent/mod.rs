@@ -269,6 +269,7 @@ impl<S: Source> Agent<S> {
         let found = self.survey.are_roots_due(now) && self.find_roots();
         self.read_settled(now);
         if found || self.survey.is_due(now) {
+            self.shared.metrics.dropped(self.outlet.take_dropped());
             self.look_around();
             let wall = WallClock::read();
             self.follow(|| Step::Clock { at: now, boot_unix_ns: wall.unix_nanos(BootNanos(0)) });

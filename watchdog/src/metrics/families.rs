@@ -95,6 +95,11 @@ pub(super) const READINESS: Family = gauge(
     &["state"],
     "1 for the state that the agent is in: `degraded` sees a part, `not_ready` nothing.",
 );
+pub(super) const FINDINGS_DROPPED: Family = counter(
+    "state_watchdog_findings_dropped_total",
+    &["reason"],
+    "Findings that standard output did not take; they are counted and served all the same.",
+);
 pub(super) const SOURCE_INFO: Family =
     gauge("state_watchdog_source_info", &["source"], "1 for the source that events come from.");
 pub(super) const PROBE_ATTACHED: Family =
@@ -148,7 +153,7 @@ pub(super) const PROCESS_START_TIME: Family =
     gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 
 /// All metrics, in the order in which a reader wants them.
-pub const FAMILIES: [&Family; 28] = [
+pub const FAMILIES: [&Family; 29] = [
     &WRITE_SESSIONS,
     &NONATOMIC_WRITES,
     &OVERLAPPING_READS,
@@ -161,6 +166,7 @@ pub const FAMILIES: [&Family; 28] = [
     &EVENTS,
     &EVENTS_LOST,
     &READINESS,
+    &FINDINGS_DROPPED,
     &SOURCE_INFO,
     &PROBE_ATTACHED,
     &CANARY,
@@ -186,6 +192,7 @@ pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     use crate::enrich::Damage;
     use crate::health::Readiness;
     use crate::model::{AnomalyKind, Operation, Outcome, ReaderResult, Verdict};
+    use crate::report::DropReason;
     use crate::source::{LossReason, ProofResult, SourceKind};
 
     vec![
@@ -199,7 +206,8 @@ pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("damage", "", Damage::ALL.map(Damage::as_str).to_vec()),
         ("state", "", Readiness::ALL.map(Readiness::label).to_vec()),
         ("source", "", SourceKind::ALL.map(SourceKind::as_str).to_vec()),
-        ("reason", "", LossReason::ALL.map(LossReason::as_str).to_vec()),
+        ("reason", "events", LossReason::ALL.map(LossReason::as_str).to_vec()),
+        ("reason", "findings", DropReason::ALL.map(DropReason::as_str).to_vec()),
         ("kind", "", AnomalyKind::ALL.map(AnomalyKind::as_str).to_vec()),
     ]
 }

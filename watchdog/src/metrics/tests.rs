@@ -68,6 +68,7 @@ fn all_label_sets_stand_at_zero_from_the_start() {
         ("events_total", 4 * 14),
         ("events_lost_total", 4 * LossReason::ALL.len()),
         ("readiness", 3),
+        ("findings_dropped_total", 3),
         ("source_info", 4),
         ("anomalies_total", AnomalyKind::ALL.len()),
         ("detection_latency_seconds_count", 1),

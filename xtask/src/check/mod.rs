@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    dashboards, deploy, kernels,
+    dashboards, deploy, fuzz, kernels,
     repository::Repository,
     scrape,
     tools::{self, Cache},
@@ -36,8 +36,12 @@ pub(crate) enum Part {
     Minimal,
     /// Unit and integration tests.
     Unit,
+    /// The corpus of the fuzz targets, and each target for a few seconds.
+    Fuzz,
     /// The ground truth, on this kernel.
     Kernel,
+    /// Each fault once, during the ground truth.
+    Chaos,
     /// Real runtimes.
     Runtimes,
     /// The page for people, in a browser.
@@ -56,12 +60,14 @@ pub(crate) enum Part {
 
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,
         Self::Unit,
+        Self::Fuzz,
         Self::Kernel,
+        Self::Chaos,
         Self::Runtimes,
         Self::Browser,
         Self::Scrape,
@@ -76,7 +82,9 @@ impl Part {
             Self::Lint => "lints",
             Self::Minimal => "the agent without eBPF",
             Self::Unit => "unit and integration tests",
+            Self::Fuzz => "fuzz targets",
             Self::Kernel => "ground truth on this kernel",
+            Self::Chaos => "faults",
             Self::Runtimes => "real runtimes",
             Self::Browser => "the page in a browser",
             Self::Scrape => "TLS and passwords",
@@ -94,7 +102,9 @@ impl Part {
             Self::Lint => "lint",
             Self::Minimal => "minimal",
             Self::Unit => "unit",
+            Self::Fuzz => "fuzz",
             Self::Kernel => "kernel",
+            Self::Chaos => "chaos",
             Self::Runtimes => "runtimes",
             Self::Browser => "browser",
             Self::Scrape => "scrape",
@@ -128,10 +138,14 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
             ),
             Part::Unit => unit(&repository, &cache, &mut tally),
             Part::Scrape => scrape(&repository, &cache, &mut tally),
+            Part::Fuzz => {
+                cargo(&repository, &mut tally, &["test", "--quiet", "--package", "watchdog-fuzz"]);
+                fuzz::check(&repository, &cache, &mut tally);
+            }
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
             Part::Deploy => deploy::check(&repository, &cache, &mut tally),
-            Part::Kernel | Part::Runtimes | Part::Browser | Part::Prometheus => {
+            Part::Kernel | Part::Chaos | Part::Runtimes | Part::Browser | Part::Prometheus => {
                 privileged::run(part, &repository, &cache, &mut tally)
             }
         }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Part, Programs, Tally, programs::word};
 use crate::{
-    dashboards, page, privilege,
+    chaos, dashboards, page, privilege,
     repository::Repository,
     runtimes, scale,
     scratch::{Medium, Scratch},
@@ -84,6 +84,7 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
     match part {
         Part::Browser => page::check(programs, cache, tally),
         Part::Prometheus => dashboards::check_live(programs, cache, tally),
+        Part::Chaos => chaos::check(programs, tally),
         Part::Kernel => {
             scale::check(programs, tally);
             for medium in Medium::ALL {
@@ -106,6 +107,7 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
         | Part::Kernels
         | Part::Rules
         | Part::Scrape
+        | Part::Fuzz
         | Part::Deploy => {}
     }
 }

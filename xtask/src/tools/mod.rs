@@ -5,6 +5,7 @@ mod browser;
 mod cache;
 mod debian;
 mod podman;
+mod published;
 mod python;
 mod runtimes;
 
@@ -17,6 +18,7 @@ pub(crate) use browser::{Browser, View};
 pub(crate) use cache::Cache;
 pub(crate) use debian::{has_program, installed, refresh_package_lists, unpacked};
 pub(crate) use podman::Podman;
+pub(crate) use published::CARGO_FUZZ;
 pub(crate) use python::{helm_and_kubectl, python};
 pub(crate) use runtimes::Runtimes;
 

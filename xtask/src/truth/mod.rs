@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) use compare::{Truth, compare};
 pub(crate) use unseen::check as check_inotify;
-pub(crate) use workload::Plan;
+pub(crate) use workload::{Plan, Running};
 
 /// What is run on each medium: at least 2,000 in-place saves and 10,000 reads of them, each way of saving, and
 /// writers that must stay without any finding.

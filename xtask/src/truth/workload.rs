@@ -41,9 +41,21 @@ impl Plan {
 
     /// Starts the writer and the readers; `counters` is a folder outside of what is watched.
     pub(crate) fn start(&self, program: &Path, root: &Path, counters: &Path) -> Result<Running> {
-        let start = |task: &str, option: &str, value: &str| {
+        self.start_with(program, root, counters, &[])
+    }
+
+    /// The same with further options for the readers.
+    pub(crate) fn start_with(
+        &self,
+        program: &Path,
+        root: &Path,
+        counters: &Path,
+        options: &[&str],
+    ) -> Result<Running> {
+        let start = |task: &str, option: &str, value: &str, options: &[&str]| {
             Command::new(program)
                 .args([task, option, value])
+                .args(options)
                 .arg("--file")
                 .arg(self.file(root))
                 .arg("--progress")
@@ -55,8 +67,8 @@ impl Plan {
                 .map(Worker)
                 .with_context(|| format!("cannot start {}", program.display()))
         };
-        let readers = start("read", "--style", self.style.as_str())?;
-        let writer = start("write", "--how", self.how.as_str())?;
+        let readers = start("read", "--style", self.style.as_str(), options)?;
+        let writer = start("write", "--how", self.how.as_str(), &[])?;
         Ok(Running { plan: *self, writer, readers })
     }
 

@@ -6,6 +6,8 @@ mod control;
 mod copies;
 pub mod decode;
 mod functions;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod hooks;
 mod load;
 mod misses;

@@ -1,6 +1,8 @@
 //! The source `inotify`: watches on the roots and the container directories. It needs no privilege, and knows neither
 //! who did something nor where in the file. The one door to the crate of the same name.
 
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod limits;
 mod queue;
 mod translate;
@@ -89,20 +91,23 @@ impl InotifySource {
             }
             let mut raw = std::mem::take(&mut self.raw);
             for event in raw.drain(..) {
-                if event.mask.contains(EventMask::Q_OVERFLOW) {
-                    tracing::warn!(
-                        "the kernel's queue of inotify events overflowed; looking at all roots anew"
-                    );
-                    self.translator.overflow(event.at, &mut self.ahead);
-                    self.rescan();
-                } else {
-                    self.watches.event(&event, &mut self.news);
-                }
-                self.translate();
+                self.take(&event);
             }
             self.raw = raw;
         }
         Ok(())
+    }
+
+    /// Takes in one event.
+    fn take(&mut self, event: &Raw) {
+        if event.mask.contains(EventMask::Q_OVERFLOW) {
+            tracing::warn!("the kernel's queue of inotify events overflowed; looking at all roots anew");
+            self.translator.overflow(event.at, &mut self.ahead);
+            self.rescan();
+        } else {
+            self.watches.event(event, &mut self.news);
+        }
+        self.translate();
     }
 
     fn translate(&mut self) {

@@ -73,8 +73,8 @@ enum Stand {
 }
 
 impl Watches {
-    /// At most so many directories below one root are watched.
-    const MAX_DIRECTORIES: usize = 16_384;
+    /// At most so many directories are watched, whatever the kernel would allow: each takes memory here as well.
+    const MAX_DIRECTORIES: usize = 32_768;
 
     pub(super) fn new(instance: Instance, interest: WatchMask) -> Self {
         Self {
@@ -244,6 +244,10 @@ impl Watches {
 
     fn enter(&mut self, id: RootId, level: u8, container: &Arc<str>, fresh: bool, out: &mut Vec<News>) {
         let Some(root) = self.root(id) else { return };
+        if self.stands.len() >= Self::MAX_DIRECTORIES {
+            self.refuse(format!("there are more than {} of them", Self::MAX_DIRECTORIES));
+            return;
+        }
         let path = root.spec.path.join(&**container);
         match self.instance.add(&path, self.mask(id, level) | FLAGS | WatchMask::DONT_FOLLOW) {
             Ok(directory) => {
@@ -252,12 +256,14 @@ impl Watches {
             }
             // It is gone already, or is none.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => {
-                self.refused += 1;
-                self.refusals += 1;
-                self.refusal = Some(limits::explain(error).to_string());
-            }
+            Err(error) => self.refuse(limits::explain(error).to_string()),
         }
+    }
+
+    fn refuse(&mut self, why: String) {
+        self.refused += 1;
+        self.refusals += 1;
+        self.refusal = Some(why);
     }
 
     /// What stood in a directory before it was watched.
@@ -277,7 +283,7 @@ impl Watches {
             return;
         }
         let Ok(entries) = fs::read_dir(path) else { return };
-        for entry in entries.filter_map(Result::ok).take(Self::MAX_DIRECTORIES) {
+        for entry in entries.filter_map(Result::ok) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.enter(id, level + 1, &join(container, &entry.file_name()), fresh, out);
             }

@@ -1,0 +1,79 @@
+//! The engine.
+
+use arbitrary::Unstructured;
+use watchdog::detect::{Counts, Engine, Limits};
+use watchdog::model::{BootNanos, FileEvent, Output, Verdict};
+
+use crate::events::Story;
+
+/// Any events in any order leave it standing, within its bounds, and it says the same again.
+pub fn engine(bytes: &[u8]) {
+    let told = [(); 2].map(|()| {
+        let mut story = Story::new(Unstructured::new(bytes));
+        let mut judge = Judge::default();
+        while let Some(event) = story.next() {
+            judge.hear(&event);
+        }
+        judge.finish()
+    });
+    assert_eq!(told[0], told[1]);
+}
+
+/// An engine with bounds that are met soon, and what it said.
+pub(crate) struct Judge {
+    engine: Engine,
+    limits: Limits,
+    out: Vec<Output>,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        let limits = Limits {
+            files: 4,
+            descriptions: 6,
+            readers_per_file: 3,
+            sessions_per_file: 2,
+            operations_per_session: 3,
+            operations: 12,
+            calls_per_pass: 2,
+            calls: 10,
+            passes: 2,
+            locks: 3,
+            exits: 3,
+            ..Limits::default()
+        };
+        Self { engine: Engine::new(limits.clone()), limits, out: Vec::new() }
+    }
+}
+
+impl Judge {
+    pub(crate) fn hear(&mut self, event: &FileEvent) {
+        self.engine.observe(event, &mut self.out);
+        let counts = self.engine.counts();
+        assert!(self.is_bounded(&counts), "{counts:?} after {event:?}");
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Output> {
+        self.engine.advance(BootNanos(u64::MAX), &mut self.out);
+        for output in &self.out {
+            if let Output::Read(report) = output
+                && report.verdict == Verdict::Torn
+            {
+                assert!(report.read_calls > 0, "torn without a read: {report:?}");
+            }
+        }
+        self.out
+    }
+
+    /// One call per pass and the first operation of a session are always kept.
+    fn is_bounded(&self, counts: &Counts) -> bool {
+        let limits = &self.limits;
+        counts.files <= limits.files
+            && counts.names <= 2 * limits.files
+            && counts.descriptions <= limits.descriptions
+            && counts.open_sessions <= limits.files
+            && counts.calls <= limits.calls + limits.descriptions * limits.passes
+            && counts.operations <= limits.operations + limits.files * (limits.sessions_per_file + 2)
+            && counts.others <= limits.locks + 2 * limits.exits + 8 * limits.files + 64
+    }
+}

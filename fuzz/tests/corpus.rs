@@ -1,0 +1,38 @@
+//! The committed corpus, replayed without a fuzzer: what was found once stays mended.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use watchdog_fuzz::TARGETS;
+
+#[test]
+fn every_target_stands_its_corpus() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut replayed = 0;
+    for (name, target) in TARGETS {
+        let mut files: Vec<_> =
+            fs::read_dir(corpus.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert!(files.len() >= 5, "{name} has {} files", files.len());
+        for file in files {
+            let bytes = fs::read(&file).unwrap();
+            let stood = catch_unwind(AssertUnwindSafe(|| target(&bytes)));
+            assert!(stood.is_ok(), "{} does not stand {}", name, file.display());
+            replayed += 1;
+        }
+    }
+    println!("{replayed} inputs");
+}
+
+#[test]
+fn every_corpus_and_every_binary_has_a_target() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (below, end) in [("corpus", ""), ("fuzz_targets", ".rs")] {
+        for entry in fs::read_dir(folder.join(below)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let known = TARGETS.iter().any(|(target, _)| name == format!("{target}{end}"));
+            assert!(known, "{below}/{name} belongs to no target");
+        }
+    }
+}

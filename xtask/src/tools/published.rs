@@ -1,0 +1,42 @@
+//! Programs that are built from their published sources, once, in versions of our choice.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::Result;
+
+use super::Cache;
+
+/// A program on crates.io.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    /// The crate's name, and its program's.
+    pub(crate) name: &'static str,
+    /// The version.
+    pub(crate) version: &'static str,
+    /// Further arguments of `cargo install`.
+    pub(crate) options: &'static [&'static str],
+}
+
+/// Builds and runs fuzz targets.
+pub(crate) const CARGO_FUZZ: Published = Published { name: "cargo-fuzz", version: "0.13.2", options: &[] };
+
+impl Published {
+    /// Where its program is; builds it when it is not there.
+    pub(crate) fn program(&self, cache: &Cache) -> Result<PathBuf> {
+        let Self { name, version, options } = self;
+        let folder = cache.folder().join(format!("{name}-{version}"));
+        let program = folder.join("bin").join(name);
+        if !program.is_file() {
+            let mut install = Command::new("nice");
+            install
+                .args(["cargo", "install", name, "--version", version, "--locked"])
+                .args(*options)
+                .arg("--root")
+                .arg(&folder)
+                .env_remove("CARGO_TARGET_DIR")
+                .env_remove("RUSTFLAGS");
+            cache.run(&format!("build {name} {version}"), &mut install)?;
+        }
+        Ok(program)
+    }
+}
