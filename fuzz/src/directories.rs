@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use watchdog::model::RootId;
 use watchdog::profile::Profile;
-use watchdog::source::{Depths, RootSpec};
 use watchdog::source::inotify::fuzz::Untrue;
+use watchdog::source::{Depths, RootSpec};
 
 use crate::engine::Judge;
 
@@ -49,6 +49,7 @@ pub fn inotify(bytes: &[u8]) {
             id: RootId(0),
             path: paths[0].clone(),
             depths: Depths::only(1),
+            locks: Depths::NONE,
             names: Profile::unknown("any").names,
         };
         let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
