@@ -61,7 +61,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// All of them, in the order of docs/RELIABILITY.md.
+    /// All of them.
     const ALL: [Self; 16] = [
         Self::Kill,
         Self::Stop,

@@ -6,31 +6,28 @@ use anyhow::Result;
 
 use super::Cache;
 
-/// A program on crates.io.
+/// A program that is published as a crate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Published {
     /// The crate's name, and its program's.
     pub(crate) name: &'static str,
     /// The version.
     pub(crate) version: &'static str,
-    /// Further arguments of `cargo install`.
-    pub(crate) options: &'static [&'static str],
 }
 
 /// Builds and runs fuzz targets.
-pub(crate) const CARGO_FUZZ: Published = Published { name: "cargo-fuzz", version: "0.13.2", options: &[] };
+pub(crate) const CARGO_FUZZ: Published = Published { name: "cargo-fuzz", version: "0.13.2" };
 
 impl Published {
     /// Where its program is; builds it when it is not there.
     pub(crate) fn program(&self, cache: &Cache) -> Result<PathBuf> {
-        let Self { name, version, options } = self;
+        let Self { name, version } = self;
         let folder = cache.folder().join(format!("{name}-{version}"));
         let program = folder.join("bin").join(name);
         if !program.is_file() {
             let mut install = Command::new("nice");
             install
                 .args(["cargo", "install", name, "--version", version, "--locked"])
-                .args(*options)
                 .arg("--root")
                 .arg(&folder)
                 .env_remove("CARGO_TARGET_DIR")
