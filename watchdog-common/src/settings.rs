@@ -57,6 +57,8 @@ pub struct Offsets {
     pub lock_flags: u32,
     pub lock_type: u32,
     pub iter_count: u32,
+    pub sys_exit_ret: u32,
+    pub uring_get_fd: u32,
 }
 
 /// Where `struct pt_regs` keeps what a system call was given.

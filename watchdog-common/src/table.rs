@@ -161,9 +161,11 @@ pub enum LossCounter {
     Compat = 2,
     /// A request of io_uring's on a file that matters, to a source that sees system calls alone.
     IoUring = 3,
+    /// The return of a call on a description was not shown to any program.
+    Missed = 4,
 }
 
 impl LossCounter {
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
 }

@@ -18,9 +18,15 @@ pub(crate) struct Span {
 /// Counts something that did not reach the agent.
 #[inline(always)]
 pub(crate) fn count(counter: LossCounter) {
+    count_all(counter, 1);
+}
+
+/// Counts so many of them.
+#[inline(always)]
+pub(crate) fn count_all(counter: LossCounter, how_many: u64) {
     if let Some(total) = LOSSES.get_ptr_mut(counter as u32) {
         // SAFETY: an array element is aligned and lives as long as the map.
-        unsafe { atomic::add(total, 1) };
+        unsafe { atomic::add(total, how_many) };
     }
 }
 
@@ -55,7 +61,7 @@ pub(crate) unsafe fn write_header<T>(record: *mut T, kind: Kind, what: u16, span
         (*header).end = span.end;
         let lost = total(LossCounter::RingFull) + total(LossCounter::TableFull);
         // An open by a 32-bit program is left out: nothing that was told depends on it.
-        (*header).lost = lost + total(LossCounter::IoUring);
+        (*header).lost = lost + total(LossCounter::IoUring) + total(LossCounter::Missed);
         (*header).pid = (thread >> 32) as u32;
         (*header).tid = thread as u32;
         kernel::copy_comm(&mut (*header).comm);

@@ -4,12 +4,22 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use watchdog_common::{IoKind, LossCounter, UNKNOWN};
 
 use crate::{
+    atomic,
     emit::{self, Io, Span},
     kernel::{self, Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
     maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
     settings,
     turn::Turn,
 };
+
+/// Whether a mapping with these flags shows its stores to others (include/uapi/linux/mman.h): only such ones matter.
+#[inline(always)]
+pub(crate) fn is_shared_mapping(flags: u64) -> bool {
+    const MAP_TYPE: u64 = 0xf;
+    const MAP_SHARED: u64 = 1;
+    const MAP_SHARED_VALIDATE: u64 = 3;
+    matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE)
+}
 
 /// Begins to track a description, and says that an earlier one at the same address is gone. False when the table
 /// is full, a loss that is counted, and when this open is tracked already.
@@ -20,7 +30,7 @@ pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, write
     }
     forget(file, opened);
     let (access, turns) = (access(file), turn as u64);
-    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access, turns };
+    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access, turns, calls: 0 };
     if FILES.insert(&file.0, &tracked, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
         return false;
@@ -165,12 +175,28 @@ pub(crate) fn release_if_dead(file: File, opened: u64, start: u64, end: u64) -> 
     true
 }
 
-/// The description's last reference is gone.
+/// A call of a VFS function on the description began (1), or it returned or was told (-1).
+#[inline(always)]
+pub(crate) fn count_call(file: u64, opened: u64, change: i64) {
+    let Some(tracked) = FILES.get_ptr_mut(&file) else { return };
+    // SAFETY: the pointer came from the map and stays valid in this program.
+    unsafe {
+        if (*tracked).opened == opened {
+            atomic::add(&raw mut (*tracked).calls, change as u64);
+        }
+    }
+}
+
+/// The description's last reference is gone. Each call holds one, so all have returned: what was not shown to us of
+/// that is lost.
 #[inline(always)]
 pub(crate) fn release(file: File) {
     // SAFETY: the value is copied at once; nobody else uses a description whose last reference is gone.
     let Some(tracked) = (unsafe { FILES.get(&file.0) }) else { return };
     let tracked = *tracked;
+    if tracked.calls as i64 > 0 {
+        emit::count_all(LossCounter::Missed, tracked.calls);
+    }
     if FILES.remove(&file.0).is_ok() {
         settings::gate_down();
         let now = kernel::now();

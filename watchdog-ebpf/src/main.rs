@@ -25,37 +25,55 @@ mod turn;
 mod vfs;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, kprobe},
-    programs::{BtfTracePointContext, ProbeContext},
+    EbpfContext as _,
+    macros::{btf_tracepoint, kprobe, tracepoint},
+    programs::{BtfTracePointContext, ProbeContext, TracePointContext},
 };
 
-use crate::{registers::Registers, turn::Turn};
+use crate::{registers::Registers, settings::setting, turn::Turn};
 
 /// Entry of every system call: `TP_PROTO(struct pt_regs *regs, long id)`, the same on 5.10 to 7.2.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
-    entered(ctx.arg(0), ctx.arg(1), Turn::One);
+    enter(Registers::new(ctx.arg(0)), ctx.arg(1), Turn::One);
     0
 }
 
 /// See [`turn`].
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_again(ctx: BtfTracePointContext) -> i32 {
-    entered(ctx.arg(0), ctx.arg(1), Turn::Other);
+    enter(Registers::new(ctx.arg(0)), ctx.arg(1), Turn::Other);
+    0
+}
+
+/// The same for perf, which keeps the thread on its CPU without interruption (`perf_trace_sys_enter`, 5.10 to 7.2): no
+/// other thread finds the program busy. Its record holds copies of the arguments, but the return's does not.
+#[tracepoint]
+pub fn sys_enter_perf(_: TracePointContext) -> u32 {
+    let registers = Registers::of_task();
+    enter(registers, registers.number(), Turn::One);
     0
 }
 
 /// Return of every system call: `TP_PROTO(struct pt_regs *regs, long ret)`, the same on 5.10 to 7.2.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    returned(ctx.arg(0), ctx.arg(1), Turn::One);
+    exit(Registers::new(ctx.arg(0)), ctx.arg(1), Turn::One);
     0
 }
 
 /// See [`turn`].
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
-    returned(ctx.arg(0), ctx.arg(1), Turn::Other);
+    exit(Registers::new(ctx.arg(0)), ctx.arg(1), Turn::Other);
+    0
+}
+
+/// See [`sys_enter_perf`].
+#[tracepoint]
+pub fn sys_exit_perf(ctx: TracePointContext) -> u32 {
+    let result = kernel::read(ctx.as_ptr() as u64, setting!(offsets.sys_exit_ret));
+    exit(Registers::of_task(), result, Turn::One);
     0
 }
 
@@ -67,10 +85,25 @@ pub fn io_uring_file_get(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// See [`sys_enter_perf`].
+#[tracepoint]
+pub fn io_uring_file_get_perf(ctx: TracePointContext) -> u32 {
+    let descriptor: i32 = kernel::read(ctx.as_ptr() as u64, setting!(offsets.uring_get_fd));
+    calls::taken_by_io_uring(descriptor);
+    0
+}
+
 /// End of a thread: `TP_PROTO(struct task_struct *p, …)`; a further argument came in 6.16.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     process::exit(ctx.arg::<*const u8>(0) as u64);
+    0
+}
+
+/// See [`sys_enter_perf`]; the thread is the running one (`do_exit`, 5.10 to 7.2).
+#[tracepoint]
+pub fn sched_process_exit_perf(_: TracePointContext) -> u32 {
+    process::exit(kernel::task());
     0
 }
 
@@ -89,8 +122,7 @@ pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn entered(registers: *const u8, number: u64, turn: Turn) {
-    let registers = Registers::new(registers);
+fn enter(registers: Registers, number: u64, turn: Turn) {
     let call = settings::call(number);
     if call != 0 && !settings::is_idle(call) && !registers.is_compat() {
         calls::enter(call, registers, turn);
@@ -98,8 +130,7 @@ fn entered(registers: *const u8, number: u64, turn: Turn) {
 }
 
 #[inline(always)]
-fn returned(registers: *const u8, result: i64, turn: Turn) {
-    let registers = Registers::new(registers);
+fn exit(registers: Registers, result: i64, turn: Turn) {
     let number = registers.number();
     if registers.is_compat() {
         if settings::is_compat_open(number) {

@@ -88,6 +88,8 @@ pub(crate) struct Tracked {
     pub(crate) access: u64,
     /// The [`Turn`](crate::turn::Turn)s that know of the open.
     pub(crate) turns: u64,
+    /// How many calls of VFS functions on it have begun and not returned.
+    pub(crate) calls: u64,
 }
 
 /// Addresses of `struct file`s, 0 for none. Writers beyond these are found gone by the agent's questions.

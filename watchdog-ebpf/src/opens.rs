@@ -31,19 +31,25 @@ pub(crate) struct Hit {
     found: Found,
 }
 
-/// Whether a new description matters: by its name, or because it is open for writing beside state files and so may
-/// be renamed over one.
+/// Whether a description may matter, be it on its way or there: by its name, or because it is open for writing beside
+/// state files and so may be renamed over one.
 #[inline(always)]
-pub(crate) fn hit(file: File) -> Option<Hit> {
-    let dentry = file.dentry();
-    let name = names::of_dentry(dentry);
-    let mode = file.mode();
-    let names = match name {
+pub(crate) fn candidate(file: File) -> Option<Hit> {
+    let (mode, dentry) = file.glance();
+    let names = match names::of_dentry(dentry) {
         Some(names) => names,
         None if mode & FMODE_WRITE != 0 => u32::MAX,
         None => return None,
     };
     let found = names::root_of(dentry.parent(), names)?;
+    Some(Hit { file, dentry, what: 0, mode, found })
+}
+
+/// Whether a new description matters.
+#[inline(always)]
+pub(crate) fn hit(file: File) -> Option<Hit> {
+    let hit = candidate(file)?;
+    let Hit { mode, found, .. } = hit;
     if mode & FMODE_PATH != 0 || !file.inode().is_regular() {
         return None;
     }
@@ -53,19 +59,7 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
         files::forget(file, kernel::now());
         return None;
     }
-    Some(Hit { file, dentry, what: 0, mode, found })
-}
-
-/// A first look at a description that is about to be opened.
-#[inline(always)]
-pub(crate) fn may_matter(file: File) -> bool {
-    let dentry = file.dentry();
-    let names = match names::of_dentry(dentry) {
-        Some(names) => names,
-        None if file.mode() & FMODE_WRITE != 0 => u32::MAX,
-        None => return false,
-    };
-    names::root_of(dentry.parent(), names).is_some()
+    Some(hit)
 }
 
 /// A description is about to be locked. That of a directory in which some runtime's lock guards state files matters from

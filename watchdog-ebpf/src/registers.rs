@@ -1,5 +1,7 @@
 //! What a system call was given.
 
+use aya_ebpf::helpers::generated;
+
 use crate::settings::setting;
 
 /// The caller's registers, as the tracepoint's `struct pt_regs *` argument shows them.
@@ -10,6 +12,13 @@ impl Registers {
     #[inline(always)]
     pub(crate) fn new(regs: *const u8) -> Self {
         Self(regs)
+    }
+
+    /// Those that the running thread entered the kernel with.
+    #[inline(always)]
+    pub(crate) fn of_task() -> Self {
+        // SAFETY: the helpers have no preconditions; the kernel was entered with registers.
+        Self(unsafe { generated::bpf_task_pt_regs(generated::bpf_get_current_task_btf()) } as *const u8)
     }
 
     /// The system call's number; also right at its return. x86-64 keeps it in 64 bits, of which the low half

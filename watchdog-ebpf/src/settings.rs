@@ -78,6 +78,11 @@ pub(crate) fn filter_address() -> *const Filter {
     FILTER.0.get()
 }
 
+/// How many descriptions that may matter are on their way through `do_dentry_open`, where its return does not show
+/// them. While it is 0, such a return is left after one load.
+#[unsafe(no_mangle)]
+static OPENING: Word = Word::ZERO;
+
 /// One setting.
 macro_rules! setting {
     ($($field:tt)+) => { $crate::settings::load(&$crate::settings::settings().$($field)+) };
@@ -138,6 +143,24 @@ pub(crate) fn is_idle(call: u8) -> bool {
 #[inline(always)]
 pub(crate) fn gate() -> u64 {
     GATE.get()
+}
+
+/// How many descriptions are on their way.
+#[inline(always)]
+pub(crate) fn opening() -> u64 {
+    OPENING.get()
+}
+
+/// One more is.
+#[inline(always)]
+pub(crate) fn opening_up() {
+    OPENING.add(1);
+}
+
+/// One less is.
+#[inline(always)]
+pub(crate) fn opening_down() {
+    OPENING.add(u64::MAX);
 }
 
 /// Opens the gate by one.

@@ -41,10 +41,11 @@ fn main() -> Result<()> {
     }
 }
 
-/// As on kernels that preempt tracing programs: kprobes, and at the return of what may wait two fexit programs beside.
+/// As on kernels that preempt tracing programs: kprobes, and at the return of what may wait two fexit programs instead.
 fn mixed(function: &str, entry: bool, exit: bool, btf: &Btf) -> Result<Vec<Ebpf>> {
-    let mut held = vec![by_kprobe(function, exit)?];
-    if entry && exit {
+    let waits = entry && exit;
+    let mut held = vec![by_kprobe(function, exit && !waits)?];
+    if waits {
         for _ in 0..2 {
             held.push(by_fentry(function, false, true, btf)?);
         }

@@ -15,9 +15,6 @@ use crate::{
 
 const RWF_APPEND: u64 = 0x10;
 const RWF_NOAPPEND: u64 = 0x20;
-const MAP_TYPE: u64 = 0xf;
-const MAP_SHARED: u64 = 1;
-const MAP_SHARED_VALIDATE: u64 = 3;
 /// The largest error number: results above its negative are errors, for calls that return addresses too.
 const MAX_ERRNO: i64 = 4095;
 /// How many buffers of a vectored call are added up.
@@ -52,7 +49,7 @@ fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
 
 #[inline(always)]
 pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
-    if matches!(call, Call::Mmap) && !is_shared(registers.argument(3)) {
+    if matches!(call, Call::Mmap) && !files::is_shared_mapping(registers.argument(3)) {
         return;
     }
     if matches!(call, Call::Fcntl) && lock_kind(registers.argument(1)).is_none() {
@@ -303,11 +300,6 @@ pub(crate) fn vector_bytes(vectors: u64, count: u64) -> u64 {
 fn user_u64(address: u64) -> u64 {
     // SAFETY: reading user memory that is not there yields an error, not a fault.
     unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(UNKNOWN)
-}
-
-#[inline(always)]
-fn is_shared(flags: u64) -> bool {
-    matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE)
 }
 
 /// 0 for a fcntl that takes a lock for the process, 1 for one that takes it for the description.

@@ -66,7 +66,8 @@ fn hit(result: i64) -> Option<Hit> {
 /// io_uring takes a file by its descriptor: what it does with one that matters is not seen.
 #[inline(always)]
 pub(crate) fn taken_by_io_uring(descriptor: i32) {
-    if File::of_descriptor(descriptor).and_then(opens::hit).is_some() {
+    let Some(file) = File::of_descriptor(descriptor) else { return };
+    if opens::hit(file).is_some() {
         emit::count(LossCounter::IoUring);
     }
 }

@@ -7,6 +7,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
+    files,
     kernel::{FMODE_READ, FMODE_WRITE, File, read},
     opens::{self, Releases},
     settings::{self, filter, setting},
@@ -14,9 +15,6 @@ use crate::{
 
 /// include/linux/fs.h, 5.10 to 7.2: the truncation belongs to an open with O_TRUNC.
 const ATTR_OPEN: u64 = 1 << 15;
-const MAP_TYPE: u64 = 0xf;
-const MAP_SHARED: u64 = 1;
-const MAP_SHARED_VALIDATE: u64 = 3;
 const PROT_WRITE: u64 = 2;
 /// include/linux/fs.h and filelock.h, 5.10 to 7.2.
 const FL_FLOCK: u32 = 2;
@@ -99,7 +97,7 @@ pub(super) fn end_allocate(visit: Visit, result: i64) {
 /// 5.10 to 7.2).
 #[inline(always)]
 pub(super) fn begin_map(visit: Visit, file: u64, protection: u64, flags: u64) {
-    if file == 0 || !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE) {
+    if file == 0 || !files::is_shared_mapping(flags) {
         return;
     }
     let needed = if protection & PROT_WRITE != 0 { FMODE_READ | FMODE_WRITE } else { FMODE_READ };

@@ -1,6 +1,6 @@
 //! Descriptions come into being.
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use watchdog_common::LossCounter;
 
 use super::visit::Visit;
@@ -11,14 +11,20 @@ use crate::{
     maps::ENTERED,
     names,
     opens::{self, Releases},
-    settings::setting,
+    settings::{self, setting},
     turn::Turn,
 };
 
 /// `do_dentry_open` was entered, and its return will not show the description: one that may matter is remembered.
 #[inline(always)]
 pub(super) fn entered(visit: Visit, file: u64) {
-    if opens::may_matter(File(file)) && ENTERED.insert(&key(visit), &file, u64::from(BPF_ANY)).is_err() {
+    if opens::candidate(File(file)).is_none() {
+        return;
+    }
+    let key = key(visit);
+    if ENTERED.insert(&key, &file, u64::from(BPF_NOEXIST)).is_ok() {
+        settings::opening_up();
+    } else if ENTERED.insert(&key, &file, u64::from(BPF_ANY)).is_err() {
         emit::count(LossCounter::TableFull);
     }
 }
@@ -26,10 +32,15 @@ pub(super) fn entered(visit: Visit, file: u64) {
 /// The description that the running thread's `do_dentry_open` is about.
 #[inline(always)]
 pub(super) fn taken(visit: Visit) -> Option<u64> {
+    if settings::opening() == 0 {
+        return None;
+    }
     let key = key(visit);
     // SAFETY: the value is copied at once and belongs to the running thread.
     let file = unsafe { *ENTERED.get(&key)? };
-    let _ = ENTERED.remove(&key);
+    if ENTERED.remove(&key).is_ok() {
+        settings::opening_down();
+    }
     Some(file)
 }
 

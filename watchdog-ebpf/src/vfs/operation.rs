@@ -8,6 +8,7 @@ use watchdog_common::{IoKind, LossCounter};
 use super::visit::Visit;
 use crate::{
     emit::{self, Io, Span},
+    files,
     kernel::{self, File, Inode, Look, read},
     maps::{FILES, OPERATIONS, Operation},
 };
@@ -77,12 +78,13 @@ pub(super) fn begin(door: Door, visit: Visit, file: File, given: impl FnOnce() -
     let operation =
         Operation { start, file: file.0, opened, inode, size, position, requested, extra, turns, frame };
     if OPERATIONS.insert(&key, &operation, u64::from(BPF_ANY)).is_err() {
-        emit::count(LossCounter::TableFull);
+        return emit::count(LossCounter::TableFull);
     }
+    files::count_call(file.0, opened, 1);
 }
 
 /// Whether the other copy of the program has just begun the call, or the call is part of another. One that was left
-/// behind, because its return was missed, is neither.
+/// behind, because its return was missed, is neither, but a loss.
 #[inline(always)]
 fn is_begun(key: u64, visit: Visit, frame: u64, inode: Inode) -> bool {
     let Some(operation) = OPERATIONS.get_ptr_mut(&key) else { return false };
@@ -92,7 +94,12 @@ fn is_begun(key: u64, visit: Visit, frame: u64, inode: Inode) -> bool {
         operation.turns |= visit.turn as u64;
         return true;
     }
-    frame < operation.frame && inode.filesystem() != Inode(operation.inode).filesystem()
+    if frame < operation.frame && inode.filesystem() != Inode(operation.inode).filesystem() {
+        return true;
+    }
+    emit::count(LossCounter::Missed);
+    files::count_call(operation.file, operation.opened, -1);
+    false
 }
 
 /// True while the running thread is in a call behind `door` on a tracked description.
@@ -116,7 +123,9 @@ pub(super) fn take(door: Door) -> Option<Operation> {
     let key = key(door);
     // SAFETY: the entry belongs to the running thread alone.
     let operation = unsafe { *OPERATIONS.get(&key)? };
-    let _ = OPERATIONS.remove(&key);
+    if OPERATIONS.remove(&key).is_ok() {
+        files::count_call(operation.file, operation.opened, -1);
+    }
     Some(operation)
 }
 

@@ -48,8 +48,8 @@ const VFS: [BlindSpot; 8] = [
         "these are threads of the kernel there, and are told as reader or writer",
     ),
     spot(
-        "kretprobes that the kernel had no room for, up to 6.6, where fentry is refused",
-        "it does not say that it missed them, so they are not counted as lost",
+        "the return of a call while many others wait in the same function, where fentry is refused",
+        "counted as lost with the reason `probe_missed`, and what it meets is `unknown`; an open is not counted up to 6.6",
     ),
 ];
 

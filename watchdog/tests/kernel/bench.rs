@@ -74,7 +74,8 @@ fn compare(
     }
 }
 
-fn mechanism() -> &'static str {
+/// How the return of a read is watched.
+pub(crate) fn mechanism() -> &'static str {
     SHARED.as_ref().unwrap().lock().unwrap_or_else(PoisonError::into_inner).source.mechanism()
 }
 
@@ -105,6 +106,8 @@ fn expected_here(expected: &str, filesystem: Filesystem) -> Vec<String> {
 pub(crate) struct Story {
     /// The events in words, without those of the canary and without the ordinary end of the case's own process.
     pub(crate) lines: Vec<String>,
+    /// The events themselves.
+    pub(crate) events: Vec<FileEvent>,
     /// The processes that were introduced.
     pub(crate) facts: Vec<ProcessFacts>,
     /// What was lost meanwhile.
@@ -188,7 +191,7 @@ impl Bench {
         assert_eq!(self.source.tracked(), 0, "descriptions are tracked that nobody holds");
         let (events, facts) = sort(items, root, start);
         let lines = tell(&events, pid, status);
-        Story { lines, facts, losses, pid }
+        Story { lines, events, facts, losses, pid }
     }
 
     /// Takes what the source says until the child has ended and every description is gone.

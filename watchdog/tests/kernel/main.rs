@@ -28,5 +28,6 @@ mod site;
 mod sizes;
 mod tale;
 mod uring;
+mod verdicts;
 mod watched;
 mod writes;

@@ -6,7 +6,9 @@ use std::sync::mpsc::channel;
 
 use libc::{AT_FDCWD, O_RDONLY, O_WRONLY};
 
-use crate::bench::{check, unseen_by};
+use watchdog::source::LossReason;
+
+use crate::bench::{check, mechanism, run, sites, unseen_by};
 use crate::call::{refused, sys, vectors};
 use crate::site::Site;
 
@@ -114,8 +116,8 @@ fn a_read_is_seen_however_many_others_sleep_in_theirs() {
     // of processors), and a call that sleeps holds one.
     const SLEEPERS: usize = 64;
     unseen_by("kprobe");
-    check(
-        |site| {
+    for site in sites() {
+        let story = run(&site, |_| {
             let ((mut end, begin), mut room) = (pipe().unwrap(), [0_u8; 64]);
             std::thread::scope(|scope| {
                 let sleepers: Vec<_> = (0..SLEEPERS)
@@ -132,18 +134,23 @@ fn a_read_is_seen_however_many_others_sleep_in_theirs() {
                 for thread in sleepers {
                     until_it_sleeps(thread);
                 }
-                let fd = open(site);
+                let fd = open(&site);
                 sys!(SYS_read, fd, room.as_mut_ptr(), 64);
                 sys!(SYS_close, fd);
                 (&begin).write_all(&[0; SLEEPERS]).unwrap();
             });
             drop(begin);
             assert_eq!(end.read(&mut room).unwrap(), 0);
-        },
-        "p open a/state.test as f ino=1 size=13
-         [!kprobe: p read f 0 64 got 13 size=13]
-         p release f",
-    );
+        });
+        let (open, read, release) =
+            ("p open a/state.test as f ino=1 size=13", "p read f 0 64 got 13 size=13", "p release f");
+        let missed = story.losses.get(LossReason::ProbeMissed);
+        if mechanism() == "kprobe" {
+            assert_eq!((story.lines.as_slice(), missed), (&[open, release].map(str::to_owned)[..], 1));
+        } else {
+            assert_eq!((story.lines.as_slice(), missed), (&[open, read, release].map(str::to_owned)[..], 0));
+        }
+    }
 }
 
 fn until_it_sleeps(thread: i64) {

@@ -23,8 +23,8 @@ const FSYNC: u8 = 3;
 const FALLOCATE: u8 = 17;
 const OPENAT: u8 = 18;
 const CLOSE: u8 = 19;
-const READ: u8 = 22;
-const WRITE: u8 = 23;
+pub(crate) const READ: u8 = 22;
+pub(crate) const WRITE: u8 = 23;
 const OPENAT2: u8 = 28;
 const SPLICE: u8 = 30;
 const RENAMEAT: u8 = 35;
@@ -39,7 +39,8 @@ fn open(site: &Site, flags: i32) -> i32 {
     sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), flags) as i32
 }
 
-fn data(opcode: u8, fd: i32, room: &mut [u8], offset: u64) -> Entry {
+/// A read or write at the offset.
+pub(crate) fn data(opcode: u8, fd: i32, room: &mut [u8], offset: u64) -> Entry {
     let (address, length) = (room.as_mut_ptr() as u64, u32::try_from(room.len()).unwrap());
     Entry { opcode, fd, offset, address, length, ..Entry::default() }
 }

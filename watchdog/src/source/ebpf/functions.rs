@@ -10,7 +10,7 @@ use aya::programs::{FEntry, FExit, KProbe, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::control::Channel;
-use super::copies::Tracing;
+use super::copies::{Running, Tracing};
 use super::hooks::{Candidate, HOOKS, Hook, Need};
 use super::load::{self, Doors, LoadError, Opened};
 use super::offsets::Layout;
@@ -40,14 +40,8 @@ impl Doors for Functions {
     }
 
     fn open(ebpf: &mut Ebpf, layout: &Layout) -> Result<Opened, LoadError> {
-        let tracing = Vec::new();
-        let mut kernel = Kernel {
-            ebpf,
-            layout,
-            btf: load::attach_points(layout)?,
-            preemption: preemption::ask(),
-            tracing,
-        };
+        let (btf, preemption) = (load::attach_points(layout)?, preemption::ask());
+        let mut kernel = Kernel { ebpf, layout, btf, preemption, running: Running::default() };
         let mut status = Vec::new();
         for hook in &HOOKS {
             let outcome = kernel.attach(hook);
@@ -61,7 +55,7 @@ impl Doors for Functions {
             }
         }
         status.push(kernel.attach_process_exit()?);
-        Ok(Opened { status, tracing: kernel.tracing })
+        Ok(Opened { status, running: kernel.running })
     }
 }
 
@@ -119,8 +113,7 @@ struct Kernel<'a> {
     layout: &'a Layout,
     btf: Btf,
     preemption: Preemption,
-    /// The tracing programs attached so far.
-    tracing: Vec<Tracing>,
+    running: Running,
 }
 
 impl Kernel<'_> {
@@ -134,7 +127,7 @@ impl Kernel<'_> {
             for &mechanism in self.mechanisms(hook) {
                 let result = match mechanism {
                     Mechanism::Tracing => self.attach_tracing(candidate),
-                    Mechanism::Probes => self.attach_probes(candidate),
+                    Mechanism::Probes => self.attach_probes(candidate, hook.waits),
                     Mechanism::Mixed => self.attach_mixed(candidate),
                 };
                 match result {
@@ -177,37 +170,49 @@ impl Kernel<'_> {
                 }
             }
         }
-        let tracing = |(program, _)| Tracing { program, target: candidate.function, probe: None };
-        self.tracing.extend(attached.into_iter().map(tracing));
+        let tracing = |(program, _)| Tracing { program, target: candidate.function };
+        self.running.tracing.extend(attached.into_iter().map(tracing));
         Ok(())
     }
 
-    fn attach_probes(&mut self, candidate: &Candidate) -> Result<(), ProgramError> {
+    /// All probes or none. Of calls on descriptions that may wait, the programs themselves find out which returns they
+    /// were not shown.
+    fn attach_probes(&mut self, candidate: &Candidate, waits: bool) -> Result<(), ProgramError> {
         let mut attached = Vec::new();
-        for name in candidate.probe_programs() {
+        for (name, at_return) in candidate.probe_programs() {
             match self.attach_kprobe(&name, candidate.function) {
-                Ok(link) => attached.push((name, Link::Probe(link))),
+                Ok(link) => attached.push((name, at_return, link)),
                 Err(error) => {
-                    self.detach(attached);
+                    let links = attached.into_iter().map(|(name, _, link)| (name, Link::Probe(link)));
+                    self.detach(links.collect());
                     return Err(error);
                 }
             }
         }
+        let counted = attached.into_iter().filter(|(_, at_return, _)| !(waits && *at_return));
+        self.running.perf.extend(counted.map(|(name, ..)| name));
         Ok(())
     }
 
-    /// Probes, and where there is a return a tracing program beside them, which has room for all.
+    /// A kprobe at the entry, which never fails to run, and at the return a tracing program, which has room for all
+    /// who wait, twice. Whether one return was shown to neither, the programs themselves find out.
     fn attach_mixed(&mut self, candidate: &Candidate) -> Result<(), ProgramError> {
-        let target = candidate.function;
-        let Some((program, probe)) = candidate.return_programs() else {
-            return self.attach_probes(candidate);
-        };
-        let link = self.attach_fexit(&program, target)?;
-        if let Err(error) = self.attach_probes(candidate) {
-            self.detach(vec![(program, Link::Exit(link))]);
-            return Err(error);
+        let mut attached = Vec::new();
+        let outcome = candidate.mixed_programs().into_iter().try_for_each(|(name, at_return)| {
+            let link = if at_return {
+                self.attach_fexit(&name, candidate.function).map(Link::Exit)
+            } else {
+                self.attach_kprobe(&name, candidate.function).map(Link::Probe)
+            };
+            attached.push((name, link?));
+            Ok(())
+        });
+        if outcome.is_err() {
+            self.detach(attached);
+            return outcome;
         }
-        self.tracing.push(Tracing { program, target, probe: Some(probe) });
+        let entries = attached.into_iter().filter(|(_, link)| matches!(link, Link::Probe(_)));
+        self.running.perf.extend(entries.map(|(name, _)| name));
         Ok(())
     }
 
@@ -215,7 +220,7 @@ impl Kernel<'_> {
     fn attach_process_exit(&mut self) -> Result<ProbeStatus, LoadError> {
         let probe = Candidate::PROCESS_EXIT;
         let fits = self.layout.functions.get(probe.function) == Some(&probe.parameters);
-        if self.preemption == Preemption::Possible && fits && self.attach_probes(&probe).is_ok() {
+        if self.preemption == Preemption::Possible && fits && self.attach_probes(&probe, false).is_ok() {
             let mechanism = Mechanism::Probes.name();
             return Ok(ProbeStatus {
                 probe: tracepoints::PROCESS_EXIT,
@@ -224,7 +229,7 @@ impl Kernel<'_> {
                 reason: None,
             });
         }
-        self.tracing.push(tracepoints::process_exit());
+        self.running.tracing.push(tracepoints::process_exit());
         tracepoints::attach_process_exit(self.ebpf, &self.btf)
     }
 
@@ -267,7 +272,7 @@ enum Mechanism {
     Tracing,
     /// kprobe and kretprobe.
     Probes,
-    /// kprobe, kretprobe and fexit.
+    /// kprobe, and fexit twice.
     Mixed,
 }
 

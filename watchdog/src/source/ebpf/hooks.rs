@@ -152,23 +152,24 @@ impl Candidate {
         }
     }
 
-    /// The two that do the same at the return, a tracing program and a probe.
-    pub(super) fn return_programs(&self) -> Option<(String, String)> {
-        (self.shape == Both).then(|| (format!("{}_fexit", self.doors), format!("{}_kretprobe", self.doors)))
-    }
-
     /// Their twins. The number of parameters does not matter at a return, so such doors serve all of them.
-    pub(super) fn probe_programs(&self) -> Vec<String> {
+    pub(super) fn probe_programs(&self) -> Vec<(String, bool)> {
         let doors = match self.shape {
             Return => self.doors.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit()),
             Both | Entry => self.doors,
         };
-        let entry = || format!("{doors}_kprobe");
-        let exit = || format!("{doors}_kretprobe");
+        let entry = || (format!("{doors}_kprobe"), false);
+        let exit = || (format!("{doors}_kretprobe"), true);
         match self.shape {
             Both | Return => vec![exit(), entry()],
             Entry => vec![entry()],
         }
+    }
+
+    /// A probe at the entry, tracing programs at the return.
+    pub(super) fn mixed_programs(&self) -> Vec<(String, bool)> {
+        let exit = |copy: &str| (format!("{}_fexit{copy}", self.doors), true);
+        vec![exit(""), exit("_again"), (format!("{}_kprobe", self.doors), false)]
     }
 }
 
@@ -186,12 +187,19 @@ mod tests {
     }
 
     #[test]
+    fn what_may_wait_has_doors_at_both_ends() {
+        let waiting = HOOKS.iter().filter(|hook| hook.waits).flat_map(|hook| hook.candidates);
+        assert!(waiting.map(|candidate| candidate.shape).all(|shape| shape == Both));
+    }
+
+    #[test]
     fn a_return_door_of_many_prototypes_has_one_twin() {
+        let named = |[exit, entry]: [&str; 2]| [(exit.to_owned(), true), (entry.to_owned(), false)];
         let open = HOOKS[0].candidates;
         assert_eq!(open[0].tracing_programs(), [("open_2_fexit".to_owned(), true)]);
-        assert_eq!(open[0].probe_programs(), ["open_kretprobe", "open_kprobe"]);
+        assert_eq!(open[0].probe_programs(), named(["open_kretprobe", "open_kprobe"]));
         assert_eq!(open[0].probe_programs(), open[1].probe_programs());
         let truncate = on("do_truncate", 5, "truncate_5", Both);
-        assert_eq!(truncate.probe_programs(), ["truncate_5_kretprobe", "truncate_5_kprobe"]);
+        assert_eq!(truncate.probe_programs(), named(["truncate_5_kretprobe", "truncate_5_kprobe"]));
     }
 }

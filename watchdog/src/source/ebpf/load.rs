@@ -1,5 +1,8 @@
 //! Loading and attaching the probes.
 
+use std::error::Error;
+use std::fmt;
+
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramError;
 use aya::{Btf, BtfError as AyaBtfError, Ebpf, EbpfError, EbpfLoader, Endianness};
@@ -8,7 +11,7 @@ use watchdog_common::{Filter, Name, RootKey, RootValue, Settings};
 use super::btf::BtfError;
 use super::calls;
 use super::control::{Channel, Control};
-use super::copies::{Programs, Tracing};
+use super::copies::{Programs, Running};
 use super::names::Names;
 use super::offsets::{self, Layout};
 use crate::memory;
@@ -34,7 +37,7 @@ pub enum LoadError {
         probe: &'static str,
         /// Why.
         #[source]
-        cause: Box<ProgramError>,
+        cause: Box<Refusal>,
     },
     /// An operation that cannot be done without has no door.
     #[error("cannot see the operation {operation} ({reason})")]
@@ -64,6 +67,39 @@ pub enum LoadError {
     /// The probes are attached but do not answer.
     #[error("the probes are attached but do not fire")]
     Silent,
+}
+
+/// What the kernel said to a program: the verifier's whole log would drown it.
+#[derive(Debug)]
+pub struct Refusal(ProgramError);
+
+impl From<ProgramError> for Refusal {
+    fn from(error: ProgramError) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProgramError::LoadError { verifier_log, .. } = &self.0 else { return self.0.fmt(f) };
+        let log = verifier_log.to_string();
+        // It ends with figures; what stands before them is the reason.
+        let is_figure = |line: &&str| FIGURES.iter().any(|figure| line.starts_with(figure));
+        let reason = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_figure(line));
+        write!(f, "the kernel's verifier refused it: {}", reason.unwrap_or("it gave no reason"))
+    }
+}
+
+/// How the lines begin that the verifier ends with (`print_verification_stats`, 5.10 to 7.2).
+const FIGURES: [&str; 4] = ["verification time", "stack depth", "insns processed", "processed"];
+
+impl Error for Refusal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            ProgramError::LoadError { io_error, .. } => Some(io_error),
+            other => other.source(),
+        }
+    }
 }
 
 /// A type of [`watchdog_common`] as a map's key or value.
@@ -147,7 +183,8 @@ impl Interest {
 /// What a kind of doors has attached.
 pub(super) struct Opened {
     pub(super) status: Vec<ProbeStatus>,
-    pub(super) tracing: Vec<Tracing>,
+    /// The programs whose misses count.
+    pub(super) running: Running,
 }
 
 /// Loads, attaches and makes sure that the probes answer.
@@ -169,7 +206,7 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
     // It parses the whole BTF when a loader is made, whether it is needed or not.
     memory::give_back();
 
-    let Opened { status, tracing } = D::open(&mut ebpf, &layout)?;
+    let Opened { status, running } = D::open(&mut ebpf, &layout)?;
     let identity = ebpf.take_map("IDENTITY").ok_or(LoadError::Map { name: "IDENTITY", cause: None })?;
     let probes = Probes {
         ring: take(&mut ebpf, "EVENTS")?,
@@ -182,7 +219,7 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
         losses: take(&mut ebpf, "LOSSES")?,
         gate: take(&mut ebpf, ".bss.gate")?,
         status,
-        programs: Programs::new(ebpf, tracing, layout.attach_points),
+        programs: Programs::new(ebpf, running, layout.attach_points),
     };
     probes.control.hello();
     // Loading programs takes as much again for a moment.

@@ -12,7 +12,7 @@ const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
 /// Those that a kernel may be without.
 const OPTIONAL: [&str; 1] = [IO_URING];
 
-const STRUCTS: [&str; 21] = [
+const STRUCTS: [&str; 23] = [
     "file",
     "inode",
     "super_block",
@@ -34,6 +34,8 @@ const STRUCTS: [&str; 21] = [
     "file_lock_core",
     "io_kiocb",
     "iov_iter",
+    "trace_event_raw_sys_exit",
+    "trace_event_raw_io_uring_file_get",
 ];
 
 /// What the kernel's BTF told.
@@ -143,6 +145,9 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         lock_flags: at("file_lock", &["fl_flags", "c.flc_flags"]).unwrap_or(0),
         lock_type: at("file_lock", &["fl_type", "c.flc_type"]).unwrap_or(0),
         iter_count: at("iov_iter", &["count"]).unwrap_or(0),
+        // What perf is given of a tracepoint.
+        sys_exit_ret: at("trace_event_raw_sys_exit", &["ret"]).unwrap_or(0),
+        uring_get_fd: at("trace_event_raw_io_uring_file_get", &["fd"]).unwrap_or(0),
     })
 }
 

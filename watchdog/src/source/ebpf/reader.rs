@@ -174,7 +174,8 @@ impl<D: Doors> Source for EbpfSource<D> {
         losses.0[LossReason::IoUring as usize] = self.counter(LossCounter::IoUring);
         losses.0[LossReason::Malformed as usize] = self.malformed;
         losses.0[LossReason::Unresolved as usize] = self.unresolved;
-        losses.0[LossReason::ProbeMissed as usize] = self.probes.programs.missed();
+        losses.0[LossReason::ProbeMissed as usize] =
+            self.probes.programs.missed() + self.counter(LossCounter::Missed);
         losses
     }
 
