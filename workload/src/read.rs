@@ -77,6 +77,7 @@ fn read_once(file: &Path, style: Style, number: u64, progress: &Progress) -> u8 
         generation,
         bytes: got.bytes.len() as u64,
         calls: got.calls,
+        first_end: got.first_end,
         parsed,
         begin,
         end,
@@ -93,6 +94,7 @@ fn read_once(file: &Path, style: Style, number: u64, progress: &Progress) -> u8 
 struct Got {
     bytes: Vec<u8>,
     calls: u64,
+    first_end: u64,
     end_of_file: bool,
 }
 
@@ -113,6 +115,9 @@ fn read(file: &Path, style: Style, number: u64, progress: &Progress) -> io::Resu
         let count = source.read(&mut got.bytes[start..])?;
         got.bytes.truncate(start + count);
         got.calls += 1;
+        if got.calls == 1 {
+            got.first_end = process::now();
+        }
         if count == 0 {
             got.end_of_file = true;
             break;

@@ -119,6 +119,8 @@ pub struct ReadRecord {
     pub bytes: u64,
     /// How many read calls.
     pub calls: u64,
+    /// Just after the first one, nanoseconds since boot; 0 when there was none.
+    pub first_end: u64,
     /// The JSON parser was content; decides the exit status.
     pub parsed: bool,
     /// Just before the open, nanoseconds since boot.

@@ -14,11 +14,28 @@ use watchdog::source::{Depths, Item, LossReason, NamePattern, RootSpec, Shape, S
 /// What cannot come within this time does not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Where roots are made: a tmpfs, the disk, and an overlay where one is named.
+fn folders() -> impl Iterator<Item = PathBuf> {
+    [
+        ("STATE_WATCHDOG_TEST_TMPFS", Some("/dev/shm")),
+        ("STATE_WATCHDOG_TEST_DISK", Some(env!("CARGO_TARGET_TMPDIR"))),
+        ("STATE_WATCHDOG_TEST_OVERLAY", None),
+    ]
+    .into_iter()
+    .filter_map(|(variable, default)| std::env::var_os(variable).or(default.map(Into::into)))
+    .map(PathBuf::from)
+}
+
 /// Runs a case on each filesystem.
 pub(crate) fn on_each_filesystem(case: impl Fn(Bench)) {
-    for parent in ["/dev/shm", env!("CARGO_TARGET_TMPDIR")] {
-        case(Bench::new(Path::new(parent), 1));
+    for folder in folders() {
+        case(Bench::new(&folder, 1));
     }
+}
+
+/// A bench on the first of them.
+pub(crate) fn anywhere(depth: u8) -> Bench {
+    Bench::new(&folders().next().unwrap(), depth)
 }
 
 /// A root `root` in a directory of its own, watched.

@@ -1,9 +1,8 @@
 //! Roots and containers that come and go.
 
 use std::fs;
-use std::path::Path;
 
-use crate::bench::{Bench, on_each_filesystem};
+use crate::bench::{anywhere, on_each_filesystem};
 
 #[test]
 fn a_root_that_vanishes_and_comes_back_is_watched_without_being_told() {
@@ -36,7 +35,7 @@ fn a_root_that_is_exchanged_for_another_is_watched_as_the_new_one() {
 
 #[test]
 fn a_root_that_is_told_twice_is_watched_once() {
-    let mut bench = Bench::new(Path::new("/dev/shm"), 1);
+    let mut bench = anywhere(1);
     let watched = bench.source.watched();
     bench.watch().unwrap();
     fs::write(bench.state("a"), "{\"a\": 1}").unwrap();
@@ -64,7 +63,7 @@ fn containers_that_go_are_not_watched_any_more() {
 
 #[test]
 fn ten_thousand_containers_are_watched() {
-    let mut bench = Bench::new(Path::new("/dev/shm"), 1);
+    let mut bench = anywhere(1);
     for container in 0..10_000 {
         fs::create_dir(bench.root().join(format!("{container:064x}"))).unwrap();
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::bench::{Bench, on_each_filesystem};
+use crate::bench::{anywhere, on_each_filesystem};
 
 fn truncated(path: &Path) -> File {
     File::create(path).unwrap()
@@ -103,7 +103,7 @@ fn a_file_that_is_renamed_out_of_sight_is_gone() {
 #[test]
 fn every_depth_is_watched() {
     for (depth, container) in [(0, ""), (1, "a"), (2, "a/userdata")] {
-        let mut bench = Bench::new(Path::new("/dev/shm"), depth);
+        let mut bench = anywhere(depth);
         fs::write(bench.state("a"), "{\"a\": 1}").unwrap();
         bench.says(&[&format!("{container} in_place")]);
     }
@@ -111,7 +111,7 @@ fn every_depth_is_watched() {
 
 #[test]
 fn a_directory_two_levels_down_is_found_when_both_are_made_at_once() {
-    let mut bench = Bench::new(Path::new("/dev/shm"), 2);
+    let mut bench = anywhere(2);
     fs::create_dir_all(bench.root().join("b/userdata")).unwrap();
     bench.drain();
     fs::write(bench.state("b"), "{}").unwrap();

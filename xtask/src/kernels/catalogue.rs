@@ -1,8 +1,7 @@
 //! What is run where: the kernels, the ways to events, and the work that each of them watches. Data, to be extended.
 
-use workload::{How, Style};
-
 use crate::truth::Plan;
+pub(crate) use crate::truth::SMALL_PLANS as PLANS;
 
 /// Debian's name for a kind of processor, and what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -106,19 +105,19 @@ pub(crate) const KERNELS: [Choice; 6] = [
         name: "6.1-arm64",
         architecture: Architecture::Arm64,
         vfs_by: "kprobe",
-        doors: &[VFS, SYSCALLS],
+        doors: &[VFS, SYSCALLS, INOTIFY],
         ..amd64("6.1", "bookworm", None)
     },
     Choice {
         name: "6.12-arm64",
         architecture: Architecture::Arm64,
-        doors: &[VFS, SYSCALLS],
+        doors: &[VFS, SYSCALLS, INOTIFY],
         ..amd64("6.12", "trixie", None)
     },
 ];
 
 const fn amd64(name: &'static str, suite: &'static str, fallback: Option<&'static str>) -> Choice {
-    let doors = &[VFS, VFS_KPROBE, SYSCALLS];
+    let doors = &[VFS, VFS_KPROBE, SYSCALLS, INOTIFY];
     Choice { name, suite, fallback, architecture: Architecture::Amd64, vfs_by: "fentry", doors }
 }
 
@@ -131,38 +130,56 @@ pub(crate) struct Door {
     pub(crate) environment: &'static [&'static str],
     /// What the agent's command line says beside the rest.
     pub(crate) arguments: &'static [&'static str],
+    /// What it sees, and so what is asked of it.
+    pub(crate) sight: Sight,
+}
+
+/// What a source sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Who does what, with offsets and results.
+    Deeds,
+    /// The order of events alone.
+    Order,
+}
+
+impl Sight {
+    /// The agent's own tests of such sources, and which of them are for a machine: it has no time for thousands.
+    pub(crate) fn tests(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Deeds => ("kernel", ""),
+            Self::Order => ("inotify", "sessions:: roots:: loss:: --skip thousand"),
+        }
+    }
 }
 
 /// `vfs` as the kernel allows it.
-const VFS: Door =
-    Door { name: "vfs", environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs"], arguments: &["--source", "vfs"] };
+const VFS: Door = Door {
+    name: "vfs",
+    environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs"],
+    arguments: &["--source", "vfs"],
+    sight: Sight::Deeds,
+};
 /// `vfs` without fentry.
 const VFS_KPROBE: Door = Door {
     name: "vfs-kprobe",
     environment: &["STATE_WATCHDOG_TEST_SOURCE=vfs", "STATE_WATCHDOG_MECHANISM=kprobe"],
     arguments: &["--source", "vfs"],
+    sight: Sight::Deeds,
 };
 /// `syscalls`.
 pub(crate) const SYSCALLS: Door = Door {
     name: "syscalls",
     environment: &["STATE_WATCHDOG_TEST_SOURCE=syscalls"],
     arguments: &["--source", "syscalls"],
+    sight: Sight::Deeds,
 };
+/// `inotify`.
+const INOTIFY: Door =
+    Door { name: "inotify", environment: &[], arguments: &["--source", "inotify"], sight: Sight::Order };
 
 /// The file systems that state files lie on, by the names that the machine's first program knows.
 pub(crate) const MEDIA: [&str; 3] = ["tmpfs", "ext4", "overlay"];
-
-/// What is run on each medium: emulation is slow, so it is little of each kind.
-pub(crate) const PLANS: [Plan; 8] = [
-    Plan { how: How::Truncate, style: Style::Go, writes: 16, reads: 60 },
-    Plan { how: How::Chunks, style: Style::Whole, writes: 10, reads: 40 },
-    Plan { how: How::Ftruncate, style: Style::Whole, writes: 10, reads: 40 },
-    Plan { how: How::Recreate, style: Style::Blocks, writes: 8, reads: 30 },
-    Plan { how: How::Overwrite, style: Style::Blocks, writes: 8, reads: 30 },
-    Plan { how: How::Append, style: Style::Go, writes: 4, reads: 20 },
-    Plan { how: How::Rename, style: Style::Go, writes: 10, reads: 40 },
-    Plan { how: How::RenameSync, style: Style::Whole, writes: 4, reads: 20 },
-];
 
 /// The container of a plan on a medium: all media are watched at once, so their containers must differ.
 pub(crate) fn container(medium: &str, plan: &Plan) -> String {

@@ -27,9 +27,9 @@ section() {
     echo "@@ end $name $status"
 }
 
-# until CONDITION...: waits for it for 20 s.
+# until CONDITION...: waits for it for 60 s.
 until_true() {
-    local tries=200
+    local tries=600
     until "$@" >/dev/null 2>&1; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || return 1

@@ -77,18 +77,43 @@ door() {
     section "$1.findings" $status "/tmp/$1.findings"
 }
 
-# tests DOOR ENVIRONMENT: the agent's own tests with one source on all media.
+# tests DOOR ENVIRONMENT NAME FILTER: the agent's own tests with one source on all media.
 tests() {
     local medium
     echo "$(cut -d' ' -f1 /proc/uptime) s: the tests of $1"
     for medium in $media; do mkdir -p "/media/$medium/tests"; done
     : >/tmp/unseen
+    "/$3-tests" --list $4 >/tmp/list
+    section "$1.list" $? /tmp/list
     # A test that cannot run here must fail.
     env CI=true $2 STATE_WATCHDOG_TEST_UNSEEN=/tmp/unseen STATE_WATCHDOG_TEST_TMPFS=/media/tmpfs/tests STATE_WATCHDOG_TEST_DISK=/media/ext4/tests \
         STATE_WATCHDOG_TEST_OVERLAY=/media/overlay/tests \
-        timeout "$(cat /plan/tests-limit)" /kernel-tests --test-threads=1 >/tmp/tests 2>&1
+        timeout "$(cat /plan/tests-limit)" "/$3-tests" --test-threads=1 $4 >/tmp/tests 2>&1
     section "$1.tests" $? /tmp/tests
     section "$1.unseen" 0 /tmp/unseen
+}
+
+# lockdown STATE: locks the kernel further down, which cannot be undone, and what the agent makes of that.
+lockdown() {
+    local agent root=/run/locked
+    echo "$(cut -d' ' -f1 /proc/uptime) s: lockdown $1"
+    if [ -e /sys/kernel/security/lockdown ]; then echo "$1" >/sys/kernel/security/lockdown; fi
+    mkdir -p $root/a
+    echo '{}' >$root/a/state.json
+    state-watchdog doctor --json --root locked=$root >/tmp/doctor 2>&1
+    section "lockdown.$1.doctor" $? /tmp/doctor
+    state-watchdog run --findings json --root locked=$root >/tmp/findings 2>/tmp/log &
+    agent=$!
+    if until_true wget -q -O /dev/null $base/readyz; then
+        echo '{ }' >$root/a/state.json
+        until_true grep -q nonatomic_write /tmp/findings
+        wget -q -O /tmp/status $base/status
+    fi
+    kill -TERM $agent
+    wait $agent
+    section "lockdown.$1.log" $? /tmp/log
+    section "lockdown.$1.findings" 0 /tmp/findings
+    section "lockdown.$1.status" 0 /tmp/status
 }
 
 uname -r >/tmp/kernel
@@ -106,12 +131,15 @@ done
 state-watchdog doctor --json >/tmp/doctor 2>/tmp/doctor.log
 section doctor $? /tmp/doctor
 section doctor.log 0 /tmp/doctor.log
-/kernel-tests --list >/tmp/list
-section tests $? /tmp/list
-while IFS='|' read -r name environment arguments; do
+while IFS='|' read -r name environment arguments tests filter; do
     door "$name" "$environment" "$arguments"
-    tests "$name" "$environment"
+    tests "$name" "$environment" "$tests" "$filter"
 done </plan/doors
+lockdown integrity
+lockdown confidentiality
+# What is not told is found out.
+umount /sys/kernel/security
+lockdown unsaid
 cat /proc/sys/kernel/tainted >/tmp/tainted
 dmesg | grep -v -e 'Command line' | tail -n 40 >>/tmp/tainted
 section tainted 0 /tmp/tainted

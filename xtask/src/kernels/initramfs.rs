@@ -51,7 +51,11 @@ pub(crate) fn build(
     archive.program("bin/state-watchdog", &read(agent)?);
     archive.program("bin/watchdog-workload", &read(workload)?);
     match purpose {
-        Purpose::Judge => archive.program("kernel-tests", &read(tests)?),
+        Purpose::Judge => {
+            for (name, program) in tests {
+                archive.program(&format!("{name}-tests"), &read(program)?);
+            }
+        }
         Purpose::Count => archive.program("bin/empty-doors", &read(empty_doors)?),
     }
     for (name, content) in kernel.modules()? {
@@ -77,7 +81,11 @@ fn containers() -> String {
 fn door_lines(doors: &[Door]) -> String {
     doors
         .iter()
-        .map(|door| format!("{}|{}|{}\n", door.name, door.environment.join(" "), door.arguments.join(" ")))
+        .map(|door| {
+            let (tests, filter) = door.sight.tests();
+            let (environment, arguments) = (door.environment.join(" "), door.arguments.join(" "));
+            format!("{}|{environment}|{arguments}|{tests}|{filter}\n", door.name)
+        })
         .collect()
 }
 
@@ -92,6 +100,6 @@ mod tests {
         assert_eq!(plans.lines().count(), PLANS.len());
         assert!(plans.lines().all(|line| line.split(' ').count() == 4), "{plans}");
         let doors = door_lines(KERNELS[0].doors);
-        assert!(doors.lines().all(|line| line.split('|').count() == 3), "{doors}");
+        assert!(doors.lines().all(|line| line.split('|').count() == 5), "{doors}");
     }
 }

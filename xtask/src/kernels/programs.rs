@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The agent's tests that are made for machines, and the benchmark that is.
-const TESTS: [&str; 2] = ["--test", "kernel"];
+const TESTS: [[&str; 2]; 2] = [["--test", "kernel"], ["--test", "inotify"]];
 const EMPTY_DOORS: [&str; 2] = ["--bench", "empty_doors"];
 
 /// Built in less time than the released ones; the probes are the same in all profiles.
@@ -31,8 +31,8 @@ pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     /// Writers and readers.
     pub(crate) workload: PathBuf,
-    /// The agent's own tests.
-    pub(crate) tests: PathBuf,
+    /// The agent's own tests, by name.
+    pub(crate) tests: Vec<(&'static str, PathBuf)>,
     /// Empty programs where the agent has its own.
     pub(crate) empty_doors: PathBuf,
     /// Everything else that a first program needs.
@@ -48,7 +48,8 @@ impl Programs {
         println!("  build the static programs for {triple}");
         let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
         ensure!(status.success(), "cargo build ended with {status}");
-        let tests = build_target(cargo("test"), TESTS)?;
+        let tests = TESTS.map(|wanted| Ok((wanted[1], build_target(cargo("test"), wanted)?)));
+        let tests = tests.into_iter().collect::<Result<_>>()?;
         let empty_doors = build_target(cargo("test"), EMPTY_DOORS)?;
         let built = target(repository).join(triple).join(PROFILE);
         Ok(Self {
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_test_program_is_found_among_cargos_messages() {
-        let test = |message: &str| executable(message, TESTS);
+        let test = |message: &str| executable(message, TESTS[0]);
         let message = |name: &str, kind: &str, file: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}","kind":["{kind}"]}},"executable":{file}}}"#

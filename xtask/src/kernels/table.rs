@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{
     cases::Verdict,
-    catalogue::PLANS,
+    catalogue::{PLANS, Sight},
     verdict::{Cell, Report},
 };
 
@@ -73,11 +73,15 @@ fn results(reports: &[Report]) -> String {
     for report in reports {
         taken.row(&[report.choice.name, report.choice.architecture.debian(), &report.takes, &report.vfs_by]);
     }
-    format!("{}\n{}\n{}", taken.text, operations(reports), ground_truth(reports))
+    let operations = [Sight::Deeds, Sight::Order].map(|sight| operations(reports, sight));
+    format!("{}\n{}\n{}", taken.text, operations.join("\n"), ground_truth(reports))
 }
 
-fn operations(reports: &[Report]) -> String {
-    let rows = || reports.iter().flat_map(|report| report.operations.iter().map(move |row| (report, row)));
+fn operations(reports: &[Report], sight: Sight) -> String {
+    let rows = || {
+        let all = reports.iter().flat_map(|report| report.operations.iter().map(move |row| (report, row)));
+        all.filter(|(_, row)| row.sight == sight)
+    };
     let names: BTreeSet<&str> = rows().flat_map(|(_, row)| row.groups.keys().map(String::as_str)).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let mut table = Table::new(&[&["kernel", "source"], &names[..]].concat());
@@ -102,18 +106,19 @@ fn ground_truth(reports: &[Report]) -> String {
     let mut table = Table::new(&[&["kernel", "source", "file system"], &names[..]].concat());
     for report in reports {
         for row in &report.rows {
-            let cells: Vec<&str> = row.cells.iter().map(|cell| word(*cell)).collect();
+            let cells: Vec<&str> = row.cells.iter().map(|cell| word(*cell, row.sight)).collect();
             table.row(&[&[report.choice.name, row.door, row.medium], &cells[..]].concat());
         }
     }
     table.text
 }
 
-fn word(cell: Cell) -> &'static str {
-    match cell {
-        Cell::Agrees => "exact",
-        Cell::Disagrees => "**differs**",
-        Cell::Missing => "**not run**",
+fn word(cell: Cell, sight: Sight) -> &'static str {
+    match (cell, sight) {
+        (Cell::Agrees, Sight::Deeds) => "exact",
+        (Cell::Agrees, Sight::Order) => "told",
+        (Cell::Disagrees, _) => "**differs**",
+        (Cell::Missing, _) => "**not run**",
     }
 }
 
@@ -152,14 +157,20 @@ mod tests {
     fn report() -> Report {
         let mut cells = vec![Cell::Agrees; PLANS.len()];
         cells[1] = Cell::Disagrees;
-        let rows = vec![Row { door: "syscalls", medium: "ext4", cells }];
+        let rows = vec![Row { door: "syscalls", sight: Sight::Deeds, medium: "ext4", cells }];
         let groups = |all: &[(&str, Verdict)]| {
             all.iter().map(|(name, verdict)| ((*name).to_owned(), *verdict)).collect()
         };
         let operations = vec![
-            Operations { door: "vfs", groups: groups(&[("opens", Verdict::Passed)]) },
+            Operations { door: "vfs", sight: Sight::Deeds, groups: groups(&[("opens", Verdict::Passed)]) },
+            Operations {
+                door: "inotify",
+                sight: Sight::Order,
+                groups: groups(&[("roots", Verdict::Passed)]),
+            },
             Operations {
                 door: "syscalls",
+                sight: Sight::Deeds,
                 groups: groups(&[("opens", Verdict::Failed), ("uring", Verdict::NotVisible)]),
             },
         ];
@@ -179,6 +190,8 @@ mod tests {
             "| 5.10 | amd64 | vfs | fentry |",
             "| 5.10 | vfs | yes | none |",
             "| 5.10 | syscalls | **no** | not visible |",
+            "| kernel | source | roots |",
+            "| 5.10 | inotify | yes |",
             "| 5.10 | syscalls | ext4 | exact | **differs** | exact |",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -7,14 +7,15 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     cases::{self, Groups},
-    catalogue::{self, Choice, Door, MEDIA, PLANS},
+    catalogue::{self, Choice, Door, MEDIA, PLANS, Sight},
+    lockdown,
     transcript::{Section, Transcript},
 };
 use crate::{
     check::Tally,
     finding::Finding,
     metrics::Metrics,
-    truth::{Plan, Truth, Watched, compare},
+    truth::{Plan, Truth, Watched, compare, compare_unseen},
 };
 
 /// One kernel's results.
@@ -39,6 +40,8 @@ pub(crate) struct Report {
 pub(crate) struct Operations {
     /// The way to events.
     pub(crate) door: &'static str,
+    /// What it sees, and so which tests are its own.
+    pub(crate) sight: Sight,
     /// One for each kind of operation.
     pub(crate) groups: Groups,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Operations {
 pub(crate) struct Row {
     /// The way to events.
     pub(crate) door: &'static str,
+    /// What it sees.
+    pub(crate) sight: Sight,
     /// The file system.
     pub(crate) medium: &'static str,
     /// One for each plan, in their order.
@@ -103,8 +108,9 @@ pub(crate) fn judge(choice: Choice, doors: &[Door], transcript: &Transcript, tal
     for &door in doors {
         report.rows.extend(judge_door(choice, door, transcript, tally));
         let operations = judge_tests(choice, door, transcript, tally);
-        report.operations.push(Operations { door: door.name, groups: operations });
+        report.operations.push(Operations { door: door.name, sight: door.sight, groups: operations });
     }
+    lockdown::judge(choice, &report.takes, transcript, tally);
     report
 }
 
@@ -114,7 +120,8 @@ fn judge_tests(choice: Choice, door: Door, transcript: &Transcript, tally: &mut 
         let section = |name: &str| transcript.section(name).with_context(|| format!("there is no {name}"));
         let said = section(&format!("{}.tests", door.name))?;
         let unseen = section(&format!("{}.unseen", door.name))?;
-        let (judged, count) = cases::judge(&cases::names(section("tests")?)?, said, unseen);
+        let list = section(&format!("{}.list", door.name))?;
+        let (judged, count) = cases::judge(&cases::names(list)?, said, unseen);
         groups = judged;
         Ok(format!("{} passed", count?))
     });
@@ -135,7 +142,9 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
         Ok(String::new())
     });
     let Some((findings, scrape)) = said else { return missing(door) };
-    tally.check(&check("the kernel holds its programs"), || kernels_word(door, transcript));
+    if door.sight == Sight::Deeds {
+        tally.check(&check("the kernel holds its programs"), || kernels_word(door, transcript));
+    }
     let metrics = Metrics::parse(&scrape);
     let mut rows = Vec::new();
     for (index, medium) in MEDIA.into_iter().enumerate() {
@@ -161,7 +170,7 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
             let reads: usize = watched.truths.iter().map(|truth| truth.reads.len()).sum();
             Ok(format!("{torn} of {reads} reads were torn, and the agent does not disagree"))
         });
-        rows.push(Row { door: door.name, medium, cells });
+        rows.push(Row { door: door.name, sight: door.sight, medium, cells });
     }
     rows
 }
@@ -178,7 +187,12 @@ fn judge_plans(
     for plan in PLANS {
         match truth(door, medium, &plan, transcript) {
             Ok(truth) => {
-                let complaint = compare(&truth, &watched.findings).complaint();
+                let complaint = match door.sight {
+                    Sight::Deeds => compare(&truth, &watched.findings).complaint(),
+                    Sight::Order => {
+                        compare_unseen(&truth, &watched.findings).err().map(|error| error.to_string())
+                    }
+                };
                 cells.push(if complaint.is_none() { Cell::Agrees } else { Cell::Disagrees });
                 complaints.extend(complaint.map(|text| format!("{}: {text}", truth.container)));
                 watched.truths.push(truth);
@@ -215,7 +229,8 @@ fn records<T: DeserializeOwned>(section: Option<&Section>) -> Result<Vec<T>> {
 }
 
 fn missing(door: Door) -> Vec<Row> {
-    let row = |medium| Row { door: door.name, medium, cells: vec![Cell::Missing; PLANS.len()] };
+    let row =
+        |medium| Row { door: door.name, sight: door.sight, medium, cells: vec![Cell::Missing; PLANS.len()] };
     MEDIA.map(row).into()
 }
 

@@ -59,13 +59,13 @@ fn transcript(content: Content, told: bool) -> String {
     section("syscalls.programs", &["prog_id: 5 recursion_misses: 0 verified_insns: 7".to_owned()]);
     section("syscalls.metrics", &[scrape]);
     section("syscalls.findings", &findings);
-    section("tests", &["opens::a: test".to_owned()]);
+    section("syscalls.list", &["opens::a: test".to_owned()]);
     section(
         "syscalls.tests",
         &["test opens::a ... ok".to_owned(), "test result: ok. 1 passed; 0 failed".to_owned()],
     );
     section("syscalls.unseen", &[]);
-    text + "@@ done\r\n"
+    text + &lockdown::said("syscalls") + "@@ done\r\n"
 }
 
 fn by_outcome() -> std::collections::BTreeMap<&'static str, Vec<Plan>> {
@@ -86,6 +86,7 @@ fn read(plan: &Plan, pid: u64, content: Content) -> String {
         generation,
         bytes,
         calls: 1,
+        first_end: 2,
         parsed: true,
         begin: 1,
         end: 2,

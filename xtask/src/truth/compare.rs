@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use workload::{Content, How, ReadRecord, WriteRecord};
+use workload::{Content, How, ReadRecord, Style, WriteRecord, render};
 
 use crate::finding::{Finding, Read};
 
@@ -28,7 +28,8 @@ pub(crate) enum Told {
 /// What the agent owes to the readers of one kind of save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
-    /// Exactly the torn reads are told as torn, but for a mixed one whose first call spans the whole session.
+    /// Exactly the torn reads are told as torn, but for a mixed one that nothing proves: its first call spans the whole
+    /// session, or what it got is as long as a complete version.
     Exact,
     /// As above, but a mixed read may be told as overlapping: while bytes are written over, a read call that
     /// overlaps the write call returns nothing that proves what it saw.
@@ -134,7 +135,9 @@ impl Comparison {
             let agreed = match (torn, word, demand(truth.how)) {
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
-                (true, Told::Overlapping, Demand::Exact) => read.content == Content::Mixed && spans,
+                (true, Told::Overlapping, Demand::Exact) => {
+                    read.content == Content::Mixed && (spans || looks_whole(truth, read))
+                }
                 (true, _, _) => false,
                 (false, _, _) => word != Told::Torn,
             };
@@ -208,6 +211,18 @@ impl fmt::Display for Comparison {
         }
         Ok(())
     }
+}
+
+/// True when a reader that asked for all at once got as much as a version has that was there meanwhile, by a first call
+/// that returned within the save. Its bytes are of two versions, so that call overlapped the change from one to the
+/// other, and the whole length is that of the complete one: lengths and times, which are all that the agent sees, are
+/// those of a whole read.
+fn looks_whole(truth: &Truth, read: &ReadRecord) -> bool {
+    let asks_for_all = read.style != Style::Go;
+    let during = |write: &&WriteRecord| write.begin <= read.first_end && read.begin <= write.end;
+    let versions = |write: &WriteRecord| [write.generation.saturating_sub(1), write.generation];
+    let mut versions = truth.writes.iter().filter(during).flat_map(versions);
+    asks_for_all && versions.any(|version| render(version).len() as u64 == read.bytes)
 }
 
 fn read_verdict(finding: &Finding) -> Option<Told> {

@@ -9,7 +9,18 @@ fn read(pid: u32, content: Content) -> ReadRecord {
     let (begin, end) = (10, 20);
     let style = Style::Go;
     let parsed = !content.is_torn();
-    ReadRecord { pid, style, content, generation: Some(1), bytes: 100, calls: 1, parsed, begin, end }
+    ReadRecord {
+        pid,
+        style,
+        content,
+        generation: Some(1),
+        bytes: 100,
+        calls: 1,
+        first_end: end,
+        parsed,
+        begin,
+        end,
+    }
 }
 
 fn truth(how: How, reads: &[(u32, Content)]) -> Truth {
@@ -65,6 +76,29 @@ fn a_read_call_that_spans_the_session_proves_nothing() {
     assert_eq!(told(Content::Mixed, 9), 0);
     assert_eq!(told(Content::Mixed, 8), 1);
     assert_eq!(told(Content::Short, 9), 1);
+}
+
+#[test]
+fn a_mixed_read_of_a_whole_versions_length_may_prove_nothing() {
+    let told = |content, style, bytes, first_end| {
+        let mut truth = truth(How::Chunks, &[(1, content)]);
+        truth.reads[0] = ReadRecord { style, bytes, first_end, begin: 1, ..truth.reads[0].clone() };
+        let findings = [finding("overlapping_read", 1), finding("nonatomic_write", WRITER)];
+        compare(&truth, &findings).disagreements.len()
+    };
+    let [old, new, later] = [0, 1, 2].map(|generation| render(generation).len() as u64);
+    for (style, bytes, first_end, expected) in [
+        (Style::Whole, old, 12, 0),
+        (Style::Blocks, new, 12, 0),
+        (Style::Whole, later, 12, 1),
+        (Style::Whole, old - 1, 12, 1),
+        // It read the old version before the save began, and the rest afterwards.
+        (Style::Whole, new, 4, 1),
+        (Style::Go, new, 12, 1),
+    ] {
+        assert_eq!(told(Content::Mixed, style, bytes, first_end), expected, "{style:?} {bytes} {first_end}");
+    }
+    assert_eq!(told(Content::Short, Style::Whole, new, 12), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The ground truth: every read of a workload that records what it got, against what the agent says of it.
 
 mod compare;
+mod plans;
 mod unseen;
 mod workload;
 
@@ -10,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::workload::{How, Style};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
@@ -20,25 +20,12 @@ use crate::{
     metrics::Metrics,
     scratch::{Medium, Scratch},
 };
+use plans::PLANS;
 
 pub(crate) use compare::{Truth, compare};
-pub(crate) use unseen::check as check_inotify;
+pub(crate) use plans::SMALL_PLANS;
+pub(crate) use unseen::{check as check_inotify, compare as compare_unseen};
 pub(crate) use workload::{Plan, Running};
-
-/// What is run on each medium: at least 2,000 in-place saves and 10,000 reads of them, each way of saving, and
-/// writers that must stay without any finding.
-const PLANS: [Plan; 10] = [
-    Plan { how: How::Truncate, style: Style::Go, writes: 1000, reads: 5000 },
-    Plan { how: How::Truncate, style: Style::Blocks, writes: 400, reads: 2000 },
-    Plan { how: How::Chunks, style: Style::Go, writes: 300, reads: 1500 },
-    Plan { how: How::Ftruncate, style: Style::Whole, writes: 300, reads: 1500 },
-    Plan { how: How::Recreate, style: Style::Blocks, writes: 200, reads: 1000 },
-    Plan { how: How::Overwrite, style: Style::Blocks, writes: 200, reads: 1000 },
-    Plan { how: How::Append, style: Style::Go, writes: 100, reads: 500 },
-    Plan { how: How::Die, style: Style::Go, writes: 100, reads: 500 },
-    Plan { how: How::Rename, style: Style::Go, writes: 500, reads: 2500 },
-    Plan { how: How::RenameSync, style: Style::Whole, writes: 100, reads: 500 },
-];
 
 /// Runs all plans on one medium and counts each as a check.
 pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {

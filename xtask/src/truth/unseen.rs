@@ -30,7 +30,8 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
     tally.check(&name("the metrics count what happened"), || watched.metrics_agree(medium.as_str()));
 }
 
-fn compare(truth: &Truth, findings: &[Finding]) -> Result<String> {
+/// Compares one container's truth with what such a source let the agent say.
+pub(crate) fn compare(truth: &Truth, findings: &[Finding]) -> Result<String> {
     let own = || findings.iter().filter(|finding| finding.container_id.as_deref() == Some(&truth.container));
     for finding in own() {
         let Finding { kind, attribution, writer, reader, line, .. } = finding;
