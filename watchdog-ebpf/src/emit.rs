@@ -1,12 +1,8 @@
 //! The one way out: records into the ring buffer, and what could not be handed over into the counters.
 
-use aya_ebpf::maps::ring_buf::RingBufEntry;
 use watchdog_common::{Header, IoKind, IoRecord, Kind, LossCounter};
 
-use crate::{
-    atomic, kernel,
-    maps::{EVENTS, LOSSES},
-};
+use crate::{atomic, kernel, maps::LOSSES};
 
 /// When an operation entered and returned.
 #[derive(Clone, Copy)]
@@ -30,17 +26,24 @@ pub(crate) fn count_all(counter: LossCounter, how_many: u64) {
     }
 }
 
-/// Room for a record, its loss counted when there is none.
-#[inline(always)]
-pub(crate) fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
-    let entry = EVENTS.reserve::<T>(0);
-    if entry.is_none() {
-        count(LossCounter::RingFull);
-    }
-    entry
+/// Room for a record; where there is none, the loss is counted and the function is left.
+///
+/// In place, so that the pointer is asked once whether it is null: verifiers up to 6.1 take a second question for open
+/// (`reg_type_not_null`) and then miss a record that was never reserved.
+macro_rules! reserve {
+    ($record:ty $(, $result:expr)?) => {
+        match $crate::maps::EVENTS.reserve::<$record>(0) {
+            Some(entry) => entry,
+            None => {
+                $crate::emit::count(::watchdog_common::LossCounter::RingFull);
+                return $($result)?;
+            }
+        }
+    };
 }
+pub(crate) use reserve;
 
-/// Writes the header of a record by the running thread, with which the record begins. To be done after [`reserve`],
+/// Writes the header of a record by the running thread, with which the record begins. To be done after [`reserve!`],
 /// so that it counts every loss before the record's place in the ring; in place, because 512 bytes of stack are all
 /// that a program and the functions that it calls have together.
 ///
@@ -84,7 +87,7 @@ pub(crate) struct Io {
 /// Emits an operation on a tracked description.
 #[inline(always)]
 pub(crate) fn io(kind: IoKind, span: Span, io: Io) {
-    let Some(mut entry) = reserve::<IoRecord>() else { return };
+    let mut entry = reserve!(IoRecord);
     let Io { file, opened, offset, requested, result, size_before, size, extra } = io;
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, and every field is written.

@@ -123,7 +123,7 @@ struct OpenWith<const N: usize, const M: usize> {
 
 #[inline(always)]
 fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, span: Span) {
-    let Some(mut entry) = emit::reserve::<OpenWith<N, M>>() else { return };
+    let mut entry = emit::reserve!(OpenWith<N, M>);
     let record = entry.as_mut_ptr();
     let key = hit.file.inode().key();
     // SAFETY: the reservation is a whole record; names are written up to their NUL, where the agent stops reading.

@@ -39,7 +39,7 @@ extern "C" fn introduce_process(now: u64) -> u64 {
     if PROCESSES.insert(&tgid, &known, u64::from(BPF_ANY)).is_err() {
         return 0;
     }
-    let Some(mut entry) = emit::reserve::<ProcessRecord>() else { return 0 };
+    let mut entry = emit::reserve!(ProcessRecord, 0);
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record; every field that the agent reads is written before submission,
     // `args` and `ancestors` up to the counts beside them.
@@ -136,7 +136,7 @@ pub(crate) fn exit(task: u64) {
         let leader: u64 = read(task, setting!(offsets.task_group_leader));
         read(leader, setting!(offsets.task_exit_code))
     };
-    let Some(mut entry) = emit::reserve::<ExitRecord>() else { return };
+    let mut entry = emit::reserve!(ExitRecord);
     let now = kernel::now();
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, and every field is written.

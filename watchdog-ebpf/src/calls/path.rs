@@ -61,7 +61,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
         return;
     }
     process::introduce(end);
-    let Some(mut entry) = emit::reserve::<PathRecord>() else { return };
+    let mut entry = emit::reserve!(PathRecord);
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, and every field is written; the rooms are as long as the paths.
     unsafe {

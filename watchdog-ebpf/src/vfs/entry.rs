@@ -140,7 +140,7 @@ pub(super) fn end(door: Door, visit: Visit, result: i64) {
 fn tell(change: &Change) {
     let end = kernel::now();
     process::introduce(end);
-    let Some(mut entry) = emit::reserve::<EntryRecord>() else { return };
+    let mut entry = emit::reserve!(EntryRecord);
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, all of it is copied from another; the call still holds its inode.
     unsafe {
