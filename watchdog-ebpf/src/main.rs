@@ -55,8 +55,10 @@ pub fn sys_enter_perf(_: TracePointContext) -> u32 {
     0
 }
 
-/// Return of every system call: `TP_PROTO(struct pt_regs *regs, long ret)`, the same on 5.10 to 7.2.
+/// Return of every system call: `TP_PROTO(struct pt_regs *regs, long ret)`, the same on 5.10 to 7.2. Inlined, because a
+/// frame more would not fit the stack.
 #[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     exit(Registers::new(ctx.arg(0)), ctx.arg(1), Turn::One);
     0
@@ -64,6 +66,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 
 /// See [`turn`].
 #[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
 pub fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
     exit(Registers::new(ctx.arg(0)), ctx.arg(1), Turn::Other);
     0
@@ -71,6 +74,7 @@ pub fn sys_exit_again(ctx: BtfTracePointContext) -> i32 {
 
 /// See [`sys_enter_perf`].
 #[tracepoint]
+#[inline(always)]
 pub fn sys_exit_perf(ctx: TracePointContext) -> u32 {
     let result = kernel::read(ctx.as_ptr() as u64, setting!(offsets.sys_exit_ret));
     exit(Registers::of_task(), result, Turn::One);

@@ -65,10 +65,10 @@ pub(crate) static LOSSES: Array<u64> = Array::with_max_entries(LossCounter::COUN
 #[map]
 pub(crate) static IDENTITY: Array<Identity> = Array::with_max_entries(1, 0);
 
-/// Room for paths, which the stack has not: one for each copy of the program that uses it, because a copy may be
+/// Room for a call's two paths, which the stack has not: one for each copy of the program that uses it, because a copy may be
 /// preempted in favour of the other.
 #[map]
-pub(crate) static PATHS: PerCpuArray<Paths> = PerCpuArray::with_max_entries(2, 0);
+pub(crate) static PATHS: PerCpuArray<[PathRoom; 2]> = PerCpuArray::with_max_entries(2, 0);
 
 pub(crate) const ENTRY_SLOTS: u32 = 1 << 16;
 
@@ -177,13 +177,7 @@ pub(crate) struct Known {
     pub(crate) program: u64,
 }
 
-/// Two paths; zeros stand before each so that a window that ends with the path can be read whatever its length.
-#[repr(C)]
-pub(crate) struct Paths {
-    pub(crate) first: PathRoom,
-    pub(crate) second: PathRoom,
-}
-
+/// A path; zeros stand before it so that a window that ends with the path can be read whatever its length.
 #[repr(C)]
 pub(crate) struct PathRoom {
     pub(crate) before: [u8; NAME_WINDOW],

@@ -17,7 +17,7 @@ use super::offsets::{self, Layout};
 use crate::memory;
 use crate::source::{ProbeStatus, SourceKind};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/watchdog-ebpf"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/watchdog-ebpf"));
 
 /// Why the probes could not be loaded or attached.
 #[derive(Debug, thiserror::Error)]

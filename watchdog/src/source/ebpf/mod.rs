@@ -5,6 +5,8 @@ mod calls;
 mod control;
 mod copies;
 pub mod decode;
+#[cfg(test)]
+mod flow_tests;
 mod functions;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
