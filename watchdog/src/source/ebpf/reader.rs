@@ -14,7 +14,8 @@ use super::decode;
 use super::load::{self, Doors, Interest, LoadError, Probes};
 use super::names::Names;
 use super::translate::{Discarded, Translator};
-use crate::model::{InodeId, OpenId, RootId};
+use crate::clock::boot_now;
+use crate::model::{Actor, EventOperation, FileEvent, InodeId, OpenId, RootId, Span};
 use crate::source::{Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind};
 
 /// How many records one read hands over at most, so that the agent's loop turns.
@@ -36,6 +37,8 @@ pub struct EbpfSource<D> {
     malformed: u64,
     unresolved: u64,
     missed: u64,
+    /// The loss total that was handed out last.
+    said: u64,
     doors: PhantomData<D>,
 }
 
@@ -70,6 +73,7 @@ impl<D: Doors> EbpfSource<D> {
             malformed: 0,
             unresolved: 0,
             missed: 0,
+            said: 0,
             doors: PhantomData,
         })
     }
@@ -100,11 +104,36 @@ impl<D: Doors> EbpfSource<D> {
                 }
             };
             match item {
-                Ok(item) => out.push(item),
+                Ok(item) => {
+                    if let Item::Event(event) = &item {
+                        self.said = self.said.max(event.lost);
+                    }
+                    out.push(item);
+                }
                 Err(Discarded::Irrelevant) => {}
                 Err(Discarded::Unresolved) => self.unresolved += 1,
                 Err(Discarded::Malformed) => self.malformed += 1,
             }
+        }
+        true
+    }
+
+    /// The ring is empty: what was lost and no record told of is told now, so that what begins after it is certain,
+    /// however long that takes. False when there is nothing to tell.
+    fn say_lost(&mut self, out: &mut Vec<Item>) -> bool {
+        // As the probes write it into each record.
+        let counted =
+            [LossCounter::RingFull, LossCounter::TableFull, LossCounter::IoUring, LossCounter::Missed];
+        let in_kernel: u64 = counted.into_iter().map(|counter| self.counter(counter)).sum();
+        let (lost, at) = (in_kernel + self.malformed + self.unresolved + self.missed, boot_now());
+        if lost <= self.said {
+            return false;
+        }
+        // A record in between is told first.
+        if !self.drain(out) {
+            self.said = lost;
+            let (span, actor) = (Span::new(at, at), Actor::UNKNOWN);
+            out.push(Item::Event(FileEvent { span, actor, lost, operation: EventOperation::Heartbeat }));
         }
         true
     }
@@ -121,7 +150,7 @@ impl<D: Doors> Source for EbpfSource<D> {
 
     async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
         loop {
-            if self.drain(out) {
+            if self.drain(out) || self.say_lost(out) {
                 return Ok(());
             }
             let failed = |cause| SourceError::Read { source_kind: D::KIND, cause };
