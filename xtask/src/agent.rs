@@ -151,10 +151,10 @@ impl Agent {
     }
 
     fn join(&mut self) -> Result<()> {
-        match self.reader.take() {
-            Some(reader) => reader.join().ok().context("reading the findings failed"),
-            None => Ok(()),
-        }
+        let Some(reader) = self.reader.take() else { return Ok(()) };
+        until(STOP, || Ok(reader.is_finished().then_some(())))?
+            .context("the agent has ended, and its standard output stays open")?;
+        reader.join().ok().context("reading the findings failed")
     }
 
     /// Where it answers.
@@ -178,12 +178,13 @@ impl Agent {
 
     /// Scrapes until `reached`; the last scrape either way, because the caller compares and reports it.
     pub(crate) fn settled(&self, mut reached: impl FnMut(&Metrics) -> bool) -> Result<Metrics> {
-        let mut last = self.metrics()?;
+        let mut last = self.metrics();
         until(SETTLE, || {
-            last = self.metrics()?;
-            Ok(reached(&last).then_some(()))
+            // On a busy machine a scrape may come to nothing; the next one may not.
+            last = self.metrics();
+            Ok(last.as_ref().is_ok_and(&mut reached).then_some(()))
         })?;
-        Ok(last)
+        last
     }
 
     /// How many findings have come so far for which `matches` holds.

@@ -13,7 +13,10 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use super::stage::{AFTER, BEFORE, DURING, Stage, lost, settle};
-use crate::{agent::Agent, deadline::until};
+use crate::{
+    agent::Agent,
+    deadline::{output, until},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,11 +63,9 @@ fn answers(agent: &Agent) -> Result<bool> {
 /// The same agent under a limit that it cannot start with: how it ends, and what it says.
 fn refusal(stage: &Stage<'_>, limit: &str) -> Result<String> {
     let (words, _) = stage.command(&[])?;
-    let output = Command::new("sh")
-        .args(["-c", &format!("{limit} && exec \"$@\""), "sh"])
-        .args(words)
-        .stdin(Stdio::null())
-        .output()?;
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{limit} && exec \"$@\""), "sh"]).args(words);
+    let output = output(&mut command, &format!("an agent under {limit}"), PATIENCE)?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(!said.contains("panicked"), "it panicked: {said}");
     let code = output.status.code().context("it was killed")?;

@@ -2,23 +2,25 @@
 
 use std::{os::unix::process::ExitStatusExt as _, thread, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Signal, kill_process};
 use workload::{How, Style};
 
 use super::stage::{AFTER, Act, BEFORE, DURING, Stage, lost, settle};
-use crate::{finding::Finding, truth::Plan};
+use crate::{deadline::until, finding::Finding, truth::Plan};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// SIGKILL: whatever was under way is not told, the probes go with the process, and the next agent begins afresh.
 pub(super) fn kill(stage: &Stage<'_>) -> Result<String> {
     let agent = stage.agent(&[])?;
     let calm = stage.play(BEFORE)?;
     settle(&agent, calm.saves())?;
-    let playing = stage.begin(CROWDED)?;
+    calm.exact_by(&agent)?;
     let before = agent.findings().len();
-    while agent.findings().len() == before {
-        thread::sleep(Duration::from_millis(1));
-    }
+    let playing = stage.begin(CROWDED)?;
+    until(PATIENCE, || Ok((agent.findings().len() > before).then_some(())))?
+        .context("nothing of the workload was told")?;
     kill_process(agent.pid()?, Signal::KILL)?;
     let (status, mut findings) = agent.wait()?;
     ensure!(status.signal() == Some(9), "it ended with {status}");
@@ -97,7 +99,7 @@ pub(super) fn ring(stage: &Stage<'_>) -> Result<String> {
     ensure!(anomalies > 0, "{lost} events lost, and the engine was not told");
     let findings = agent.stop()?;
     let (told, of) = during.honest(&findings)?;
-    after.exact(&findings)?;
+    after.exact_after_a_loss(&findings)?;
     let slowed = during.slowed(&calm)?;
     Ok(format!("{lost} events lost and counted, {told} of {of} saves told; saves x{slowed:.1}"))
 }

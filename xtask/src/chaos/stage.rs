@@ -5,15 +5,16 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use workload::{How, Style};
+use workload::{Content, How, Style};
 
 use crate::{
     agent::{Agent, free_address},
+    deadline::{output, until},
     finding::Finding,
     metrics::Metrics,
     scratch::{Medium, Scratch},
@@ -24,6 +25,10 @@ use crate::{
 const RUNTIME: &str = "chaos";
 /// A save that takes so many times as long as before the fault is harm.
 const SLOWED: f64 = 8.0;
+/// Nothing of the workload takes longer, on the busiest machine.
+const LONGEST: Duration = Duration::from_secs(240);
+/// Findings come after they were counted, by a thread of their own.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Below this, a save is as fast as a busy machine makes it.
 const QUICK: Duration = Duration::from_millis(10);
 
@@ -119,8 +124,10 @@ impl<'a> Stage<'a> {
 
     /// Runs a further task of the workload program and gives what it printed.
     pub(super) fn crowd<T: serde::de::DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
-        let output = Command::new(self.workload).args(words).stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "the workload's {words:?} ended with {}", output.status);
+        let what = format!("the workload's {words:?}");
+        let output = output(Command::new(self.workload).args(words), &what, LONGEST)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{what} ended with {}: {}", output.status, said.trim());
         serde_json::from_slice(&output.stdout).context("the workload printed no record")
     }
 }
@@ -158,6 +165,31 @@ impl Played {
             }
         }
         Ok(())
+    }
+
+    /// The same of an agent that runs on: waits until it has said all that it has to say.
+    pub(super) fn exact_by(&self, agent: &Agent) -> Result<()> {
+        until(PATIENCE, || Ok(self.exact(&agent.findings()).is_ok().then_some(())))?;
+        self.exact(&agent.findings())
+    }
+
+    /// The same right after a loss: how long the file was before the first save, nobody may have told since. The old
+    /// version may then have been an empty one, and who reads nothing is told as overlapping.
+    pub(super) fn exact_after_a_loss(&self, findings: &[Finding]) -> Result<()> {
+        let kept = |truth: &Truth| {
+            let first = truth.writes.first().map_or(0, |write| write.end);
+            let told = |pid| {
+                findings.iter().any(|finding| {
+                    finding.kind == "overlapping_read"
+                        && finding.reader_pid() == pid
+                        && finding.container_id.as_deref() == Some(&truth.container)
+                })
+            };
+            let mut kept = truth.clone();
+            kept.reads.retain(|read| read.begin > first || read.content != Content::Empty || !told(read.pid));
+            kept
+        };
+        Self(self.0.iter().map(kept).collect()).exact(findings)
     }
 
     /// No reader that got a complete version is told as torn, no atomic writer is accused, and no save is told twice.

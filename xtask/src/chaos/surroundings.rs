@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +14,11 @@ use super::{
     shim::Clock,
     stage::{AFTER, BEFORE, DURING, Stage, lost, settle},
 };
-use crate::{agent::Agent, deadline::until, finding::Finding};
+use crate::{
+    agent::Agent,
+    deadline::{output, until},
+    finding::Finding,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -63,7 +67,8 @@ pub(super) fn port(stage: &Stage<'_>) -> Result<String> {
     let address = taken.local_addr()?;
     let playing = stage.begin(BEFORE)?;
     let words = Agent::arguments(&[], &[("chaos", &stage.root)], address);
-    let output = Command::new(stage.program).args(words).stdin(Stdio::null()).output()?;
+    let mut command = Command::new(stage.program);
+    let output = output(command.args(words), "an agent whose port is taken", PATIENCE)?;
     playing.finish()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(70), "it ended with {}: {said}", output.status);
@@ -151,9 +156,8 @@ pub(super) fn clock(stage: &Stage<'_>) -> Result<String> {
     clock.set(2 * DAY)?;
     let during = playing.finish()?;
     settle(&agent, calm.saves() + during.saves())?;
-    let findings = agent.findings();
-    calm.exact(&findings)?;
-    during.exact(&findings)?;
+    calm.exact_by(&agent)?;
+    during.exact_by(&agent)?;
     let (expected, mut last) = (day(2)?, String::new());
     // The agent looks at the clock once a second; until it did, it tells the time as it was.
     let told = until(PATIENCE, || {

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +12,10 @@ use serde::de::DeserializeOwned;
 use workload::{How, Style};
 
 use super::compare::Truth;
+use crate::deadline::ended;
+
+/// No writer and no reader of a plan takes longer, on the busiest machine.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// One container's work.
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +94,11 @@ impl Running {
     /// Waits for both and gives what they recorded.
     pub(crate) fn finish(self) -> Result<Truth> {
         let Self { plan, writer, readers } = self;
-        let reading = std::thread::spawn(move || readers.records());
-        let writes = writer.records().context("the writer")?;
-        let reads = reading.join().ok().context("the readers' records are lost")?.context("the readers")?;
+        let container = plan.container();
+        let of = container.clone();
+        let reading = std::thread::spawn(move || readers.records(&format!("the readers of {of}")));
+        let writes = writer.records(&format!("the writer of {container}"))?;
+        let reads = reading.join().ok().context("the readers' records are lost")??;
         let truth = Truth { container: plan.container(), how: plan.how, writes, reads };
         ensure!(truth.writes.len() as u64 == plan.writes, "the writer recorded {} saves", truth.writes.len());
         ensure!(truth.reads.len() as u64 == plan.reads, "the readers recorded {} reads", truth.reads.len());
@@ -104,16 +111,20 @@ impl Running {
 struct Worker(Child);
 
 impl Worker {
-    fn records<T: DeserializeOwned>(mut self) -> Result<Vec<T>> {
-        let output = self.0.stdout.take().context("it has no standard output")?;
-        let records = BufReader::new(output)
-            .lines()
-            .map(|line| Ok(serde_json::from_str(&line?)?))
-            .collect::<Result<Vec<T>>>()
-            .context("a record is not readable")?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "it ended with {status}");
-        Ok(records)
+    /// What it recorded, once it has ended; `what` names it in errors.
+    fn records<T: DeserializeOwned + Send + 'static>(mut self, what: &str) -> Result<Vec<T>> {
+        let output = self.0.stdout.take().with_context(|| format!("{what} has no standard output"))?;
+        let records = std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines();
+            lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect::<Result<Vec<T>>>()
+        });
+        let status = ended(&mut self.0, what, LONGEST)?;
+        ensure!(status.success(), "{what} ended with {status}");
+        records
+            .join()
+            .ok()
+            .with_context(|| format!("the records of {what} are lost"))?
+            .with_context(|| format!("a record of {what} is not readable"))
     }
 }
 
