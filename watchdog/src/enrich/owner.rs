@@ -95,7 +95,7 @@ fn is_name(container: &str) -> bool {
 }
 
 fn read(host: &HostRoot, path: &Path) -> Option<Identity> {
-    read_regular(&host.path(path)).map(|bytes| identity(&bytes))
+    read_regular(&host.file(path).ok()?).map(|bytes| identity(&bytes))
 }
 
 #[cfg(test)]

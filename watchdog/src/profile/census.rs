@@ -76,7 +76,8 @@ impl Stamp {
 }
 
 impl Census {
-    /// Looks at every present root. Symlinks, FIFOs and devices are no state files.
+    /// Looks at every present root. What stands at a state file's name counts as one, whatever it is: a symbolic link, a FIFO
+    /// or a device is a damaged one.
     pub fn scan(&mut self, roots: &Roots) -> Changes {
         self.round += 1;
         let mut changes = Changes::default();
@@ -106,9 +107,6 @@ impl Census {
 
     fn sight(&mut self, root: &Root, path: PathBuf, changes: &mut Changes) {
         let Ok(metadata) = fs::symlink_metadata(&path) else { return };
-        if !metadata.file_type().is_file() {
-            return;
-        }
         let Ok(relative) = path.strip_prefix(&root.path).map(Path::to_owned) else { return };
         let stamp = Stamp::of(&metadata);
         let full = self.files.len() >= MAX_FILES;
@@ -194,13 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn symlinks_and_directories_are_no_state_files() {
+    fn symlinks_and_directories_at_a_state_file_s_name_are_seen_too() {
         let (host, roots) = fixture();
         for name in ["link", "dir"] {
             fs::create_dir(host.path().join("r").join(name)).unwrap();
         }
         std::os::unix::fs::symlink("/etc/passwd", host.path().join("r/link/state.json")).unwrap();
         fs::create_dir(host.path().join("r/dir/state.json")).unwrap();
-        assert_eq!(Census::default().scan(&roots).new.len(), 1);
+        assert_eq!(Census::default().scan(&roots).new.len(), 3);
     }
 }

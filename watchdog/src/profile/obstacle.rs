@@ -19,7 +19,7 @@ pub fn obstacles(host: &HostRoot, entry: &RootEntry) -> Vec<(PathBuf, io::Error)
     if let Some(obstacle) = obstacle(host, Path::new(before)) {
         return vec![obstacle];
     }
-    let Ok(entries) = fs::read_dir(host.path(before)) else { return Vec::new() };
+    let Ok(entries) = host.directory(before).and_then(fs::read_dir) else { return Vec::new() };
     let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     directories
         .take(MAX_TRIED)
@@ -30,9 +30,11 @@ pub fn obstacles(host: &HostRoot, entry: &RootEntry) -> Vec<(PathBuf, io::Error)
 
 fn obstacle(host: &HostRoot, path: &Path) -> Option<(PathBuf, io::Error)> {
     let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
-    match fs::read_dir(host.path(path)) {
+    let found = host.directory(path);
+    let stands = found.as_ref().is_ok_and(|path| path.exists());
+    match found.and_then(fs::read_dir) {
         Ok(_) => None,
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory && host.path(path).exists() => {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory && stands => {
             Some((path.to_owned(), error))
         }
         Err(error) if absent.contains(&error.kind()) => None,

@@ -130,16 +130,18 @@ impl Roots {
         let mut seen = HashSet::new();
         for entry in 0..self.entries.len() {
             for host_path in expand(&self.host, &self.entries[entry].pattern) {
-                let path = self.host.path(&host_path);
+                let Ok(path) = self.host.directory(&host_path) else { continue };
                 let Some(identity) = directory_identity(&path) else { continue };
                 // Two ways to the same directory (`/var/run` and `/run`) are one root: the first one.
                 if !seen.insert(identity) {
                     continue;
                 }
-                let Some(index) = self.slot(entry, host_path, path) else { continue };
+                let Some(index) = self.slot(entry, host_path, &path) else { continue };
                 standing.insert(index);
                 let root = &mut self.table[index];
                 if root.identity.replace(identity) != Some(identity) {
+                    // A link on the way may lead elsewhere by now.
+                    root.path = path;
                     changed.push(root.id);
                 }
             }
@@ -160,7 +162,7 @@ impl Roots {
         }
     }
 
-    fn slot(&mut self, entry: usize, host_path: PathBuf, path: PathBuf) -> Option<usize> {
+    fn slot(&mut self, entry: usize, host_path: PathBuf, path: &Path) -> Option<usize> {
         let here = |root: &Root| root.host_path == host_path && !root.retired;
         if let Some(index) = self.table.iter().position(here) {
             return Some(index);
@@ -182,7 +184,7 @@ impl Roots {
             id,
             entry,
             host_path,
-            path,
+            path: path.to_owned(),
             profile,
             present: true,
             identity: None,
@@ -195,7 +197,7 @@ impl Roots {
 /// The host paths that a pattern stands for now, in name order.
 fn expand(host: &HostRoot, pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once("/*") else { return vec![PathBuf::from(pattern)] };
-    let Ok(entries) = fs::read_dir(host.path(before)) else { return Vec::new() };
+    let Ok(entries) = host.directory(before).and_then(fs::read_dir) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
@@ -323,5 +325,27 @@ mod tests {
         let mut roots = roots(host.path(), &["/run/*"]);
         assert_eq!(roots.refresh().len(), MAX_ROOTS);
         assert!(roots.refresh().is_empty());
+    }
+
+    #[test]
+    fn links_lead_where_they_lead_on_the_host_and_are_followed_anew_when_they_change() {
+        let host = tempfile::tempdir().unwrap();
+        for folder in ["run/runc", "data/a/runc", "data/b/runc", "var"] {
+            fs::create_dir_all(host.path().join(folder)).unwrap();
+        }
+        let link =
+            |target: &str, name: &str| std::os::unix::fs::symlink(target, host.path().join(name)).unwrap();
+        link("/run", "var/run");
+        link("/data/a", "current");
+        let mut roots = roots(host.path(), &["/var/run/runc", "/current/*"]);
+        assert_eq!(roots.refresh(), [RootId(0), RootId(1)]);
+        let path = |roots: &Roots, id| roots.get(RootId(id)).unwrap().path.clone();
+        assert_eq!(path(&roots, 0), host.path().join("run/runc"));
+        assert_eq!(roots.get(RootId(0)).unwrap().host_path, Path::new("/var/run/runc"));
+        assert_eq!(path(&roots, 1), host.path().join("data/a/runc"));
+        fs::remove_file(host.path().join("current")).unwrap();
+        link("/data/b", "current");
+        assert_eq!(roots.refresh(), [RootId(1)]);
+        assert_eq!(path(&roots, 1), host.path().join("data/b/runc"));
     }
 }
