@@ -5,6 +5,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+#[cfg(doc)]
+use super::inspect;
+use super::inspect::{Inspection, examine};
 use super::{Identity, identity};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -73,14 +76,10 @@ pub struct Reading {
     pub identity: Identity,
 }
 
-/// Reads and judges a state file; `None` when no regular file can be read there.
-///
-/// A FIFO or a device is never opened, and nothing here waits.
+/// Reads and judges what stands at a state file's name, as [`inspect`] does; `None` when nothing can be read there.
 #[must_use]
 pub fn read_state_file(path: &Path) -> Option<Reading> {
-    let bytes = read_regular(path)?;
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let content = if size > MAX_FILE { Content::Damaged(Damage::Invalid) } else { judge(&bytes) };
+    let (Inspection { content, size, .. }, bytes) = examine(path).ok()?;
     let identity = if content == Content::Valid { identity(&bytes) } else { Identity::default() };
     Some(Reading { content, size, identity })
 }
@@ -250,24 +249,25 @@ mod tests {
         fs::write(&path, "{}").unwrap();
         assert_eq!(read_state_file(&path), Some(reading(Content::Valid, 2)));
         File::create(&path).unwrap().set_len(MAX_FILE + 10).unwrap();
-        let expected = reading(Content::Damaged(Damage::Invalid), MAX_FILE + 1);
+        let expected = reading(Content::Damaged(Damage::Invalid), MAX_FILE + 10);
         assert_eq!(read_state_file(&path), Some(expected));
     }
 
     #[test]
-    fn what_is_no_regular_file_is_not_opened() {
+    fn what_is_no_regular_file_is_not_opened_and_is_no_valid_state_file() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("target");
         fs::write(&target, "{}").unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert_eq!(read_state_file(&link), None);
-        assert_eq!(read_state_file(Path::new("/dev/zero")), None);
-        assert_eq!(read_state_file(folder.path()), None);
+        let expected = Some(reading(Content::Damaged(Damage::Invalid), 0));
+        assert_eq!(read_state_file(&link), expected);
+        assert_eq!(read_state_file(Path::new("/dev/zero")), expected);
+        assert_eq!(read_state_file(folder.path()), expected);
         let fifo = folder.path().join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success());
         // Opened for reading, a FIFO without a writer would block here for ever.
-        assert_eq!(read_state_file(&fifo), None);
+        assert_eq!(read_state_file(&fifo), expected);
     }
 }

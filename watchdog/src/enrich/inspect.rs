@@ -28,33 +28,43 @@ pub struct Complaint {
     pub position: Option<(usize, usize)>,
 }
 
-/// Reads and judges what stands at the path, as [`super::read_state_file`] does: bounded, and never waiting.
+/// Reads and judges what stands at the path. A FIFO or a device is never opened, a symbolic link is not followed, no more
+/// is read than a state file may have, and nothing here waits.
 ///
 /// # Errors
 /// Nothing stands there, or it cannot be read.
 pub fn inspect(path: &Path) -> io::Result<Inspection> {
+    Ok(examine(path)?.0)
+}
+
+/// The same, with the bytes that were read.
+pub(super) fn examine(path: &Path) -> io::Result<(Inspection, Vec<u8>)> {
+    let unread = |message: String, size, modified| {
+        let complaint = Some(Complaint { message, position: None });
+        (Inspection { content: Content::Damaged(Damage::Invalid), size, modified, complaint }, Vec::new())
+    };
     let (file, metadata) = match open(path)? {
         Opened::File(file, metadata) => (file, metadata),
-        Opened::Other(kind) => {
-            let complaint = Complaint { message: format!("{kind}, not a regular file"), position: None };
-            let content = Content::Damaged(Damage::Invalid);
-            return Ok(Inspection { content, size: 0, modified: None, complaint: Some(complaint) });
-        }
+        Opened::Other(kind) => return Ok(unread(format!("{kind}, not a regular file"), 0, None)),
     };
-    let (size, modified) = (metadata.len(), metadata.modified().ok());
-    if size > MAX_FILE {
+    let modified = metadata.modified().ok();
+    if metadata.len() > MAX_FILE {
         let message = format!("larger than {} MiB, not read", MAX_FILE >> 20);
-        let complaint = Some(Complaint { message, position: None });
-        return Ok(Inspection { content: Content::Damaged(Damage::Invalid), size, modified, complaint });
+        return Ok(unread(message, metadata.len(), modified));
     }
     let bytes = read_all(file, &metadata)?;
+    let size = bytes.len() as u64;
+    // It grew while it was read.
+    if size > MAX_FILE {
+        return Ok(unread(format!("larger than {} MiB", MAX_FILE >> 20), size, modified));
+    }
     let parsed = parse(&bytes);
     let content = verdict(&bytes, parsed.as_ref().err());
     let complaint = parsed.err().map(|error| Complaint {
         message: error.to_string(),
         position: Some((error.line(), error.column())),
     });
-    Ok(Inspection { content, size: bytes.len() as u64, modified, complaint })
+    Ok((Inspection { content, size, modified, complaint }, bytes))
 }
 
 #[cfg(test)]
