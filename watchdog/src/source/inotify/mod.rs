@@ -3,6 +3,7 @@
 
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod intake;
 mod limits;
 mod queue;
 mod translate;
@@ -13,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::inotify::{EventMask, WatchMask};
+use ::inotify::WatchMask;
 use tokio::time::Instant;
 
 use crate::clock::boot_now;
@@ -21,8 +22,8 @@ use crate::model::{FileEvent, OpenId, Place, RootId};
 use crate::source::{
     Item, LossReason, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind,
 };
+use intake::{Intake, Taken};
 pub use limits::Limits;
-use queue::{Queue, Raw};
 use translate::{Sign, Translator};
 use watches::{News, Watches};
 pub use witness::{Sight, Witness};
@@ -39,18 +40,12 @@ const INTEREST: WatchMask = WatchMask::OPEN
 /// After so long, directories that could not be watched are tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How many reads of the queue one turn takes at most, so that the agent's loop turns.
-const READS: usize = 8;
-
 /// The source.
 pub struct InotifySource {
-    queue: Queue,
-    watches: Watches,
+    intake: Intake,
     translator: Translator,
     /// Events that were taken from the queue before they were asked for.
     ahead: Vec<FileEvent>,
-    raw: Vec<Raw>,
-    news: Vec<News>,
     retry: Option<Instant>,
 }
 
@@ -62,81 +57,41 @@ impl InotifySource {
     pub fn new() -> Result<Self, SourceError> {
         let refused = |cause: io::Error| SourceError::Kernel {
             what: "making an inotify instance",
-            cause: limits::explain(cause).into(),
+            cause: cause.into(),
         };
-        let queue = Queue::new().map_err(refused)?;
-        let watches = Watches::new(queue.watches(), INTEREST);
-        Ok(Self {
-            queue,
-            watches,
-            translator: Translator::new(),
-            ahead: Vec::new(),
-            raw: Vec::new(),
-            news: Vec::new(),
-            retry: None,
-        })
+        let intake = Intake::new(|watches| Watches::new(watches, INTEREST)).map_err(refused)?;
+        Ok(Self { intake, translator: Translator::new(), ahead: Vec::new(), retry: None })
     }
 
     /// How many directories are watched.
     #[must_use]
     pub fn watched(&self) -> usize {
-        self.watches.count()
+        self.intake.watches.count()
+    }
+
+    /// Does something with the watches, and translates what comes of it.
+    fn with<T>(&mut self, act: impl FnOnce(&mut Intake, &mut dyn FnMut(Taken)) -> T) -> T {
+        let Self { intake, translator, ahead, retry } = self;
+        let result = act(intake, &mut |taken| match taken {
+            Taken::Lost(at) => {
+                tracing::warn!("the kernel's queue of inotify events overflowed; looking at all roots anew");
+                translator.overflow(at, ahead);
+                *retry = None;
+            }
+            Taken::News(news) => translate(news, translator, ahead),
+        });
+        self.plan_retry();
+        result
     }
 
     /// Takes what is in the queue, a few reads of it at most.
     fn drain(&mut self) -> io::Result<()> {
-        for _ in 0..READS {
-            if !self.queue.take(&mut self.raw)? {
-                break;
-            }
-            let mut raw = std::mem::take(&mut self.raw);
-            for event in raw.drain(..) {
-                self.take(&event);
-            }
-            self.raw = raw;
-        }
-        Ok(())
-    }
-
-    /// Takes in one event.
-    fn take(&mut self, event: &Raw) {
-        if event.mask.contains(EventMask::Q_OVERFLOW) {
-            tracing::warn!("the kernel's queue of inotify events overflowed; looking at all roots anew");
-            self.translator.overflow(event.at, &mut self.ahead);
-            self.rescan();
-        } else {
-            self.watches.event(event, &mut self.news);
-        }
-        self.translate();
-    }
-
-    fn translate(&mut self) {
-        let mut news = std::mem::take(&mut self.news);
-        for news in news.drain(..) {
-            match news {
-                News::Name { place, mask, cookie, between } => {
-                    self.translator.sign(&Sign { place, mask, cookie, at: between.1 }, &mut self.ahead);
-                }
-                News::FoundEmpty(place) => self.translator.found_empty(&place, boot_now()),
-                News::Begins(..) => {}
-                News::Ends(root, container) => {
-                    self.translator.forget(root, &container, boot_now(), &mut self.ahead);
-                }
-            }
-        }
-        self.news = news;
-        self.plan_retry();
-    }
-
-    fn rescan(&mut self) {
-        self.retry = None;
-        self.watches.rescan(&mut self.news);
-        self.plan_retry();
+        self.with(|intake, mut tell| intake.drain(&mut tell))
     }
 
     fn plan_retry(&mut self) {
         if self.retry.is_none()
-            && let Some((directories, error)) = self.watches.refused()
+            && let Some((directories, error)) = self.intake.watches.refused()
         {
             tracing::warn!(directories, error, "directories cannot be watched; trying again");
             self.retry = Some(Instant::now() + RETRY);
@@ -149,9 +104,9 @@ impl InotifySource {
         let flush = self.translator.next_flush();
         let flush = flush.map(|due| Instant::now() + Duration::from_nanos(due.since(now)));
         let due = [flush, self.retry].into_iter().flatten().min();
-        let Some(due) = due else { return self.queue.filled().await };
+        let Some(due) = due else { return self.intake.filled().await };
         tokio::select! {
-            filled = self.queue.filled() => filled,
+            filled = self.intake.filled() => filled,
             () = tokio::time::sleep_until(due) => Ok(()),
         }
     }
@@ -167,8 +122,8 @@ impl Source for InotifySource {
         loop {
             self.drain().map_err(failed)?;
             if self.retry.is_some_and(|due| due <= Instant::now()) {
-                self.rescan();
-                self.translate();
+                self.retry = None;
+                self.with(|intake, mut tell| intake.rescan(&mut tell));
             }
             self.translator.flush(boot_now(), &mut self.ahead);
             if !self.ahead.is_empty() {
@@ -180,17 +135,12 @@ impl Source for InotifySource {
     }
 
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
-        let result = self.watches.add_root(root, &mut self.news);
-        self.translate();
-        result.map_err(|cause| SourceError::Watch {
-            path: root.path.clone(),
-            cause: limits::explain(cause).into(),
-        })
+        let result = self.with(|intake, mut tell| intake.add_root(root, &mut tell));
+        result.map_err(|cause| SourceError::Watch { path: root.path.clone(), cause: cause.into() })
     }
 
     fn unwatch(&mut self, id: RootId) {
-        self.watches.remove_root(id, &mut self.news);
-        self.translate();
+        self.with(|intake, mut tell| intake.remove_root(id, &mut tell));
     }
 
     /// There are no descriptions that the kernel could know of.
@@ -201,7 +151,7 @@ impl Source for InotifySource {
     fn losses(&self) -> Losses {
         let mut losses = Losses::default();
         losses.0[LossReason::QueueOverflow as usize] = self.translator.overflows();
-        losses.0[LossReason::WatchLimit as usize] = self.watches.refusals();
+        losses.0[LossReason::WatchLimit as usize] = self.intake.watches.refusals();
         losses
     }
 
@@ -212,7 +162,7 @@ impl Source for InotifySource {
             attached: reason.is_none(),
             reason,
         };
-        let refused = self.watches.refused();
+        let refused = self.intake.watches.refused();
         let refused = refused.map(|(count, error)| format!("{count} directories cannot be watched: {error}"));
         vec![status("queue", None), status("directories", refused)]
     }
@@ -227,6 +177,17 @@ impl Source for InotifySource {
         // An error comes back when the queue is read again.
         let _ = self.drain();
         self.translator.own_read(place, boot_now());
+    }
+}
+
+fn translate(news: News, translator: &mut Translator, out: &mut Vec<FileEvent>) {
+    match news {
+        News::Name { place, mask, cookie, between } => {
+            translator.sign(&Sign { place, mask, cookie, at: between.1 }, out);
+        }
+        News::FoundEmpty(place) => translator.found_empty(&place, boot_now()),
+        News::Begins(..) => {}
+        News::Ends(root, container) => translator.forget(root, &container, boot_now(), out),
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use ::inotify::{EventMask, WatchMask};
 
-use super::queue::{Queue, Raw};
+use super::intake::{Intake, Taken};
 use super::watches::{News, Watches};
-use super::{READS, limits};
 use crate::model::{BootNanos, Place, RootId, Span};
 use crate::source::RootSpec;
 
@@ -34,10 +33,7 @@ pub enum Sight {
 
 /// The watch.
 pub struct Witness {
-    queue: Queue,
-    watches: Watches,
-    raw: Vec<Raw>,
-    news: Vec<News>,
+    intake: Intake,
     refusal_said: bool,
 }
 
@@ -47,9 +43,8 @@ impl Witness {
     /// # Errors
     /// The user has too many instances already.
     pub fn new() -> io::Result<Self> {
-        let queue = Queue::new().map_err(limits::explain)?;
-        let watches = Watches::new(queue.watches(), INTEREST).without_parents();
-        Ok(Self { queue, watches, raw: Vec::new(), news: Vec::new(), refusal_said: false })
+        let intake = Intake::new(|watches| Watches::new(watches, INTEREST).without_parents())?;
+        Ok(Self { intake, refusal_said: false })
     }
 
     /// Watches a root, and says which directories that makes.
@@ -57,15 +52,14 @@ impl Witness {
     /// # Errors
     /// It cannot be watched.
     pub fn watch(&mut self, root: &RootSpec, out: &mut Vec<Sight>) -> io::Result<()> {
-        let result = self.watches.add_root(root, &mut self.news).map_err(limits::explain);
-        self.tell(out);
+        let result = self.intake.add_root(root, &mut |taken| tell(taken, out));
+        self.say_refusal();
         result
     }
 
     /// Does not watch a root any more, and says which directories that ends.
     pub fn unwatch(&mut self, id: RootId, out: &mut Vec<Sight>) {
-        self.watches.remove_root(id, &mut self.news);
-        self.tell(out);
+        self.intake.remove_root(id, &mut |taken| tell(taken, out));
     }
 
     /// Waits until there is something to drain. Cancel-safe.
@@ -73,7 +67,7 @@ impl Witness {
     /// # Errors
     /// The kernel's queue cannot be waited for.
     pub async fn filled(&mut self) -> io::Result<()> {
-        self.queue.filled().await
+        self.intake.filled().await
     }
 
     /// Takes what is in the queue, a few reads of it at most.
@@ -81,48 +75,41 @@ impl Witness {
     /// # Errors
     /// The kernel's queue cannot be read.
     pub fn drain(&mut self, out: &mut Vec<Sight>) -> io::Result<()> {
-        for _ in 0..READS {
-            if !self.queue.take(&mut self.raw)? {
-                break;
-            }
-        }
-        let mut raw = std::mem::take(&mut self.raw);
-        for event in raw.drain(..) {
-            if event.mask.contains(EventMask::Q_OVERFLOW) {
-                tracing::debug!("the witness's queue overflowed");
-                out.push(Sight::Lost(event.at));
-                self.watches.rescan(&mut self.news);
-            } else {
-                self.watches.event(&event, &mut self.news);
-            }
-            self.tell(out);
-        }
-        self.raw = raw;
-        Ok(())
+        let result = self.intake.drain(&mut |taken| tell(taken, out));
+        self.say_refusal();
+        result
     }
 
-    fn tell(&mut self, out: &mut Vec<Sight>) {
-        for news in self.news.drain(..) {
-            match news {
-                News::Begins(root, container) => out.push(Sight::Begins(root, container)),
-                News::Ends(root, container) => out.push(Sight::Ends(root, container)),
-                News::FoundEmpty(_) => {}
-                News::Name { place, mask, cookie: _, between: (since, at) } => {
-                    let span = Span::new(since, at);
-                    if mask.contains(EventMask::MOVED_TO) {
-                        out.push(Sight::Replaced(place, span));
-                    } else if mask.contains(EventMask::CLOSE_WRITE) {
-                        out.push(Sight::Closed(place, span));
-                    } else if mask.intersects(EventMask::MODIFY | EventMask::CREATE) {
-                        out.push(Sight::Modified(place, span));
-                    }
-                }
-            }
-        }
-        if let Some((directories, error)) = self.watches.refused()
+    fn say_refusal(&mut self) {
+        if let Some((directories, error)) = self.intake.watches.refused()
             && !std::mem::replace(&mut self.refusal_said, true)
         {
             tracing::warn!(directories, error, "the witness cannot watch all directories");
         }
     }
+}
+
+fn tell(taken: Taken, out: &mut Vec<Sight>) {
+    let sight = match taken {
+        Taken::Lost(at) => {
+            tracing::debug!("the witness's queue overflowed");
+            Sight::Lost(at)
+        }
+        Taken::News(News::Begins(root, container)) => Sight::Begins(root, container),
+        Taken::News(News::Ends(root, container)) => Sight::Ends(root, container),
+        Taken::News(News::FoundEmpty(_)) => return,
+        Taken::News(News::Name { place, mask, cookie: _, between: (since, at) }) => {
+            let span = Span::new(since, at);
+            if mask.contains(EventMask::MOVED_TO) {
+                Sight::Replaced(place, span)
+            } else if mask.contains(EventMask::CLOSE_WRITE) {
+                Sight::Closed(place, span)
+            } else if mask.intersects(EventMask::MODIFY | EventMask::CREATE) {
+                Sight::Modified(place, span)
+            } else {
+                return;
+            }
+        }
+    };
+    out.push(sight);
 }

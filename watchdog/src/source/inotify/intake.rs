@@ -1,0 +1,82 @@
+//! The way from the kernel's queue to news of names, for the source and for the witness.
+
+use std::io;
+
+use ::inotify::EventMask;
+
+use super::limits;
+use super::queue::{Queue, Raw};
+use super::watches::{News, Watches};
+use crate::model::{BootNanos, RootId};
+use crate::source::RootSpec;
+
+/// How many reads of the queue one turn takes at most, so that the agent's loop turns.
+const READS: usize = 8;
+
+/// What comes out.
+pub(super) enum Taken {
+    /// The queue overflowed. All directories are looked at anew, and what that shows follows.
+    Lost(BootNanos),
+    /// What happened, or was found.
+    News(News),
+}
+
+/// An inotify instance and its watches.
+pub(super) struct Intake {
+    queue: Queue,
+    pub(super) watches: Watches,
+    raw: Vec<Raw>,
+    news: Vec<News>,
+}
+
+impl Intake {
+    /// Makes an instance. Must run inside a tokio runtime.
+    pub(super) fn new(watches: impl FnOnce(::inotify::Watches) -> Watches) -> io::Result<Self> {
+        let queue = Queue::new().map_err(limits::explain)?;
+        let watches = watches(queue.watches());
+        Ok(Self { queue, watches, raw: Vec::new(), news: Vec::new() })
+    }
+
+    /// Waits until there is something to drain. Cancel-safe.
+    pub(super) async fn filled(&mut self) -> io::Result<()> {
+        self.queue.filled().await
+    }
+
+    /// Takes what is in the queue, a few reads of it at most.
+    pub(super) fn drain(&mut self, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
+        for _ in 0..READS {
+            if !self.queue.take(&mut self.raw)? {
+                break;
+            }
+            for event in self.raw.drain(..) {
+                if event.mask.contains(EventMask::Q_OVERFLOW) {
+                    tell(Taken::Lost(event.at));
+                    self.watches.rescan(&mut self.news);
+                } else {
+                    self.watches.event(&event, &mut self.news);
+                }
+                self.news.drain(..).map(Taken::News).for_each(&mut *tell);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at all roots anew.
+    pub(super) fn rescan(&mut self, tell: &mut impl FnMut(Taken)) {
+        self.watches.rescan(&mut self.news);
+        self.news.drain(..).map(Taken::News).for_each(tell);
+    }
+
+    /// Watches a root.
+    pub(super) fn add_root(&mut self, root: &RootSpec, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
+        let result = self.watches.add_root(root, &mut self.news).map_err(limits::explain);
+        self.news.drain(..).map(Taken::News).for_each(tell);
+        result
+    }
+
+    /// Does not watch a root any more.
+    pub(super) fn remove_root(&mut self, id: RootId, tell: &mut impl FnMut(Taken)) {
+        self.watches.remove_root(id, &mut self.news);
+        self.news.drain(..).map(Taken::News).for_each(tell);
+    }
+}
