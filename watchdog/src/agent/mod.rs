@@ -33,7 +33,7 @@ use crate::memory;
 use crate::model::{Actor, BootNanos, EventOperation, FileEvent, Output, Span};
 use crate::profile::Roots;
 use crate::report::{Outlet, Reporter};
-use crate::source::{Item, LossReason, Source, SourceError};
+use crate::source::{Item, LossReason, Source, SourceError, blind_spots};
 use canary::{Canary, Vitality};
 use conclude::Job;
 use descriptions::Descriptions;
@@ -313,7 +313,7 @@ impl<S: Source> Agent<S> {
         self.shared.metrics.readiness(status.readiness);
         status.proof_of_life = proof;
         status.source = Some(kind.as_str());
-        status.blind_spots = kind.blind_spots();
+        status.blind_spots = blind_spots(kind);
         status.roots = self.root_views();
         status.losses =
             LossReason::ALL.into_iter().map(|reason| (reason.as_str(), losses.get(reason))).collect();

@@ -12,7 +12,7 @@ use crate::agent::{Trial, try_out};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::privilege::{self, Need};
-use crate::source::{Capabilities, Fact, ProbeStatus, Remedy, SourceKind, blind_spots, plan};
+use crate::source::{BlindSpot, Capabilities, Fact, ProbeStatus, Remedy, SourceKind, blind_spots, plan};
 
 use host::{InotifyView, Namespaces};
 use roots::RootView;
@@ -59,16 +59,10 @@ struct SourceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
     /// What it cannot tell even where all its probes are attached.
-    blind_spots: Vec<BlindSpotView>,
+    blind_spots: &'static [BlindSpot],
     /// Its probes, where it was tried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     probes: Vec<ProbeView>,
-}
-
-#[derive(Debug, Serialize)]
-struct BlindSpotView {
-    what: &'static str,
-    effect: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,13 +122,12 @@ fn examine_with(
 }
 
 fn source(kind: SourceKind, can_run: bool) -> SourceView {
-    let spots = blind_spots(kind).iter().map(|spot| BlindSpotView { what: spot.what, effect: spot.effect });
     SourceView {
         source: kind.as_str(),
         can_run,
         reason: None,
         remedy: None,
-        blind_spots: spots.collect(),
+        blind_spots: blind_spots(kind),
         probes: Vec::new(),
     }
 }

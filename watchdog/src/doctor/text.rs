@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use super::roots::{DirectoryView, RootView};
-use super::{BlindSpotView, CapabilityView, ProbeView, Report, SourceView};
+use super::{CapabilityView, ProbeView, Report, SourceView};
 use crate::report::clean;
-use crate::source::{BTF_REMEDY, Fact, LOCKDOWN_REMEDY};
+use crate::source::{BTF_REMEDY, BlindSpot, Fact, LOCKDOWN_REMEDY};
 
 fn mark(good: bool) -> &'static str {
     if good { "ok  " } else { "--  " }
@@ -118,7 +118,7 @@ impl Report {
         }
         // What a source cannot see matters where it would run.
         if *can_run {
-            for BlindSpotView { what, effect } in blind_spots {
+            for BlindSpot { what, effect } in *blind_spots {
                 writeln!(text, "        blind to {what}: {effect}")?;
             }
         }

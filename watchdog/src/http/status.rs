@@ -11,6 +11,7 @@ use crate::health::Readiness;
 use crate::metrics::Metrics;
 use crate::privilege::Held;
 use crate::recent::Recent;
+use crate::source::BlindSpot;
 
 /// The loop writes it, the pages read it.
 pub struct Shared {
@@ -32,7 +33,7 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'static str>,
     /// What that source can never tell.
-    pub blind_spots: &'static [&'static str],
+    pub blind_spots: &'static [BlindSpot],
     /// Why the better sources do not run.
     pub refused_sources: BTreeMap<&'static str, String>,
     /// What became of the last try to see the agent's own writes.

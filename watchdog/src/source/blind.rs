@@ -1,9 +1,11 @@
-//! What a source cannot see, for `doctor` and the documentation. Pure.
+//! What a source cannot see, for `/status` and `doctor`. Pure.
+
+use serde::Serialize;
 
 use super::SourceKind;
 
 /// A way to a file, or something about it, that a source is blind to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BlindSpot {
     /// What goes past it.
     pub what: &'static str,
@@ -69,11 +71,21 @@ const SYSCALLS: [BlindSpot; 6] = [
     spot("opens by 32-bit programs", "counted as lost with the reason `compat`"),
 ];
 
-const INOTIFY: [BlindSpot; 4] = [
+const INOTIFY: [BlindSpot; 5] = [
     spot("who did it", "attribution is `none`"),
-    spot("offsets, lengths and results", "no read is proved torn"),
+    spot(
+        "offsets, lengths and results",
+        "no read is proved torn, one within a write window is `overlapping`",
+    ),
     spot("reads and writes through mappings, and stores", "not told"),
-    spot("two events of a kind in a row", "the kernel joins them to one"),
+    spot(
+        "locks and fsync",
+        "sessions of a runtime whose profile names a lock are `unknown`, and `durable` is never said",
+    ),
+    spot(
+        "two events of a kind in a row",
+        "the kernel joins them to one until they are taken, so counts of reads are lower bounds",
+    ),
 ];
 
 /// What the source cannot see even where all its probes are attached.

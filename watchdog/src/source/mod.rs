@@ -139,20 +139,6 @@ impl SourceKind {
 }
 
 impl SourceKind {
-    /// What it can never tell, for `/status` and `doctor`.
-    #[must_use]
-    pub fn blind_spots(self) -> &'static [&'static str] {
-        match self {
-            Self::Inotify => &[
-                "which process wrote or read: attribution is none",
-                "whether a read was torn: reads in a write window are overlapping",
-                "offsets, sizes, locks, fsync and stores through mappings",
-                "how many reads there were: what happens twice before it is taken is told once",
-            ],
-            Self::Vfs | Self::Syscalls | Self::Replay => &[],
-        }
-    }
-
     /// Whether its events tell of locks.
     #[must_use]
     pub fn sees_locks(self) -> bool {

@@ -94,7 +94,7 @@ fn source(html: &mut Html, status: &Status) {
         row("Not", &format!("{source}: {why}"));
     }
     for spot in status.blind_spots {
-        row("Cannot tell", spot);
+        row("Cannot tell", &format!("{}: {}", spot.what, spot.effect));
     }
     let proof = &status.proof_of_life;
     let missing = proof.missing.join(", ");
