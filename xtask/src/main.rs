@@ -15,6 +15,7 @@ mod kernels;
 mod metrics;
 mod page;
 mod privilege;
+mod prometheus;
 mod repository;
 mod runtimes;
 mod scale;

@@ -14,6 +14,21 @@ const NAMESPACE: &str = "state-watchdog";
 /// Any digest.
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// A web configuration as a value of helm's command line.
+const WEB: &str = "tls_server_config: {cert_file: tls.crt\\, key_file: tls.key}\nbasic_auth_users: {a: b}";
+/// A PodMonitor that asks for everything that the agents can.
+pub(super) const PODMONITOR_BY_TLS: [&str; 9] = [
+    "podMonitor.enabled=true",
+    "web.secret=web",
+    "web.scheme=https",
+    "podMonitor.tlsConfig.ca.secret.name=web",
+    "podMonitor.tlsConfig.ca.secret.key=ca.crt",
+    "podMonitor.tlsConfig.serverName=state-watchdog",
+    "podMonitor.basicAuth.username.name=scraper",
+    "podMonitor.basicAuth.username.key=username",
+    "podMonitor.basicAuth.password.name=scraper,podMonitor.basicAuth.password.key=password",
+];
+
 /// Values that are rendered and judged: the default first, then each switch.
 pub(super) fn variants() -> Vec<(&'static str, Vec<String>)> {
     let set =
@@ -42,6 +57,16 @@ pub(super) fn variants() -> Vec<(&'static str, Vec<String>)> {
         ("narrow host paths", set(&["hostPaths={/run/containerd/runc,/run/crun}"])),
         ("IPv6 and another port", set(&["listenAddress=::", "port=19737"])),
         ("the host's network", set(&["hostNetwork=true"])),
+        ("passwords", set(&["web.config=basic_auth_users: {prometheus: $2y$10$…}"])),
+        ("TLS and passwords by a secret of ours", set(&[&format!("web.config={WEB}"), "web.scheme=https"])),
+        (
+            "TLS by secrets of others",
+            set(&["web.secret=web", "web.certificateSecret=tls", "web.scheme=https"]),
+        ),
+        (
+            "clients with certificates",
+            set(&["web.secret=web", "web.scheme=https", "web.clientCertificates=true"]),
+        ),
         ("a digest and a secret", set(&[&digest, "imagePullSecrets[0].name=registry"])),
         (
             "names",
@@ -80,13 +105,14 @@ pub(super) fn variants() -> Vec<(&'static str, Vec<String>)> {
                 "podMonitor.metricRelabelings[0].sourceLabels={__name__}",
             ]),
         ),
+        ("PodMonitor by TLS", set(&PODMONITOR_BY_TLS)),
         ("PrometheusRule", set(&["prometheusRule.enabled=true", "prometheusRule.labels.release=prometheus"])),
         ("dashboards", set(&["dashboards.enabled=true", "dashboards.annotations.folder=Nodes"])),
     ]
 }
 
 /// Values that must be refused, each with a piece of the refusal.
-pub(super) const REFUSED: [(&str, &str); 22] = [
+pub(super) const REFUSED: [(&str, &str); 28] = [
     ("mode=unconfined", "at '/mode': value must be one of"),
     ("modes=privileged", "additional properties 'modes' not allowed"),
     ("agent.sorce=vfs", "at '/agent': additional properties 'sorce' not allowed"),
@@ -106,6 +132,12 @@ pub(super) const REFUSED: [(&str, &str); 22] = [
     ("image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of"),
     ("seccompProfile.type=Localhost", "missing property 'localhostProfile'"),
     ("updateStrategy.type=Recreate", "at '/updateStrategy/type': value must be one of"),
+    ("web.scheme=https", "at '/web'"),
+    ("web.scheme=spdy", "at '/web/scheme': value must be one of"),
+    ("web.secret=a,web.config=b", "at '/web/config': maxLength"),
+    ("web.clientCertificates=true", "at '/web/scheme': value must be 'https'"),
+    ("web.certificateSecret=tls", "at '/web/scheme': value must be 'https'"),
+    ("web.config=tls_server_config: {}", "web.config has tls_server_config: set web.scheme to https"),
     ("podMonitor.interval=often", "at '/podMonitor/interval'"),
     ("resources.limits.memory=much", "at '/resources/limits/memory'"),
     ("tolerations[0].operator=Any", "at '/tolerations/0/operator': value must be one of"),

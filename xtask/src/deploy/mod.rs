@@ -7,7 +7,6 @@ mod daemonset;
 mod modes;
 mod overlays;
 mod programs;
-mod prometheus;
 mod schemas;
 mod trixie;
 mod unit;
@@ -95,7 +94,8 @@ fn check_chart(chart: Chart<'_>, cache: &Cache, scratch: &Scratch, tally: &mut T
         }
     });
     tally.check("PodMonitor and PrometheusRule hold against the operator's types", || {
-        let options = ["--set", "podMonitor.enabled=true,prometheusRule.enabled=true"].map(str::to_owned);
+        let values = [chart::PODMONITOR_BY_TLS.as_slice(), &["prometheusRule.enabled=true"]].concat();
+        let options = ["--set".to_owned(), values.join(",")];
         let documents = chart.render("1.37.0", &options)?;
         Ok(format!("{} objects", schemas::validate_operator(cache, scratch, &documents)?))
     });

@@ -50,7 +50,7 @@ mount --bind "$2" scratch
 pivot_root . outside
 mount --make-rshared /
 umount -l /outside
-export CONTAINERS_CONF=/scratch/podman/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
+export TMPDIR=/scratch CONTAINERS_CONF=/scratch/podman/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
 podman() { /usr/bin/podman --root /scratch/podman5/storage --runroot /scratch/podman5/run --tmpdir /scratch/podman5/tmp "$@"; }
 finish() { podman rm --all --force --time 0 >/dev/null || true; podman pod rm --all --force >/dev/null || true; }
 trap finish EXIT

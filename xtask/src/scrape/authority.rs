@@ -9,13 +9,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// Signs certificates for loopback.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     folder: PathBuf,
 }
 
 impl Authority {
     /// A new one, with its key in a folder.
-    pub(super) fn new(folder: &Path) -> Result<Self> {
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
         let authority = Self { folder: folder.to_owned() };
         let subject = format!("/CN=authority of {}", folder.display().to_string().replace('/', " "));
         openssl(&[
@@ -43,12 +43,12 @@ impl Authority {
     }
 
     /// The certificate that clients must know.
-    pub(super) fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.folder.join("ca.crt")
     }
 
     /// Leaves `<file>.crt` and `<file>.key` for `name` in a folder.
-    pub(super) fn sign(&self, file: &str, name: &str, folder: &Path) -> Result<()> {
+    pub(crate) fn sign(&self, file: &str, name: &str, folder: &Path) -> Result<()> {
         let path = |end: &str| folder.join(format!("{file}.{end}"));
         let extensions = path("ext");
         fs::write(&extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost\n")?;

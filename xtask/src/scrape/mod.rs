@@ -20,14 +20,15 @@ use crate::{
     scratch::{Medium, Scratch},
     tools::{self, Cache},
 };
-use authority::Authority;
+pub(crate) use authority::Authority;
+pub(crate) use prometheus::configuration as scrape_configuration;
 
 /// Anything here happens well within this, however busy the machine is.
 const LIMIT: Duration = Duration::from_secs(60);
 /// No secret.
-const PASSWORD: &str = "watchdog";
+pub(crate) const PASSWORD: &str = "watchdog";
 /// The same by bcrypt.
-const HASH: &str = "$2b$05$abcdefghijklmnopqrstuuW/UdwRaWgRoMg0B.hzH85UgFfu3SS3C";
+pub(crate) const HASH: &str = "$2b$05$abcdefghijklmnopqrstuuW/UdwRaWgRoMg0B.hzH85UgFfu3SS3C";
 
 /// Runs the agent with a web configuration and asks it.
 pub(crate) fn check(agent: &Path, cache: &Cache, tally: &mut Tally) {
@@ -69,7 +70,7 @@ impl Drop for Running {
 impl Site {
     fn start(program: &Path, cache: &Cache) -> Result<Self> {
         tools::installed(cache, &["curl", "openssl"])?;
-        let prometheus = tools::unpacked(cache, "prometheus", "usr/bin/prometheus")?;
+        let prometheus = crate::prometheus::program(cache)?;
         let scratch = Scratch::new(Medium::Disk)?;
         let root = scratch.folder("root")?;
         let authority = Authority::new(&scratch.folder("authority")?)?;

@@ -74,7 +74,37 @@ container.apparmor.security.beta.kubernetes.io/state-watchdog: {{ if eq $profile
 {{- if .Values.agent.config }}
 - --config=/etc/state-watchdog/config.toml
 {{- end }}
+{{- if include "state-watchdog.webSecret" . }}
+- --web-config=/etc/state-watchdog-web/web.yml
+{{- end }}
 {{- range .Values.agent.roots }}
 - {{ printf "--root=%s=%s" .runtime .path | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the web configuration; nothing where there is none. */}}
+{{- define "state-watchdog.webSecret" -}}
+{{- if .Values.web.config -}}
+  {{- if and (hasKey (fromYaml .Values.web.config) "tls_server_config") (ne .Values.web.scheme "https") -}}
+    {{- fail "web.config has tls_server_config: set web.scheme to https" -}}
+  {{- end -}}
+  {{- include "state-watchdog.fullname" . }}-web
+{{- else -}}
+  {{- .Values.web.secret -}}
+{{- end -}}
+{{- end }}
+
+{{/* How the kubelet asks for a page. */}}
+{{- define "state-watchdog.probe" -}}
+{{- if .root.Values.web.clientCertificates -}}
+tcpSocket:
+  port: metrics
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: metrics
+  {{- if eq .root.Values.web.scheme "https" }}
+  scheme: HTTPS
+  {{- end }}
 {{- end }}
 {{- end }}

@@ -114,9 +114,9 @@ fn writers() -> Panel {
 
 fn nodes() -> Panel {
     Panel::table("Nodes by harm", "The nodes with most unsafe writes, torn reads and failed readers within the time range. A node's name leads to its own dashboard.", "Torn reads")
-        .query(r#"topk(20, sum by (cluster, instance) (avg_over_time(instance_runtime:state_watchdog_unsafe_writes:rate5m{cluster=~"$cluster", runtime=~"$runtime"}[$__range])) * $__range_s)"#, "")
+        .query(r#"topk(20, sum by (cluster, instance) (increase(instance_runtime:state_watchdog_unsafe_writes:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range])))"#, "")
         .query(r#"topk(20, sum by (cluster, instance) (increase(instance_runtime:state_watchdog_torn_reads:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range])))"#, "")
-        .query(r#"topk(20, sum by (cluster, instance) (avg_over_time(instance_runtime:state_watchdog_failed_readers:rate5m{cluster=~"$cluster", runtime=~"$runtime"}[$__range])) * $__range_s)"#, "")
+        .query(r#"topk(20, sum by (cluster, instance) (increase(instance_runtime:state_watchdog_failed_readers:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range])))"#, "")
         .columns(&[("cluster", "Cluster"), ("instance", "Node"), ("Value #A", "Unsafe writes"), ("Value #B", "Torn reads"), ("Value #C", "Failed readers")])
         .cell_link("Node", "This node", TO_NODE)
         .whole()
@@ -148,8 +148,8 @@ fn share() -> Panel {
 
 fn before_and_after() -> Panel {
     Panel::table("Before and after", "The time range against the one of the same length before it. Empty cells: Prometheus holds nothing of that time.", "Torn reads")
-        .query(r#"sum by (runtime) (avg_over_time(instance_runtime:state_watchdog_unsafe_writes:rate5m{cluster=~"$cluster", runtime=~"$runtime"}[$__range] offset $__range)) * $__range_s"#, "")
-        .query(r#"sum by (runtime) (avg_over_time(instance_runtime:state_watchdog_unsafe_writes:rate5m{cluster=~"$cluster", runtime=~"$runtime"}[$__range])) * $__range_s"#, "")
+        .query(r#"sum by (runtime) (increase(instance_runtime:state_watchdog_unsafe_writes:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range] offset $__range))"#, "")
+        .query(r#"sum by (runtime) (increase(instance_runtime:state_watchdog_unsafe_writes:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range]))"#, "")
         .query(r#"sum by (runtime) (increase(instance_runtime:state_watchdog_torn_reads:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range] offset $__range))"#, "")
         .query(r#"sum by (runtime) (increase(instance_runtime:state_watchdog_torn_reads:sum_total{cluster=~"$cluster", runtime=~"$runtime"}[$__range]))"#, "")
         .columns(&[("runtime", "Runtime"), ("Value #A", "Unsafe writes before"), ("Value #B", "Unsafe writes"), ("Value #C", "Torn reads before"), ("Value #D", "Torn reads")])

@@ -8,6 +8,7 @@ mod stage;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use workload::How;
 
 use super::{
     boards::{Dashboard, Panel, dashboards},
@@ -17,11 +18,11 @@ use crate::{
     check::{Part, Programs, Tally},
     deadline::until,
     privilege,
+    prometheus::{LIMIT, Prometheus},
     repository::Repository,
     tools::{self, Cache},
     truth::Truth,
 };
-use prometheus::{LIMIT, Prometheus};
 use stage::{NODE, RUNTIME, Stage};
 
 /// How far back panels look.
@@ -145,7 +146,24 @@ fn counts(prometheus: &Prometheus, truths: &[Truth]) -> Result<String> {
     let sum = "sum(state_watchdog_write_sessions_total)";
     let counted = prometheus.wait_for(sum, |counted| counted >= saves as f64)?;
     ensure!(counted == saves as f64, "{saves} saves, {counted} are counted");
+    // The agents are younger than the time range. An increase reaches to the end of the range, a second after the last
+    // sample at most.
+    let unsafe_saves: usize =
+        truths.iter().filter(|truth| truth.how != How::Rename).map(|truth| truth.writes.len()).sum();
+    for (query, expected) in [("A", unsafe_saves as f64), ("B", torn as f64)] {
+        let expr = interpolated(expression("Nodes by harm", query)?.as_str());
+        let counted = prometheus.wait_for(&expr, |counted| counted >= expected)?;
+        ensure!(counted <= 1.1 * expected, "Nodes by harm: {query} says {counted}, and is {expected}");
+    }
     Ok(format!("{saves} saves, {torn} torn reads"))
+}
+
+/// A panel's expression.
+fn expression(title: &str, query: &str) -> Result<String> {
+    let panels = dashboards().into_iter().flat_map(|(_, dashboard)| dashboard.panels);
+    let mut targets = panels.filter(|panel| panel.title == title).flat_map(|panel| panel.targets);
+    let target = targets.find(|target| target.ref_id == query);
+    Ok(target.with_context(|| format!("{title} has no query {query}"))?.expr)
 }
 
 fn fire(prometheus: &Prometheus) -> Result<String> {

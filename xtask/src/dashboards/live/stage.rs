@@ -11,11 +11,12 @@ use workload::{How, Style};
 
 use super::{
     listener::Listener,
-    prometheus::{Prometheus, Scraped},
+    prometheus::{self, Scraped},
 };
 use crate::{
     agent::Agent,
     check::Programs,
+    prometheus::{Prometheus, Server},
     scratch::{Medium, Scratch},
     tools::Cache,
     truth::{Plan, Truth},
@@ -41,6 +42,7 @@ pub(super) struct Stage {
     pub(super) prometheus: Prometheus,
     pub(super) listener: Listener,
     nodes: Vec<Node>,
+    _alertmanager: Server,
     /// Removed after all that uses it is gone: the fields of a struct are dropped in their order.
     _scratch: Scratch,
 }
@@ -100,7 +102,7 @@ impl Stage {
             labels: vec![("cluster", "lab")],
         });
         let folder = scratch.path().join("prometheus");
-        let prometheus = Prometheus::start(cache, &folder, &scraped, listener.address())?;
+        let (prometheus, alertmanager) = prometheus::start(cache, &folder, &scraped, listener.address())?;
         for spoken in [
             "sum(cluster_version:state_watchdog_build_info:count)",
             "count(rate(prober_probe_total{result=\"failed\"}[1m]))",
@@ -110,7 +112,7 @@ impl Stage {
             prometheus.wait_for(spoken, |count| count == nodes.len() as f64)?;
         }
         drop(scraped);
-        Ok(Self { prometheus, listener, nodes, _scratch: scratch })
+        Ok(Self { prometheus, listener, nodes, _alertmanager: alertmanager, _scratch: scratch })
     }
 
     /// Runs the workload on one node to its end.

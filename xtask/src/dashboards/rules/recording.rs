@@ -10,18 +10,24 @@ pub(crate) const GROUPS: [Group; 2] = [
     Group { name: "state-watchdog-clusters", rules: &CLUSTERS },
 ];
 
-const NODES: [Recording; 6] = [
+const NODES: [Recording; 8] = [
+    Recording {
+        record: "instance_runtime:state_watchdog_unsafe_writes:sum_total",
+        expr: "sum without (outcome) (state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated\"})",
+        says: "Write sessions that put readers at risk, ever. All that this and the other sums of this group add up is \
+               reset together, when the one agent restarts: their rates and increases are right. Increases over hours \
+               are taken from these, because a mean of rates is too low where a node is younger than that.",
+    },
     Recording {
         record: "instance_runtime:state_watchdog_unsafe_writes:rate5m",
-        expr: "sum without (outcome) (\n  rate(state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated\"}[5m])\n)",
-        says: "Write sessions a second that put readers at risk.",
+        expr: "rate(instance_runtime:state_watchdog_unsafe_writes:sum_total[5m])",
+        says: "The same a second.",
     },
     Recording {
         record: "instance_runtime:state_watchdog_torn_reads:sum_total",
         expr: "sum without (reader, verdict) (state_watchdog_overlapping_reads_total{verdict=\"torn\"})",
         says: "Torn reads by anybody, ever. A reader's own series begins with its first torn read and not with 0, so \
-               no rate over it knows of that read. The sum has stood at 0 before, and all that it adds up is reset \
-               together, when the one agent restarts: its rate is right.",
+               no rate over it knows of that read. The sum has stood at 0 before.",
     },
     Recording {
         record: "instance_runtime:state_watchdog_torn_reads:rate5m",
@@ -29,9 +35,14 @@ const NODES: [Recording; 6] = [
         says: "Torn reads a second.",
     },
     Recording {
+        record: "instance_runtime:state_watchdog_failed_readers:sum_total",
+        expr: "sum without (result) (state_watchdog_torn_reader_exits_total{result=\"failure\"})",
+        says: "Processes that read a torn state file and failed, ever.",
+    },
+    Recording {
         record: "instance_runtime:state_watchdog_failed_readers:rate5m",
-        expr: "sum without (result) (rate(state_watchdog_torn_reader_exits_total{result=\"failure\"}[5m]))",
-        says: "Processes a second that read a torn state file and failed.",
+        expr: "rate(instance_runtime:state_watchdog_failed_readers:sum_total[5m])",
+        says: "The same a second.",
     },
     Recording {
         record: "instance_runtime_writer:state_watchdog_nonatomic_writes:increase1h",

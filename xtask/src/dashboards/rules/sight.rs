@@ -2,7 +2,7 @@
 
 use super::{Alert, Expected, Firing, Severity, Silent};
 
-pub(super) const ALERTS: [Alert; 5] = [
+pub(super) const ALERTS: [Alert; 6] = [
     Alert {
         name: "StateWatchdogProbeDown",
         expr: "max without (mechanism) (state_watchdog_probe_attached) == 0",
@@ -223,5 +223,50 @@ pub(super) const ALERTS: [Alert; 5] = [
             ],
             at: "30m",
         }],
+    },
+    Alert {
+        name: "StateWatchdogConfigurationRefused",
+        expr: "state_watchdog_config_last_reload_successful == 0",
+        hold: "5m",
+        severity: Severity::Warning,
+        summary: "The state-watchdog of {{ $labels.instance }} refused its new configuration.",
+        description: "The agent of {{ $labels.instance }} was asked 5 minutes ago or earlier to read its configuration again, and refused what it found. What was in force before still is; after a restart it would not start.",
+        meaning: "Somebody changed the configuration file and sent SIGHUP, and the file has a mistake. The agent goes on as before, so\n\
+                  roots and profiles that were meant to be added are not watched. At its next start it would end with exit code 64.",
+        confirm: &[
+            "`curl -s http://NODE/status | jq .configuration_reload`: the mistake, with file, line and the allowed values. The agent's log says the same.",
+            "`state-watchdog config --config FILE` on the node reads the file as the agent would.",
+        ],
+        remedy: &["Mend the file and send SIGHUP again, or put the earlier file back and do the same."],
+        fires: Firing {
+            series: &[
+                ("state_watchdog_config_last_reload_successful{job=\"w\", instance=\"n1\"}", "1x5 0x20"),
+                ("state_watchdog_config_last_reload_successful{job=\"w\", instance=\"n2\"}", "1x30"),
+            ],
+            at: "12m",
+            alerts: &[Expected {
+                labels: &[("job", "w"), ("instance", "n1")],
+                summary: "The state-watchdog of n1 refused its new configuration.",
+                description: "The agent of n1 was asked 5 minutes ago or earlier to read its configuration again, and refused what it found. What was in force before still is; after a restart it would not start.",
+            }],
+        },
+        silent: &[
+            Silent {
+                why: "it was mended at once",
+                series: &[(
+                    "state_watchdog_config_last_reload_successful{job=\"w\", instance=\"n1\"}",
+                    "1x5 0x3 1x30",
+                )],
+                at: "12m",
+            },
+            Silent {
+                why: "nobody asked for another",
+                series: &[(
+                    "state_watchdog_config_last_reload_successful{job=\"w\", instance=\"n1\"}",
+                    "1x30",
+                )],
+                at: "20m",
+            },
+        ],
     },
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::rules::{RUNBOOK_BASE, alerts, runbook};
 
 /// What users are told, silence and route by.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "StateWatchdogTornReadFailed",
     "StateWatchdogTornReads",
     "StateWatchdogNewNonatomicWriter",
@@ -21,6 +21,7 @@ const NAMES: [&str; 15] = [
     "StateWatchdogEventsLost",
     "StateWatchdogAnomalies",
     "StateWatchdogNothingToWatch",
+    "StateWatchdogConfigurationRefused",
 ];
 
 #[test]
