@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::container::Call;
-use crate::{agent::Agent, check::Tally, finding::Finding, metrics::Metrics};
+use crate::{agent::Agent, check::Tally, finding::Finding, metrics::Metrics, scratch::Medium};
 
 /// Any of these would be an accusation.
 const ACCUSATIONS: [&str; 5] =
@@ -19,6 +19,22 @@ pub(super) struct Watched {
     metrics: Metrics,
 }
 
+/// Does what `watch` does, which is `claim` where it went well, and judges what the agent said of it.
+pub(super) fn check(
+    (runtime, medium): (&str, Medium),
+    tally: &mut Tally,
+    claim: &str,
+    watch: impl FnOnce() -> Result<Watched>,
+    went_well: impl FnOnce(&Watched) -> Result<String>,
+) {
+    let name = format!("{runtime} on {}", medium.as_str());
+    let mut watched = None;
+    tally.check(&format!("{name}: {claim}"), || went_well(watched.insert(watch()?)));
+    if let Some(watched) = watched {
+        watched.judge(runtime, &name, tally);
+    }
+}
+
 impl Watched {
     /// Waits for all saves to be counted, and stops the agent.
     pub(super) fn finish(agent: Agent, runtime: &str, saves: usize, reads: Vec<Call>) -> Result<Self> {
@@ -29,7 +45,7 @@ impl Watched {
     }
 
     /// Judges what the agent said; `name` begins each line.
-    pub(super) fn judge(&self, runtime: &str, name: &str, tally: &mut Tally) {
+    fn judge(&self, runtime: &str, name: &str, tally: &mut Tally) {
         tally.check(&format!("{name}: every write is an atomic replace"), || self.only_atomic(runtime));
         tally.check(&format!("{name}: no read is torn or overlapping"), || self.accuses_nobody(runtime));
     }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{
     container::{Call, Container, Runtime},
-    control::Watched,
+    control::{self, Watched},
 };
 use crate::{
     agent::Agent,
@@ -28,19 +28,12 @@ const BOTH: &str = "/sys/fs/cgroup/unified";
 
 /// Runs crun on one medium; creates, reads and deletes must leave no finding.
 pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
-    let name = format!("{RUNTIME} on {}", medium.as_str());
-    let mut watched = None;
-    tally.check(&format!("{name}: containers come and go"), || {
-        let result = watch(programs, medium)?;
-        let failed = result.reads.iter().find(|call| !call.success);
+    let watch = || watch(programs, medium);
+    control::check((RUNTIME, medium), tally, "containers come and go", watch, |watched| {
+        let failed = watched.reads.iter().find(|call| !call.success);
         ensure!(failed.is_none(), "a reader failed: {failed:?}");
-        let text = format!("{} creates, {} reads", result.saves, result.reads.len());
-        watched = Some(result);
-        Ok(text)
+        Ok(format!("{} creates, {} reads", watched.saves, watched.reads.len()))
     });
-    if let Some(watched) = watched {
-        watched.judge(RUNTIME, &name, tally);
-    }
 }
 
 fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{
     container::{Call, Container, Runtime},
-    control::Watched,
+    control::{self, Watched},
     crowd::{self, Turn},
 };
 use crate::{
@@ -21,22 +21,14 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// Runs runc on one medium; updates against execs and state commands must leave no finding.
 pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
-    let name = format!("{RUNTIME} on {}", medium.as_str());
-    let mut watched = None;
-    tally.check(&format!("{name}: no reader fails beside a writer"), || {
-        let result = watch(programs, medium)?;
-        let (reads, updates) = (result.reads.len(), result.saves);
-        let failed: Vec<&Call> = result.reads.iter().filter(|call| !call.success).collect();
-        let text = format!("{} failed, the first: {:?}", failed.len(), failed.first());
-        let good = failed.is_empty();
-        watched = Some(result);
-        ensure!(good, text);
+    let watch = || watch(programs, medium);
+    control::check((RUNTIME, medium), tally, "no reader fails beside a writer", watch, |watched| {
+        let failed: Vec<&Call> = watched.reads.iter().filter(|call| !call.success).collect();
+        ensure!(failed.is_empty(), "{} failed, the first: {:?}", failed.len(), failed.first());
+        let reads = watched.reads.len();
         ensure!(reads >= READS, "only {reads} reads in {} s", LIMIT.as_secs());
-        Ok(format!("{reads} reads, {updates} updates"))
+        Ok(format!("{reads} reads, {} updates", watched.saves))
     });
-    if let Some(watched) = watched {
-        watched.judge(RUNTIME, &name, tally);
-    }
 }
 
 fn watch(programs: &Programs, medium: Medium) -> Result<Watched> {
