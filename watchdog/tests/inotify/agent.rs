@@ -30,7 +30,7 @@ fn a_finding_accuses_nobody_and_status_says_why() {
         "/metrics",
         "nonatomic_writes_total{operation=\"unknown\",runtime=\"x\",writer=\"unknown\"} 1",
     );
-    agent.shows("/status", "which process wrote or read: attribution is none");
+    agent.shows("/status", r#"{"what":"who did it","effect":"attribution is `none`"}"#);
 }
 
 #[test]
