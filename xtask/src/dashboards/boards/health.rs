@@ -19,8 +19,9 @@ pub(super) fn health() -> Dashboard {
             (1, vec![(24, Panel::row("Does it see?"))]),
             (8, vec![(12, readiness()), (12, source())]),
             (8, vec![(12, canary()), (12, probes())]),
-            (9, vec![(12, lost()), (12, anomalies())]),
-            (10, vec![(12, events()), (12, latency())]),
+            // High enough for every kind and every operation in the legend.
+            (11, vec![(12, lost()), (12, anomalies())]),
+            (13, vec![(12, events()), (12, latency())]),
             (1, vec![(24, Panel::row("What does it cost?"))]),
             (8, vec![(8, memory()), (8, cpu()), (8, descriptors())]),
             (1, vec![(24, Panel::row("What is where?"))]),
@@ -171,7 +172,7 @@ fn roots() -> Panel {
     Panel::table("Runtime roots", "Where runtimes keep their state, and on how many nodes it is there. A node on which none is there is not watched.", "Nodes")
         .query(r#"sum by (runtime, root) (state_watchdog_runtime_root_present{cluster=~"$cluster", instance=~"$instance"})"#, "")
         .columns(&[("runtime", "Runtime"), ("root", "Root"), ("Value", "Nodes")])
-        .change("byName", "Root", "custom.width", json!(380))
+        .change("byName", "Root", "custom.width", json!(440))
         .whole()
         .no_value("No watchdog is scraped")
 }

@@ -241,7 +241,8 @@ impl Panel {
         self
     }
 
-    /// Names and orders a table's columns; a value's column is named after its query until then.
+    /// Names and orders a table's columns, and its rows by the column that the table is sorted by: the panel's own option
+    /// does so only where several queries were merged. A value's column is named after its query until then.
     pub(super) fn columns(mut self, columns: &[(&str, &str)]) -> Self {
         let order: serde_json::Map<_, _> =
             columns.iter().enumerate().map(|(at, (from, _))| ((*from).to_owned(), json!(at))).collect();
@@ -250,6 +251,11 @@ impl Panel {
         self.transformations.push(json!({
             "id": "organize",
             "options": {"excludeByName": {"Time": true}, "indexByName": order, "renameByName": names},
+        }));
+        let sorted_by = self.options.as_ref().map(|options| options["sortBy"][0]["displayName"].clone());
+        self.transformations.push(json!({
+            "id": "sortBy",
+            "options": {"fields": {}, "sort": [{"field": sorted_by, "desc": true}]},
         }));
         self
     }
