@@ -1,7 +1,7 @@
 //! The engine.
 
 use arbitrary::Unstructured;
-use watchdog::detect::{Counts, Engine, Limits};
+use watchdog::detect::{Engine, Limits};
 use watchdog::model::{BootNanos, FileEvent, Output, Verdict};
 
 use crate::events::Story;
@@ -28,20 +28,7 @@ pub(crate) struct Judge {
 
 impl Default for Judge {
     fn default() -> Self {
-        let limits = Limits {
-            files: 4,
-            descriptions: 6,
-            readers_per_file: 3,
-            sessions_per_file: 2,
-            operations_per_session: 3,
-            operations: 12,
-            calls_per_pass: 2,
-            calls: 10,
-            passes: 2,
-            locks: 3,
-            exits: 3,
-            ..Limits::default()
-        };
+        let limits = Limits::tight();
         Self { engine: Engine::new(limits.clone()), limits, out: Vec::new() }
     }
 }
@@ -50,7 +37,7 @@ impl Judge {
     pub(crate) fn hear(&mut self, event: &FileEvent) {
         self.engine.observe(event, &mut self.out);
         let counts = self.engine.counts();
-        assert!(self.is_bounded(&counts), "{counts:?} after {event:?}");
+        assert!(counts.are_within(&self.limits), "{counts:?} after {event:?}");
     }
 
     pub(crate) fn finish(mut self) -> Vec<Output> {
@@ -63,17 +50,5 @@ impl Judge {
             }
         }
         self.out
-    }
-
-    /// One call per pass and the first operation of a session are always kept.
-    fn is_bounded(&self, counts: &Counts) -> bool {
-        let limits = &self.limits;
-        counts.files <= limits.files
-            && counts.names <= 2 * limits.files
-            && counts.descriptions <= limits.descriptions
-            && counts.open_sessions <= limits.files
-            && counts.calls <= limits.calls + limits.descriptions * limits.passes
-            && counts.operations <= limits.operations + limits.files * (limits.sessions_per_file + 2)
-            && counts.others <= limits.locks + 2 * limits.exits + 8 * limits.files + 64
     }
 }

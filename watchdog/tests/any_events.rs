@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use events::events;
 use proptest::prelude::*;
-use watchdog::detect::{Counts, Engine, Limits};
+use watchdog::detect::{Engine, Limits};
 use watchdog::model::{
     Access, Actor, BootNanos, Comm, EventOperation as Operation, FileEvent, InodeId, OpenId, Output, Pid,
     Place, Role, RootId, Span,
@@ -15,33 +15,12 @@ use watchdog::model::{
 
 fn small() -> Limits {
     Limits {
-        files: 4,
-        descriptions: 6,
-        readers_per_file: 3,
-        sessions_per_file: 2,
-        operations_per_session: 3,
-        operations: 12,
-        calls_per_pass: 2,
-        calls: 10,
-        passes: 2,
-        locks: 3,
-        exits: 3,
         horizon: Duration::from_nanos(50),
         session_deadline: Duration::from_nanos(80),
         exit_wait: Duration::from_nanos(60),
         removed_names: Duration::from_nanos(100),
+        ..Limits::tight()
     }
-}
-
-fn bounded(counts: Counts, limits: &Limits) -> bool {
-    counts.files <= limits.files
-        && counts.names <= 2 * limits.files
-        && counts.descriptions <= limits.descriptions
-        && counts.open_sessions <= limits.files
-        // One call per pass and the first operation of a session are always kept.
-        && counts.calls <= limits.calls + limits.descriptions * limits.passes
-        && counts.operations <= limits.operations + limits.files * (limits.sessions_per_file + 2)
-        && counts.others <= limits.locks + 2 * limits.exits + 8 * limits.files + 64
 }
 
 fn tell(events: &[FileEvent], limits: &Limits) -> Result<Vec<Output>, TestCaseError> {
@@ -50,7 +29,7 @@ fn tell(events: &[FileEvent], limits: &Limits) -> Result<Vec<Output>, TestCaseEr
     for event in events {
         engine.observe(event, &mut out);
         let counts = engine.counts();
-        prop_assert!(bounded(counts, limits), "{counts:?} after {event:?}");
+        prop_assert!(counts.are_within(limits), "{counts:?} after {event:?}");
         prop_assert!(engine.open_descriptions().count() <= counts.descriptions);
     }
     engine.advance(BootNanos(u64::MAX), &mut out);

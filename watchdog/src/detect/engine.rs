@@ -70,6 +70,20 @@ pub struct Counts {
     pub others: usize,
 }
 
+impl Counts {
+    /// True when no table has outgrown its bound. One call per pass and the first operation of a session are always kept.
+    #[must_use]
+    pub fn are_within(&self, limits: &Limits) -> bool {
+        self.files <= limits.files
+            && self.names <= 2 * limits.files
+            && self.descriptions <= limits.descriptions
+            && self.open_sessions <= limits.files
+            && self.calls <= limits.calls + limits.descriptions * limits.passes
+            && self.operations <= limits.operations + limits.files * (limits.sessions_per_file + 2)
+            && self.others <= limits.locks + 2 * limits.exits + 8 * limits.files + 64
+    }
+}
+
 impl Engine {
     /// An engine that knows nothing yet.
     #[must_use]

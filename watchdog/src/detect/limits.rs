@@ -63,6 +63,27 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Bounds that are met soon, for tests of what is forgotten.
+    #[must_use]
+    pub fn tight() -> Self {
+        Self {
+            files: 4,
+            descriptions: 6,
+            readers_per_file: 3,
+            sessions_per_file: 2,
+            operations_per_session: 3,
+            operations: 12,
+            calls_per_pass: 2,
+            calls: 10,
+            passes: 2,
+            locks: 3,
+            exits: 3,
+            ..Self::default()
+        }
+    }
+}
+
 /// A duration in nanoseconds, as far as they count.
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -13,16 +13,6 @@ fn config(host: &std::path::Path, source: SourceChoice) -> Config {
     Config::resolve(&args, None).unwrap()
 }
 
-fn able() -> Capabilities {
-    Capabilities {
-        kernel: "6.1.0".to_owned(),
-        version: Some((6, 1)),
-        btf: Fact::Yes,
-        lockdown: None,
-        effective: u64::MAX,
-    }
-}
-
 fn works(_: SourceKind) -> Trial {
     let probe = ProbeStatus { probe: "read", mechanism: "fentry", attached: true, reason: None };
     Trial { probes: vec![probe], refused: None }
@@ -41,7 +31,7 @@ fn a_source_that_cannot_run_is_a_no_with_its_reason_and_remedy() {
     let container = host.path().join("run/youki/abc");
     std::fs::create_dir_all(&container).unwrap();
     std::fs::write(container.join("state.json"), "{").unwrap();
-    let capabilities = Capabilities { btf: Fact::No, ..able() };
+    let capabilities = Capabilities { btf: Fact::No, ..Capabilities::all() };
     let report = examine_with(&config(host.path(), SourceChoice::Vfs), &capabilities, works);
     assert_eq!(report.exit(), Exit::Unavailable);
     let text = report.to_text();
@@ -60,7 +50,7 @@ fn a_source_that_cannot_run_is_a_no_with_its_reason_and_remedy() {
 fn the_first_source_that_can_be_attached_is_taken_and_its_probes_are_told() {
     let host = tempfile::tempdir().unwrap();
     let mut tried = Vec::new();
-    let report = examine_with(&config(host.path(), SourceChoice::Auto), &able(), |kind| {
+    let report = examine_with(&config(host.path(), SourceChoice::Auto), &Capabilities::all(), |kind| {
         tried.push(kind);
         if kind == SourceKind::Vfs { fails(true)(kind) } else { works(kind) }
     });
@@ -81,9 +71,9 @@ fn the_first_source_that_can_be_attached_is_taken_and_its_probes_are_told() {
 fn a_missing_permission_is_told_from_what_cannot_be() {
     let host = tempfile::tempdir().unwrap();
     let config = config(host.path(), SourceChoice::Vfs);
-    assert_eq!(examine_with(&config, &able(), fails(true)).exit(), Exit::Permission);
-    assert_eq!(examine_with(&config, &able(), fails(false)).exit(), Exit::Unavailable);
-    let bare = Capabilities { effective: 0, ..able() };
+    assert_eq!(examine_with(&config, &Capabilities::all(), fails(true)).exit(), Exit::Permission);
+    assert_eq!(examine_with(&config, &Capabilities::all(), fails(false)).exit(), Exit::Unavailable);
+    let bare = Capabilities { effective: 0, ..Capabilities::all() };
     let report = examine_with(&config, &bare, works);
     assert_eq!(report.exit(), Exit::Permission);
     let text = report.to_text();

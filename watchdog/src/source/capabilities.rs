@@ -113,6 +113,20 @@ fn effective(status: &str) -> u64 {
 }
 
 #[cfg(test)]
+impl Capabilities {
+    /// A machine on which nothing is missing.
+    pub(crate) fn all() -> Self {
+        Self {
+            kernel: "6.1.0".to_owned(),
+            version: Some((6, 1)),
+            btf: Fact::Yes,
+            lockdown: None,
+            effective: u64::MAX,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -133,35 +133,25 @@ fn ebpf_refusal(capabilities: &Capabilities) -> Option<Refusal> {
 mod tests {
     use super::*;
 
-    fn machine() -> Capabilities {
-        Capabilities {
-            kernel: "6.1.0".to_owned(),
-            version: Some((6, 1)),
-            btf: Fact::Yes,
-            lockdown: None,
-            effective: u64::MAX,
-        }
-    }
-
     #[cfg(feature = "ebpf")]
     #[test]
     fn auto_tries_the_best_first() {
-        let plan = plan(SourceChoice::Auto, &machine());
+        let plan = plan(SourceChoice::Auto, &Capabilities::all());
         assert_eq!(plan.candidates, [SourceKind::Vfs, SourceKind::Syscalls, SourceKind::Inotify]);
         assert_eq!(plan.refused, []);
     }
 
     #[test]
     fn inotify_needs_nothing_and_comes_last() {
-        let bare = Capabilities { effective: 0, btf: Fact::No, ..machine() };
+        let bare = Capabilities { effective: 0, btf: Fact::No, ..Capabilities::all() };
         assert_eq!(plan(SourceChoice::Auto, &bare).candidates, [SourceKind::Inotify]);
-        assert_eq!(plan(SourceChoice::Inotify, &machine()).candidates, [SourceKind::Inotify]);
+        assert_eq!(plan(SourceChoice::Inotify, &Capabilities::all()).candidates, [SourceKind::Inotify]);
     }
 
     #[cfg(not(feature = "ebpf"))]
     #[test]
     fn a_source_that_is_not_built_in_is_no_matter_of_permission() {
-        let plan = plan(SourceChoice::Vfs, &machine());
+        let plan = plan(SourceChoice::Vfs, &Capabilities::all());
         assert!(plan.candidates.is_empty());
         assert!(!plan.lacks_permission());
     }
@@ -171,20 +161,35 @@ mod tests {
     fn what_is_missing_is_named_with_its_remedy() {
         let bits = |all: &[Capability]| all.iter().fold(0, |bits, c| bits | 1_u64 << *c as u32);
         let cases: [(Capabilities, Option<(&str, bool)>); 8] = [
-            (Capabilities { effective: 0, ..machine() }, Some(("CAP_BPF and CAP_PERFMON missing", true))),
             (
-                Capabilities { effective: bits(&[Capability::Bpf]), ..machine() },
+                Capabilities { effective: 0, ..Capabilities::all() },
+                Some(("CAP_BPF and CAP_PERFMON missing", true)),
+            ),
+            (
+                Capabilities { effective: bits(&[Capability::Bpf]), ..Capabilities::all() },
                 Some(("CAP_PERFMON missing", true)),
             ),
-            (Capabilities { effective: bits(&[Capability::Bpf, Capability::Perfmon]), ..machine() }, None),
-            (Capabilities { effective: bits(&[Capability::SysAdmin]), ..machine() }, None),
-            (Capabilities { btf: Fact::No, ..machine() }, Some(("no type information", false))),
-            (Capabilities { version: Some((5, 7)), ..machine() }, Some(("no BPF ring buffer", false))),
             (
-                Capabilities { lockdown: Some("confidentiality".to_owned()), ..machine() },
+                Capabilities {
+                    effective: bits(&[Capability::Bpf, Capability::Perfmon]),
+                    ..Capabilities::all()
+                },
+                None,
+            ),
+            (Capabilities { effective: bits(&[Capability::SysAdmin]), ..Capabilities::all() }, None),
+            (Capabilities { btf: Fact::No, ..Capabilities::all() }, Some(("no type information", false))),
+            (
+                Capabilities { version: Some((5, 7)), ..Capabilities::all() },
+                Some(("no BPF ring buffer", false)),
+            ),
+            (
+                Capabilities { lockdown: Some("confidentiality".to_owned()), ..Capabilities::all() },
                 Some(("lockdown", false)),
             ),
-            (Capabilities { lockdown: Some("integrity".to_owned()), version: None, ..machine() }, None),
+            (
+                Capabilities { lockdown: Some("integrity".to_owned()), version: None, ..Capabilities::all() },
+                None,
+            ),
         ];
         for (capabilities, expected) in cases {
             let plan = plan(SourceChoice::Syscalls, &capabilities);
