@@ -12,6 +12,7 @@ mod finding;
 mod fuzz;
 mod image;
 mod kernels;
+mod kubernetes;
 mod metrics;
 mod page;
 mod privilege;
@@ -69,11 +70,17 @@ enum Task {
         /// Judge the agent on other kernels, in emulated machines, and do nothing else: `--only kernels`.
         #[arg(long)]
         kernels: bool,
+        /// Install, upgrade and remove the chart on a node of real Kubernetes, and do nothing else: `--only kubernetes`.
+        #[arg(long, conflicts_with = "kernels")]
+        kubernetes: bool,
         #[command(flatten)]
         options: kernels::Options,
     },
     /// Make the trees of real runtimes anew that the agent's tests read; needs root.
     Fixtures(runtimes::FixtureOptions),
+    /// Be a node of Kubernetes, in namespaces that are there already.
+    #[command(hide = true)]
+    Node(kubernetes::Within),
     /// Run a part of the checks as root, with programs that are there already.
     #[command(hide = true)]
     Installed(Installed),
@@ -94,9 +101,11 @@ fn main() -> ExitCode {
         Task::Image(options) => image::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
-        Task::Test { only, kernels: false, options } => check::run(&only, &options),
-        Task::Test { only: _, kernels: true, options } => check::run(&[Part::Kernels], &options),
+        Task::Test { kernels: true, options, .. } => check::run(&[Part::Kernels], &options),
+        Task::Test { kubernetes: true, options, .. } => check::run(&[Part::Kubernetes], &options),
+        Task::Test { only, options, .. } => check::run(&only, &options),
         Task::Fixtures(options) => runtimes::make_fixtures(&options),
+        Task::Node(within) => kubernetes::run_within(&within),
         Task::Installed(installed) => check::run_installed(installed),
     };
     match result {

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    dashboards, deploy, fuzz, kernels,
+    dashboards, deploy, fuzz, kernels, kubernetes,
     repository::Repository,
     scrape,
     tools::{self, Cache},
@@ -54,12 +54,15 @@ pub(crate) enum Part {
     Prometheus,
     /// The ground truth on other kernels, in emulated machines.
     Kernels,
+    /// The chart on a node of real Kubernetes.
+    Kubernetes,
     /// Chart, manifests, unit and image.
     Deploy,
 }
 
 impl Part {
-    /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md).
+    /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md), and
+    /// what takes long.
     const ALL: [Self; 11] = [
         Self::Format,
         Self::Lint,
@@ -89,6 +92,7 @@ impl Part {
             Self::Rules => "recording rules and alerts",
             Self::Prometheus => "dashboards, rules and alerts beside a real Prometheus",
             Self::Kernels => "other kernels",
+            Self::Kubernetes => "the chart on real Kubernetes",
             Self::Deploy => "what is deployed",
         }
     }
@@ -109,6 +113,7 @@ impl Part {
             Self::Rules => "rules",
             Self::Prometheus => "prometheus",
             Self::Kernels => "kernels",
+            Self::Kubernetes => "kubernetes",
             Self::Deploy => "deploy",
         }
     }
@@ -141,6 +146,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
                 fuzz::check(&repository, &cache, &mut tally);
             }
             Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
+            Part::Kubernetes => kubernetes::check(&repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
             Part::Deploy => deploy::check(&repository, &cache, &mut tally),
             Part::Kernel | Part::Chaos | Part::Runtimes | Part::Browser | Part::Prometheus => {

@@ -105,6 +105,7 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
         | Part::Minimal
         | Part::Unit
         | Part::Kernels
+        | Part::Kubernetes
         | Part::Rules
         | Part::Scrape
         | Part::Fuzz

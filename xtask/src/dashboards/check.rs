@@ -18,7 +18,7 @@ const CHOICES: [(&str, &[&str]); 2] = [
 ];
 
 /// A program of the newest Prometheus that runs here, or of its Alertmanager.
-pub(super) fn prometheus_program(cache: &Cache, name: &str) -> Result<PathBuf> {
+pub(crate) fn prometheus_program(cache: &Cache, name: &str) -> Result<PathBuf> {
     let program = kernels::released(cache, "prometheus-released", &CHOICES)?.join("usr/bin").join(name);
     ensure!(program.is_file(), "Debian's packages of Prometheus hold no {name}");
     Ok(program)

@@ -10,7 +10,7 @@ mod tests;
 use boards::{Dashboard, dashboards};
 use rules::{alerting_rules, recording_rules, runbook, unit_tests};
 
-pub(crate) use check::check_rules;
+pub(crate) use check::{check_rules, prometheus_program};
 pub(crate) use live::{check_live, draw};
 pub(crate) use rules::Pace;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::programs::{Programs, output};
 
 /// Where it is.
-pub(super) const FOLDER: &str = "deploy/chart/state-watchdog";
+pub(crate) const FOLDER: &str = "deploy/chart/state-watchdog";
 /// The namespace in which it is rendered.
 const NAMESPACE: &str = "state-watchdog";
 /// Any digest.

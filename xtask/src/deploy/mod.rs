@@ -27,7 +27,9 @@ use crate::{
 };
 
 use chart::Chart;
-use programs::Programs;
+
+pub(crate) use chart::FOLDER as CHART;
+pub(crate) use programs::{Programs, feed, output};
 
 /// Servers that get the same: those without the field for AppArmor, and those with it.
 const KINDS: [(u32, u32); 2] = [(schemas::VERSIONS.0, 29), (30, schemas::VERSIONS.1)];
@@ -145,9 +147,8 @@ fn lint_yaml(programs: &Programs, root: &Path) -> Result<String> {
         "deploy/chart/state-watchdog/values.yaml",
         "deploy/chart/state-watchdog/Chart.yaml",
     ];
-    let said = programs::output(
-        programs.python("yamllint").args(["--strict", "-d", rules]).args(folders).current_dir(root),
-    )?;
+    let said =
+        output(programs.python("yamllint").args(["--strict", "-d", rules]).args(folders).current_dir(root))?;
     ensure!(said.trim().is_empty(), "{said}");
     Ok(String::new())
 }

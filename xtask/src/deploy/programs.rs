@@ -13,9 +13,9 @@ use crate::tools::{self, Cache};
 
 /// Found or installed, each by its path.
 #[derive(Clone, Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     pub(super) helm: PathBuf,
-    pub(super) kubectl: PathBuf,
+    pub(crate) kubectl: PathBuf,
     /// The folder of the Python programs.
     pub(super) python: PathBuf,
     /// helm keeps what it knows here and nowhere else.
@@ -24,13 +24,13 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Finds or installs them.
-    pub(super) fn get(cache: &Cache) -> Result<Self> {
+    pub(crate) fn get(cache: &Cache) -> Result<Self> {
         let (helm, kubectl) = tools::helm_and_kubectl(cache)?;
         Ok(Self { helm, kubectl, python: tools::python(cache)?, home: cache.folder().join("helm") })
     }
 
     /// helm, blind to the user's own settings.
-    pub(super) fn helm(&self) -> Command {
+    pub(crate) fn helm(&self) -> Command {
         let mut helm = Command::new(&self.helm);
         helm.env("HELM_CACHE_HOME", &self.home).env("HELM_CONFIG_HOME", &self.home);
         helm.env("HELM_DATA_HOME", &self.home).env_remove("KUBECONFIG");
@@ -58,14 +58,14 @@ impl Programs {
 }
 
 /// What a command prints; an error when it fails.
-pub(super) fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {name}"))?;
     good(&name, &output)
 }
 
 /// The same with a text on its standard input.
-pub(super) fn feed(command: &mut Command, text: &str) -> Result<String> {
+pub(crate) fn feed(command: &mut Command, text: &str) -> Result<String> {
     let name = command.get_program().display().to_string();
     let mut child = command
         .stdin(Stdio::piped())

@@ -39,7 +39,7 @@ use crate::{
 pub(crate) use catalogue::Architecture;
 pub(crate) use count::count;
 pub(crate) use programs::released_agent;
-pub(crate) use suite::released;
+pub(crate) use suite::{Suite, released};
 
 use catalogue::{Choice, Door, KERNELS};
 use initramfs::Purpose;

@@ -21,22 +21,38 @@ pub(crate) struct Suite {
     label: String,
 }
 
+/// What is fetched.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Packages to unpack.
+    Programs,
+    /// What they are made from.
+    Sources,
+}
+
 impl Suite {
     /// Another release: the system's own source with another name in it.
     pub(crate) fn open(cache: &Cache, name: &str, architecture: Architecture) -> Result<Self> {
         let (archive, _) = own_sources(cache)?.into_iter().next().context("apt has no source")?;
-        Self::new(cache, name, &[(archive, name.to_owned())], architecture)
+        Self::new(cache, name, Kind::Programs, &[(archive, name.to_owned())], architecture)
+    }
+
+    /// The sources of a release.
+    pub(crate) fn sources(cache: &Cache, name: &str) -> Result<Self> {
+        let (archive, _) = own_sources(cache)?.into_iter().next().context("apt has no source")?;
+        Self::new(cache, &format!("{name}-sources"), Kind::Sources, &[(archive, name.to_owned())], HOST)
     }
 
     /// The system's own release with its updates, as it is for another kind of processor.
     pub(crate) fn own(cache: &Cache, architecture: Architecture) -> Result<Self> {
-        Self::new(cache, "own", &own_sources(cache)?, architecture)
+        Self::new(cache, "own", Kind::Programs, &own_sources(cache)?, architecture)
     }
 
     /// Makes the configuration and fetches the lists of packages.
     fn new(
         cache: &Cache,
         name: &str,
+        kind: Kind,
         sources: &[(String, String)],
         architecture: Architecture,
     ) -> Result<Self> {
@@ -47,7 +63,7 @@ impl Suite {
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let suite = Self { folder, label };
-        suite.configure(sources, architecture)?;
+        suite.configure(kind, sources, architecture)?;
         cache
             .run(&format!("fetch the package list of {}", suite.label), suite.apt("apt-get").arg("update"))?;
         Ok(suite)
@@ -85,7 +101,18 @@ impl Suite {
         Ok(())
     }
 
-    fn configure(&self, sources: &[(String, String)], architecture: Architecture) -> Result<()> {
+    /// Downloads the sources of a package into `folder` and unpacks them there, patched; gives where they lie.
+    pub(crate) fn unpack_source(&self, cache: &Cache, package: &str, folder: &Path) -> Result<PathBuf> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut fetch = self.apt("apt-get");
+        fetch.args(["source", package]).current_dir(folder);
+        cache.run(&format!("download and unpack the sources of {package}"), &mut fetch)?;
+        let unpacked = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
+        let found = unpacked.into_iter().find(|path| path.is_dir());
+        found.with_context(|| format!("{} has no folder of sources", folder.display()))
+    }
+
+    fn configure(&self, kind: Kind, sources: &[(String, String)], architecture: Architecture) -> Result<()> {
         let folder = self.folder.display();
         let debian = architecture.debian();
         // A user's own process downloads as that user: apt's own user cannot reach the cache below a home.
@@ -104,8 +131,12 @@ impl Suite {
              Acquire::IndexTargets::deb::DEP-11-icons-hidpi::DefaultEnabled \"false\";\n"
         );
         fs::write(self.folder.join("apt.conf"), settings)?;
+        let word = match kind {
+            Kind::Programs => "deb",
+            Kind::Sources => "deb-src",
+        };
         let lines: String =
-            sources.iter().map(|(archive, name)| format!("deb {archive} {name} main\n")).collect();
+            sources.iter().map(|(archive, name)| format!("{word} {archive} {name} main\n")).collect();
         fs::write(self.folder.join("sources.list"), lines)?;
         Ok(())
     }

@@ -20,32 +20,31 @@ use crate::{deadline::until, finding::Pod as Names, tools::Runtimes};
 
 const CONFIG: &str = include_str!("containerd.toml");
 /// What every container here is made from.
-pub(super) const IMAGE: &str = "localhost/watched:1";
+pub(crate) const IMAGE: &str = "localhost/watched:1";
 const READY: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(60);
 
 /// A containerd, and the pods that were made with it.
 #[derive(Debug)]
-pub(super) struct Containerd {
+pub(crate) struct Containerd {
     daemon: Child,
     places: Places,
     /// Below which all its containers' cgroups lie.
     cgroup: String,
     cri: Cri,
-    sandboxes: Vec<String>,
 }
 
 /// Where it keeps what.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// Images and the like.
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
     /// The bundles.
-    pub(super) state: PathBuf,
+    pub(crate) state: PathBuf,
     /// runc's own state.
-    pub(super) runtime: PathBuf,
+    pub(crate) runtime: PathBuf,
     /// Everything else.
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Places {
@@ -65,7 +64,7 @@ pub(super) struct Made {
 
 impl Containerd {
     /// Starts one, with an image in it; its containers' cgroups lie below `cgroup`.
-    pub(super) fn start(programs: &Runtimes, places: Places, cgroup: String) -> Result<Self> {
+    pub(crate) fn start(programs: &Runtimes, places: Places, cgroup: String) -> Result<Self> {
         let Places { root, state, runtime, folder } = &places;
         fs::create_dir_all(folder.join("cni"))?;
         let config = folder.join("config.toml");
@@ -91,19 +90,20 @@ impl Containerd {
             .spawn()
             .with_context(|| format!("cannot start {}", programs.containerd.display()))?;
         let cri = Cri::new(&folder.join("containerd.sock"))?;
-        let mut containerd = Self { daemon, places, cgroup, cri, sandboxes: Vec::new() };
+        let mut containerd = Self { daemon, places, cgroup, cri };
         containerd.wait_until_ready()?;
-        containerd.import_image(programs)?;
+        let archive = make_image(programs, &containerd.places.folder.join("image"))?;
+        containerd.import(programs, IMAGE, &archive)?;
         Ok(containerd)
     }
 
     /// Where runc keeps the state of its containers.
-    pub(super) fn runtime_root(&self) -> PathBuf {
+    pub(crate) fn runtime_root(&self) -> PathBuf {
         self.places.runtime.join("k8s.io")
     }
 
     /// Makes the pod that [`annotated`] names, with one container that sleeps.
-    pub(super) fn run(&mut self) -> Result<Made> {
+    pub(super) fn run(&self) -> Result<Made> {
         let [name, namespace, container, uid] = {
             let Names { name, namespace, container, uid } = annotated();
             [name, namespace, container, uid].map(Option::unwrap_or_default)
@@ -111,7 +111,6 @@ impl Containerd {
         let cgroup = format!("/{}/kubepods/besteffort/pod{uid}", self.cgroup);
         let pod = Pod { name: &name, namespace: &namespace, uid: &uid, cgroup: &cgroup };
         let sandbox = self.cri.run_sandbox(&pod).with_context(|| self.log_end())?;
-        self.sandboxes.push(sandbox.clone());
         let container = self.cri.run_container(&sandbox, &pod, &container, IMAGE);
         Ok(Made { container: container.with_context(|| self.log_end())?, sandbox })
     }
@@ -126,9 +125,9 @@ impl Containerd {
         ready.map(|_| ()).with_context(|| format!("containerd does not answer: {}", self.log_end()))
     }
 
-    fn import_image(&self, programs: &Runtimes) -> Result<()> {
-        let archive = make_image(programs, &self.places.folder.join("image"))?;
-        let (name, _) = IMAGE.split_once(':').context("the image has no tag")?;
+    /// Takes an image from an archive that has it by its tag.
+    pub(crate) fn import(&self, programs: &Runtimes, image: &str, archive: &Path) -> Result<()> {
+        let (name, _) = image.split_once(':').context("the image has no tag")?;
         let ctr = programs.containerd.with_file_name("ctr");
         run(Command::new(ctr)
             .arg("--address")
@@ -136,8 +135,8 @@ impl Containerd {
             .args(["--namespace", "k8s.io", "images", "import", "--base-name", name])
             .arg(archive))?;
         // The plugin hears of it by an event.
-        let known = until(READY, || Ok(self.cri.has_image(IMAGE)?.then_some(())))?;
-        known.with_context(|| format!("the CRI plugin never knew {IMAGE}: {}", self.log_end()))
+        let known = until(READY, || Ok(self.cri.has_image(image)?.then_some(())))?;
+        known.with_context(|| format!("the CRI plugin never knew {image}: {}", self.log_end()))
     }
 
     fn log_end(&self) -> String {
@@ -147,7 +146,7 @@ impl Containerd {
     }
 
     fn end(&mut self) -> Result<()> {
-        for sandbox in self.sandboxes.drain(..) {
+        for sandbox in self.cri.sandboxes()? {
             self.cri.remove_sandbox(&sandbox)?;
         }
         let pid = i32::try_from(self.daemon.id()).ok().and_then(Pid::from_raw);
@@ -200,7 +199,7 @@ fn make_image(programs: &Runtimes, folder: &Path) -> Result<PathBuf> {
 }
 
 /// Runs a command that says little, and quotes it when it fails.
-pub(super) fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().display().to_string();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {program}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -209,7 +208,7 @@ pub(super) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// runc leaves the parents of its cgroups behind; they are empty by then.
-pub(super) fn remove_cgroups(name: &str) {
+pub(crate) fn remove_cgroups(name: &str) {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
     let folders = hierarchies.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]);
     for folder in folders.map(|folder| folder.join(name)).filter(|folder| folder.is_dir()) {

@@ -66,6 +66,12 @@ impl Cri {
         Ok(made.id)
     }
 
+    /// All pods.
+    pub(super) fn sandboxes(&self) -> Result<Vec<String>> {
+        let answer: Ids = self.call("RuntimeService/ListPodSandbox", &Nothing {})?;
+        Ok(answer.items.into_iter().map(|item| item.id).collect())
+    }
+
     /// Ends a pod and all that is in it.
     pub(super) fn remove_sandbox(&self, sandbox: &str) -> Result<()> {
         let sandbox = Id { id: sandbox.to_owned() };
@@ -144,6 +150,13 @@ struct Nothing {}
 struct Id {
     #[prost(string, tag = "1")]
     id: String,
+}
+
+/// A list of whatever begins with its id.
+#[derive(Clone, PartialEq, Message)]
+struct Ids {
+    #[prost(message, repeated, tag = "1")]
+    items: Vec<Id>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -161,7 +161,7 @@ fn containerd(tree: &Tree, runtimes: &Runtimes) -> Result<()> {
         runtime: "/run/containerd/runc".into(),
         folder: "/run/fixture".into(),
     };
-    let mut containerd = Containerd::start(runtimes, places, CGROUP.to_owned())?;
+    let containerd = Containerd::start(runtimes, places, CGROUP.to_owned())?;
     containerd.run()?;
     tree.take(&["/run/containerd/runc", "/run/containerd/io.containerd.runtime.v2.task"])
 }

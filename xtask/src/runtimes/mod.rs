@@ -14,9 +14,10 @@ mod youki;
 
 use crate::finding::Pod;
 
+pub(crate) use containerd::{Containerd, IMAGE, Places, remove_cgroups, run};
 pub(crate) use crun::check as check_crun;
 pub(crate) use fixtures::{Options as FixtureOptions, make as make_fixtures};
-pub(crate) use pods::check as check_containerd;
+pub(crate) use pods::{StateFile, check as check_containerd};
 pub(crate) use runc::check as check_runc;
 pub(crate) use youki::check as check_youki;
 

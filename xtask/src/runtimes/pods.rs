@@ -67,7 +67,7 @@ fn watch(programs: &Programs) -> Result<Watched> {
     let scratch = Scratch::new(Medium::Memory)?;
     let places = Places::below(&scratch.folder("containerd")?);
     let cgroup = format!("state-watchdog-{}", std::process::id());
-    let mut containerd = Containerd::start(&programs.runtimes, places, cgroup)?;
+    let containerd = Containerd::start(&programs.runtimes, places, cgroup)?;
     let root = containerd.runtime_root();
     let agent = Agent::start(&programs.agent, &[(RUNTIME, &root)], &scratch.path().join("agent.log"), None)?;
     let made = containerd.run()?;
@@ -104,13 +104,14 @@ fn all_name(findings: &[&Finding], pod: &Pod) -> Result<()> {
 }
 
 /// A state file with the content that its runtime gave it.
-struct StateFile {
+pub(crate) struct StateFile {
     path: PathBuf,
     content: Vec<u8>,
 }
 
 impl StateFile {
-    fn of(root: &Path, id: &str) -> Result<Self> {
+    /// The file of a container.
+    pub(crate) fn of(root: &Path, id: &str) -> Result<Self> {
         let path = root.join(id).join("state.json");
         let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { path, content })
@@ -122,11 +123,18 @@ impl StateFile {
     }
 
     /// The same, with a reader that opens and reads in the gap.
-    fn rewrite_beside_a_reader(&self) -> Result<()> {
+    pub(crate) fn rewrite_beside_a_reader(&self) -> Result<()> {
         let mut writer = File::create(&self.path)?;
         let mut read = Vec::new();
         File::open(&self.path)?.read_to_end(&mut read)?;
         ensure!(read.is_empty(), "{} bytes in an empty file", read.len());
+        Ok(writer.write_all(&self.content)?)
+    }
+
+    /// The same, with the file empty for a while.
+    pub(crate) fn rewrite_slowly(&self, hold: Duration) -> Result<()> {
+        let mut writer = File::create(&self.path)?;
+        std::thread::sleep(hold);
         Ok(writer.write_all(&self.content)?)
     }
 

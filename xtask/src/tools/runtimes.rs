@@ -24,15 +24,20 @@ pub(crate) struct Runtimes {
 }
 
 impl Runtimes {
-    /// Finds or installs all of them. containerd is not installed but unpacked: as a service it would start.
+    /// Finds or installs all of them.
     pub(crate) fn get(cache: &Cache) -> Result<Self> {
+        Ok(Self { youki: youki(cache)?, crun: packaged(cache, "crun")?, ..Self::of_pods(cache)? })
+    }
+
+    /// Those that pods need; the others' paths are empty. containerd is not installed but unpacked: as a service it
+    /// would start.
+    pub(crate) fn of_pods(cache: &Cache) -> Result<Self> {
         Ok(Self {
-            youki: youki(cache)?,
             runc: packaged(cache, "runc")?,
-            crun: packaged(cache, "crun")?,
             containerd: debian::unpacked(cache, "containerd", "usr/bin/containerd")?,
             umoci: debian::unpacked(cache, "umoci", "usr/bin/umoci")?,
             busybox: debian::unpacked(cache, "busybox-static", "bin/busybox")?,
+            ..Self::default()
         })
     }
 }
