@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     check::Tally,
-    tools::{Browser, Cache, View},
+    tools::{self, Browser, Cache, View},
 };
 
 /// The oldest Node.js with which the bundler works.
@@ -57,6 +57,17 @@ pub(super) fn check(stage: &Stage, cache: &Cache, tally: &mut Tally) {
             drawing.draw(stage, cache, &cache.folder().join("pictures"), Duration::from_secs(60))?;
         Ok(pictures.join(", "))
     });
+}
+
+/// Makes the pictures in `folder` a third of their size: few colours are enough for lines and letters.
+pub(super) fn shrink(cache: &Cache, folder: &Path) -> Result<()> {
+    if !tools::has_program("pngquant") {
+        tools::installed(cache, &["pngquant"])?;
+    }
+    let mut pngquant = Command::new("pngquant");
+    pngquant.args(["--force", "--strip", "--ext=.png", "128"]);
+    pngquant.args(boards().map(|(name, _)| folder.join(name).with_extension("png")));
+    cache.run("shrink the pictures", &mut pngquant)
 }
 
 fn obstacle() -> Option<String> {

@@ -76,7 +76,7 @@ pub(crate) fn draw() -> Result<()> {
     for picture in drawing::Drawing::prepare(&cache)?.draw(&stage, &cache, &folder, stage::STORY)? {
         println!("  {picture}");
     }
-    Ok(())
+    drawing::shrink(&cache, &folder)
 }
 
 /// An expression as Grafana would send it, with everything chosen.
