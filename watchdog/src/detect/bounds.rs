@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::engine::{Engine, anomaly};
+use super::file::File;
 use super::judge::Occasion;
 use super::limits::nanos;
 use super::names::Standing;
+use super::session::Session;
 use super::table::Slot;
 use crate::model::{AnomalyKind, BootNanos, InodeId, OpenId, Output, Place, Span};
 
@@ -80,8 +82,7 @@ impl Engine {
             anomaly(AnomalyKind::SizeUnexplained, at, place.as_ref(), out);
             for reader in &readers {
                 if let Some(description) = self.descriptions.get_mut(*reader) {
-                    description.distrusted |=
-                        doubt.meets(description.concern(file.past.iter().chain(&file.current), now));
+                    description.distrusted |= doubt.meets(description.concern(file.sessions(), now));
                 }
             }
         }
@@ -98,29 +99,50 @@ impl Engine {
             if !full && front.end.is_none_or(|end| end >= oldest) {
                 return;
             }
-            let waiting: Vec<Slot> = file
-                .live
-                .iter()
-                .chain(&file.retired)
-                .filter(|reader| {
-                    self.descriptions.get(**reader).is_some_and(|description| {
-                        description.is_reader()
-                            && description.verdict.is_none()
-                            && description.settled < front.number
-                            && description.touches(front, self.now)
-                    })
-                })
-                .copied()
-                .collect();
+            let waiting = self.waiting_for(file, front);
             if !waiting.is_empty() && !full {
                 return;
             }
-            for reader in waiting {
-                self.settle(reader, Occasion::Forced, out);
-            }
-            if let Some(session) = self.files.get_mut(slot).and_then(|file| file.past.pop_front()) {
-                self.operations = self.operations.saturating_sub(session.changes.len());
-            }
+            self.forget_session(slot, waiting, out);
+        }
+    }
+
+    /// Forgets the sessions that ended the longest time ago when there are too many on all files together. What comes
+    /// later of their readers cannot be judged, and that is said.
+    pub(super) fn bound_sessions(&mut self, out: &mut Vec<Output>) {
+        while self.ended.len() > self.limits.sessions.max(1)
+            && let Some((inode, number)) = self.ended.pop_front()
+        {
+            let Some(slot) = self.files.find(&inode) else { continue };
+            let Some(file) = self.files.get(slot) else { continue };
+            let Some(front) = file.past.front().filter(|front| front.number == number) else { continue };
+            let (waiting, place) = (self.waiting_for(file, front), Arc::clone(&front.place));
+            anomaly(AnomalyKind::Evicted, self.now, Some(&place), out);
+            self.forget_session(slot, waiting, out);
+            self.drop_if_spent(slot);
+        }
+    }
+
+    /// The readers of a file that a session has yet to give a verdict.
+    fn waiting_for(&self, file: &File, session: &Session) -> Vec<Slot> {
+        let waits = |reader: &&Slot| {
+            self.descriptions.get(**reader).is_some_and(|description| {
+                description.is_reader()
+                    && description.verdict.is_none()
+                    && description.settled < session.number
+                    && description.touches(session, self.now)
+            })
+        };
+        file.live.iter().chain(&file.retired).filter(waits).copied().collect()
+    }
+
+    /// Forgets a file's oldest ended session; those that wait for it get their verdicts now.
+    fn forget_session(&mut self, slot: Slot, waiting: Vec<Slot>, out: &mut Vec<Output>) {
+        for reader in waiting {
+            self.settle(reader, Occasion::Forced, out);
+        }
+        if let Some(session) = self.files.get_mut(slot).and_then(|file| file.past.pop_front()) {
+            self.operations = self.operations.saturating_sub(session.changes.len());
         }
     }
 
@@ -248,7 +270,9 @@ impl Engine {
     }
 
     pub(super) fn make_room_for_name(&mut self, out: &mut Vec<Output>) {
-        let most = self.limits.files.max(1).saturating_mul(2);
+        // A file has its own name, and for a moment a temporary one.
+        let files = self.limits.files.max(1);
+        let most = files.saturating_add(files.div_ceil(2));
         if self.names.len() < most {
             return;
         }

@@ -41,6 +41,8 @@ pub struct Engine {
     pub(super) addresses: FxHashMap<u64, OpenId>,
     /// Files with a session open.
     pub(super) open_sessions: Vec<InodeId>,
+    /// Sessions that have ended, in that order, by their files and numbers.
+    pub(super) ended: VecDeque<(InodeId, u64)>,
     /// Released readers by the time at which they are forgotten.
     pub(super) retired: VecDeque<(BootNanos, OpenId)>,
     pub(super) locks: Locks,
@@ -101,6 +103,7 @@ impl Engine {
             descriptions: Table::new(),
             addresses: FxHashMap::default(),
             open_sessions: Vec::new(),
+            ended: VecDeque::new(),
             retired: VecDeque::new(),
             locks: Locks::default(),
             exits: Exits::default(),

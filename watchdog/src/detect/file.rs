@@ -26,7 +26,8 @@ pub(super) struct File {
     pub(super) writing: Writing,
     /// When the last modification returned that was part of no session.
     pub(super) unjudged: BootNanos,
-    pub(super) current: Option<Session>,
+    /// Apart from the rest: most files have none.
+    pub(super) current: Option<Box<Session>>,
     pub(super) past: VecDeque<Session>,
     /// The latest end of a session.
     pub(super) quiet_since: BootNanos,
@@ -127,7 +128,7 @@ impl File {
 
     /// All remembered sessions, in order.
     pub(super) fn sessions(&self) -> impl DoubleEndedIterator<Item = &Session> {
-        self.past.iter().chain(&self.current)
+        self.past.iter().chain(self.current.as_deref())
     }
 
     /// Everyone who has it open, or had a moment ago.

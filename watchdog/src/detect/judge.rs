@@ -51,7 +51,7 @@ impl Engine {
             |session: &Session| session.number > description.settled && description.touches(session, now);
         let Some(last) = file.sessions().rev().find(|session| touched(session)) else { return };
         let concern = description.concern(file.sessions(), now);
-        let open = file.current.as_ref().is_some_and(touched);
+        let open = file.current.as_deref().is_some_and(touched);
         let in_doubt = file.sizes.in_doubt(concern);
         if (open || in_doubt) && occasion != Occasion::Forced {
             if let Some(file) = self.files.get_mut(file_slot) {

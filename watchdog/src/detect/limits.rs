@@ -16,6 +16,8 @@ pub struct Limits {
     pub readers_per_file: usize,
     /// Ended sessions remembered per file.
     pub sessions_per_file: usize,
+    /// Ended sessions remembered in all.
+    pub sessions: usize,
     /// Modifying operations kept as evidence per session. The rest is counted, and its sizes are still known.
     pub operations_per_session: usize,
     /// Modifying operations kept as evidence in all.
@@ -48,6 +50,7 @@ impl Default for Limits {
             descriptions: 4096,
             readers_per_file: 256,
             sessions_per_file: 32,
+            sessions: 4096,
             operations_per_session: 512,
             operations: 16384,
             calls_per_pass: 64,
@@ -72,6 +75,7 @@ impl Limits {
             descriptions: 6,
             readers_per_file: 3,
             sessions_per_file: 2,
+            sessions: 5,
             operations_per_session: 3,
             operations: 12,
             calls_per_pass: 2,

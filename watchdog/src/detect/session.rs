@@ -11,6 +11,10 @@ use crate::model::{
 /// How many processes are remembered per modifying description.
 const PIDS: usize = 8;
 
+/// Most sessions have an operation that empties and one that fills: as many as there is room for at once. A list that
+/// grows by itself takes more than a session's whole memory.
+const USUAL_CHANGES: usize = 2;
+
 /// A write session, open while `end` is `None`.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -169,6 +173,9 @@ impl Session {
         change.writer = index;
         let keep = first || self.changes.len() < room.max(1);
         if keep {
+            if self.changes.is_empty() {
+                self.changes.reserve_exact(USUAL_CHANGES);
+            }
             let at = self.changes.partition_point(|known| known.span.start <= span.start);
             self.changes.insert(at, change);
         }
@@ -284,6 +291,9 @@ impl Session {
         }
         if description.is_none() && self.writers.len() > room.max(1) {
             return None;
+        }
+        if self.writers.is_empty() {
+            self.writers.reserve_exact(1);
         }
         self.writers.push(Writer {
             description,

@@ -286,7 +286,13 @@ impl Engine {
         let Some(session) = file.current.take() else { return };
         out.push(Output::Session(Box::new(session.report())));
         file.quiet_since = file.quiet_since.max(session.end.unwrap_or_default());
-        file.past.push_back(session);
+        // Most files see one session within the time that it is remembered.
+        if file.past.is_empty() {
+            file.past.shrink_to_fit();
+            file.past.reserve_exact(1);
+        }
+        self.ended.push_back((session.inode, session.number));
+        file.past.push_back(*session);
 
         let readers = self.readers_since(slot, start);
         for reader in readers {
@@ -294,6 +300,7 @@ impl Engine {
         }
         self.bound_past(slot, out);
         self.wake_file(slot, at.plus(nanos(self.limits.horizon)).plus(1));
+        self.bound_sessions(out);
     }
 
     fn start_session(&mut self, slot: Slot, place: Arc<Place>, start: BootNanos) {
@@ -301,7 +308,7 @@ impl Engine {
         let (number, known) = (self.session_count, self.event);
         let Some(file) = self.files.get_mut(slot) else { return };
         self.open_sessions.push(file.inode);
-        file.current = Some(Session {
+        file.current = Some(Box::new(Session {
             number,
             known,
             place,
@@ -319,7 +326,7 @@ impl Engine {
             intruded: false,
             writer_died: false,
             last_event: start,
-        });
+        }));
     }
 
     /// The name under which a session is reported: the one by which its first writer opened the file, when the file

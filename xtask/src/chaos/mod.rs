@@ -161,7 +161,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for round in 1..=options.rounds.max(1) {
             match Stage::new(&agent, &workload).and_then(|stage| fault.strike(&stage)) {
                 Ok(detail) => (good, last) = (good + 1, detail),
-                Err(error) => writeln!(failures, "{} (round {round}): {error:#}", fault.as_str())?,
+                Err(error) => {
+                    let failure = format!("{} (round {round}): {error:#}", fault.as_str());
+                    println!("{failure}");
+                    writeln!(failures, "{failure}")?;
+                }
             }
         }
         let (name, rounds, seconds) = (fault.as_str(), options.rounds.max(1), begun.elapsed().as_secs());

@@ -44,6 +44,8 @@ pub(super) struct Watches {
     interest: WatchMask,
     /// Directories in which roots stand are watched, too.
     parents: bool,
+    /// At most so many directories are watched.
+    most: usize,
     stands: HashMap<WatchDescriptor, Vec<Stand>>,
     roots: BTreeMap<RootId, Root>,
     /// Directories that could not be watched when last tried.
@@ -81,6 +83,7 @@ impl Watches {
             instance,
             interest,
             parents: true,
+            most: Self::MAX_DIRECTORIES,
             stands: HashMap::new(),
             roots: BTreeMap::new(),
             refused: 0,
@@ -89,9 +92,10 @@ impl Watches {
         }
     }
 
-    /// Waits to be told when a root comes back.
-    pub(super) fn without_parents(self) -> Self {
-        Self { parents: false, ..self }
+    /// Waits to be told when a root comes back, and watches half as many directories: as many as state files are
+    /// remembered.
+    pub(super) fn for_witness(self) -> Self {
+        Self { parents: false, most: Self::MAX_DIRECTORIES / 2, ..self }
     }
 
     /// How many directories could not be watched when last tried, and why.
@@ -244,8 +248,8 @@ impl Watches {
 
     fn enter(&mut self, id: RootId, level: u8, container: &Arc<str>, fresh: bool, out: &mut Vec<News>) {
         let Some(root) = self.root(id) else { return };
-        if self.stands.len() >= Self::MAX_DIRECTORIES {
-            self.refuse(format!("there are more than {} of them", Self::MAX_DIRECTORIES));
+        if self.stands.len() >= self.most {
+            self.refuse(format!("there are more than {} of them", self.most));
             return;
         }
         let path = root.spec.path.join(&**container);
@@ -343,7 +347,8 @@ impl Watches {
     }
 
     fn note(&mut self, directory: WatchDescriptor, stand: Stand) {
-        let stands = self.stands.entry(directory).or_default();
+        // One directory is usually one thing.
+        let stands = self.stands.entry(directory).or_insert_with(|| Vec::with_capacity(1));
         if !stands.contains(&stand) {
             stands.push(stand);
         }

@@ -43,7 +43,7 @@ impl Witness {
     /// # Errors
     /// The user has too many instances already.
     pub fn new() -> io::Result<Self> {
-        let intake = Intake::new(|watches| Watches::new(watches, INTEREST).without_parents())?;
+        let intake = Intake::new(|watches| Watches::new(watches, INTEREST).for_witness())?;
         Ok(Self { intake, refusal_said: false })
     }
 
