@@ -143,6 +143,11 @@ impl Agent {
         lock(&self.heard).findings.clone()
     }
 
+    /// What it found since this was last asked.
+    pub(crate) fn take_findings(&self) -> Vec<Finding> {
+        std::mem::take(&mut lock(&self.heard).findings)
+    }
+
     /// Waits until it ends by itself or by a signal, and gives what it found; a line that it was cut off in is left out.
     pub(crate) fn wait(mut self) -> Result<(ExitStatus, Vec<Finding>)> {
         let status = until(STOP, || Ok(self.child.try_wait()?))?.context("the agent did not end")?;

@@ -22,6 +22,8 @@ mod runtimes;
 mod scale;
 mod scrape;
 mod scratch;
+mod soak;
+mod supply;
 mod tools;
 mod truth;
 
@@ -60,6 +62,8 @@ enum Task {
     Image(image::Options),
     /// Let everything go wrong that can, beside a workload that records the truth.
     Chaos(chaos::Options),
+    /// Let the agent watch a mixed workload for long, and see that it holds no more at the end.
+    Soak(soak::Options),
     /// Throw arbitrary bytes at everything that takes foreign ones.
     Fuzz(fuzz::Options),
     /// Run all checks.
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Test { kernels: true, options, .. } => check::run(&[Part::Kernels], &options),
         Task::Test { kubernetes: true, options, .. } => check::run(&[Part::Kubernetes], &options),

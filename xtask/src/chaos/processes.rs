@@ -99,7 +99,7 @@ pub(super) fn ring(stage: &Stage<'_>) -> Result<String> {
     ensure!(anomalies > 0, "{lost} events lost, and the engine was not told");
     let findings = agent.stop()?;
     let (told, of) = during.honest(&findings)?;
-    after.exact_after_a_loss(&findings)?;
+    after.exact_but_for_the_first(&findings)?;
     let slowed = during.slowed(&calm)?;
     Ok(format!("{lost} events lost and counted, {told} of {of} saves told; saves x{slowed:.1}"))
 }

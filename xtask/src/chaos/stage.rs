@@ -173,9 +173,9 @@ impl Played {
         self.exact(&agent.findings())
     }
 
-    /// The same right after a loss: how long the file was before the first save, nobody may have told since. The old
-    /// version may then have been an empty one, and who reads nothing is told as overlapping.
-    pub(super) fn exact_after_a_loss(&self, findings: &[Finding]) -> Result<()> {
+    /// The same right after a loss, or after a root was found: how long the file was before the first save, nobody may
+    /// have told since. The old version may then have been an empty one, and who reads nothing is told as overlapping.
+    pub(super) fn exact_but_for_the_first(&self, findings: &[Finding]) -> Result<()> {
         let kept = |truth: &Truth| {
             let first = truth.writes.first().map_or(0, |write| write.end);
             let told = |pid| {

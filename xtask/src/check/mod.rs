@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     dashboards, deploy, fuzz, kernels, kubernetes,
     repository::Repository,
-    scrape,
+    scrape, supply,
     tools::{self, Cache},
 };
 
@@ -36,12 +36,18 @@ pub(crate) enum Part {
     Minimal,
     /// Unit and integration tests.
     Unit,
+    /// Licences, versions and origins of what the sources depend on.
+    Deny,
+    /// Known vulnerabilities of it, where the list of them can be reached.
+    Advisories,
     /// The corpus of the fuzz targets, and each target for a few seconds.
     Fuzz,
     /// The ground truth, on this kernel.
     Kernel,
     /// Each fault once, during the ground truth.
     Chaos,
+    /// Three minutes of everything, without growth.
+    Soak,
     /// Real runtimes.
     Runtimes,
     /// The page for people, in a browser.
@@ -63,12 +69,13 @@ pub(crate) enum Part {
 impl Part {
     /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md), and
     /// what takes long.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,
         Self::Unit,
         Self::Kernel,
+        Self::Soak,
         Self::Runtimes,
         Self::Browser,
         Self::Scrape,
@@ -83,9 +90,12 @@ impl Part {
             Self::Lint => "lints",
             Self::Minimal => "the agent without eBPF",
             Self::Unit => "unit and integration tests",
+            Self::Deny => "what the sources depend on",
+            Self::Advisories => "known vulnerabilities",
             Self::Fuzz => "fuzz targets",
             Self::Kernel => "ground truth on this kernel",
             Self::Chaos => "faults",
+            Self::Soak => "three minutes of everything",
             Self::Runtimes => "real runtimes",
             Self::Browser => "the page in a browser",
             Self::Scrape => "TLS and passwords",
@@ -104,9 +114,12 @@ impl Part {
             Self::Lint => "lint",
             Self::Minimal => "minimal",
             Self::Unit => "unit",
+            Self::Deny => "deny",
+            Self::Advisories => "advisories",
             Self::Fuzz => "fuzz",
             Self::Kernel => "kernel",
             Self::Chaos => "chaos",
+            Self::Soak => "soak",
             Self::Runtimes => "runtimes",
             Self::Browser => "browser",
             Self::Scrape => "scrape",
@@ -140,6 +153,8 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
                 &["build", "--package", "watchdog", "--no-default-features", "--all-targets"],
             ),
             Part::Unit => unit(&repository, &cache, &mut tally),
+            Part::Deny => supply::check(&repository, &cache, &mut tally),
+            Part::Advisories => supply::check_advisories(&repository, &cache, &mut tally),
             Part::Scrape => scrape(&repository, &cache, &mut tally),
             Part::Fuzz => {
                 cargo(&repository, &mut tally, &["test", "--quiet", "--package", "watchdog-fuzz"]);
@@ -149,7 +164,7 @@ pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
             Part::Kubernetes => kubernetes::check(&repository, &cache, &mut tally),
             Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
             Part::Deploy => deploy::check(&repository, &cache, &mut tally),
-            Part::Kernel | Part::Chaos | Part::Runtimes | Part::Browser | Part::Prometheus => {
+            Part::Kernel | Part::Chaos | Part::Soak | Part::Runtimes | Part::Browser | Part::Prometheus => {
                 privileged::run(part, &repository, &cache, &mut tally)
             }
         }

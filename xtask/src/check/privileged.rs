@@ -10,6 +10,7 @@ use crate::{
     repository::Repository,
     runtimes, scale,
     scratch::{Medium, Scratch},
+    soak,
     tools::Cache,
     truth,
 };
@@ -85,6 +86,7 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
         Part::Browser => page::check(programs, cache, tally),
         Part::Prometheus => dashboards::check_live(programs, cache, tally),
         Part::Chaos => chaos::check(programs, tally),
+        Part::Soak => soak::check(programs, cache, tally),
         Part::Kernel => {
             scale::check(programs, tally);
             for medium in Medium::ALL {
@@ -104,6 +106,8 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
         | Part::Lint
         | Part::Minimal
         | Part::Unit
+        | Part::Deny
+        | Part::Advisories
         | Part::Kernels
         | Part::Kubernetes
         | Part::Rules

@@ -18,7 +18,7 @@ pub(crate) use browser::{Browser, View};
 pub(crate) use cache::Cache;
 pub(crate) use debian::{has_program, installed, refresh_package_lists, unpacked};
 pub(crate) use podman::Podman;
-pub(crate) use published::CARGO_FUZZ;
+pub(crate) use published::{CARGO_DENY, CARGO_FUZZ};
 pub(crate) use python::{helm_and_kubectl, python};
 pub(crate) use runtimes::Runtimes;
 

@@ -18,6 +18,9 @@ pub(crate) struct Published {
 /// Builds and runs fuzz targets.
 pub(crate) const CARGO_FUZZ: Published = Published { name: "cargo-fuzz", version: "0.13.2" };
 
+/// Judges licences, versions and origins of what the sources depend on.
+pub(crate) const CARGO_DENY: Published = Published { name: "cargo-deny", version: "0.20.2" };
+
 impl Published {
     /// Where its program is; builds it when it is not there.
     pub(crate) fn program(&self, cache: &Cache) -> Result<PathBuf> {
