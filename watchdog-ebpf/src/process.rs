@@ -57,6 +57,10 @@ extern "C" fn introduce_process(now: u64) -> u64 {
 }
 
 /// The beginning of the command line. It is the process's own memory, so it says what the process wants it to.
+///
+/// # Safety
+///
+/// `record` must be valid for writes.
 #[inline(always)]
 unsafe fn read_arguments(task: u64, record: *mut ProcessRecord) {
     let mm: u64 = read(task, setting!(offsets.task_mm));
@@ -77,13 +81,18 @@ unsafe fn read_arguments(task: u64, record: *mut ProcessRecord) {
 
 /// Reads in falling steps of 16 bytes what a full read could not: a command line near the end of the stack.
 #[inline(always)]
-unsafe fn read_exactly(start: u64, length: u64, args: &mut [u8; ARGS_LEN]) -> u64 {
+fn read_exactly(start: u64, length: u64, args: &mut [u8; ARGS_LEN]) -> u64 {
     let size = (length as usize) & (ARGS_LEN - 1);
     // SAFETY: the slice is no longer than the array, which the mask shows to the verifier.
     let result = unsafe { bpf_probe_read_user_buf(start as *const u8, args.get_unchecked_mut(..size)) };
     if result.is_ok() { size as u64 } else { 0 }
 }
 
+/// Who started whom, as far as there is room.
+///
+/// # Safety
+///
+/// `record` must be valid for writes.
 #[inline(always)]
 unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
     let mut task = leader;

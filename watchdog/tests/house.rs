@@ -110,6 +110,87 @@ fn unsafe_code_stands_where_it_must() {
 }
 
 #[test]
+fn unsafe_code_is_counted_and_each_place_says_why() {
+    let page = fs::read_to_string(repository().join("SECURITY.md")).unwrap();
+    let table = page.split("<!-- begin unsafe -->").nth(1).unwrap();
+    let table = table.split("<!-- end unsafe -->").next().unwrap();
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [file, places, why] = cells[..] else { panic!("no row of three: {row}") };
+        assert!(why.len() > 10, "{file} says no reason");
+        told.push((file.trim_matches('`').to_owned(), places.parse().unwrap()));
+    }
+    told.sort();
+    let mut found = Vec::new();
+    for folder in ["watchdog", "watchdog-common", "watchdog-ebpf", "workload", "xtask", "fuzz"] {
+        for (path, text) in rust_below(&repository().join(folder).join("src")) {
+            let places = unsafe_places(&text);
+            for &line in &places {
+                assert!(says_why(&text, line), "{}:{} says nothing", path.display(), line + 1);
+            }
+            if !places.is_empty() {
+                let name = path.strip_prefix(repository()).unwrap().to_str().unwrap().to_owned();
+                found.push((name, places.len()));
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, told, "found, and told in SECURITY.md");
+}
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let page = fs::read_to_string(repository().join("SECURITY.md")).unwrap();
+    let (mut file, mut named) = (String::new(), 0);
+    for word in page.split('`').skip(1).step_by(2) {
+        let is_name =
+            word.contains('_') && word.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c));
+        if word.starts_with("watchdog/") && word.ends_with(".rs") {
+            file = fs::read_to_string(repository().join(word)).unwrap_or_else(|_| panic!("{word} is gone"));
+        } else if is_name && word.split('_').count() > 4 {
+            assert!(file.contains(&format!("fn {word}(")), "{word} is gone");
+            named += 1;
+        }
+    }
+    assert!(named > 10, "the page names no tests");
+}
+
+/// The lines, counted from 0, on which unsafe code begins.
+fn unsafe_places(text: &str) -> Vec<usize> {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let begins = |line: &str| {
+        ["unsafe {", "unsafe fn ", "unsafe extern ", "unsafe impl "].iter().any(|word| uses(line, word))
+    };
+    let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+    code.filter(|(_, line)| begins(line)).map(|(number, _)| number).collect()
+}
+
+/// True when the comment above, with attributes and the statement's beginning in between, gives the reason.
+fn says_why(text: &str, line: usize) -> bool {
+    let before: Vec<&str> = text.lines().take(line + 1).collect();
+    before.iter().rev().take(12).any(|line| line.contains("// SAFETY:") || line.contains("# Safety"))
+}
+
+fn rust_below(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+#[test]
 fn no_file_outgrows_its_reader() {
     for (name, _) in sources() {
         let lines = fs::read_to_string(source_folder().join(&name)).unwrap().lines().count();
