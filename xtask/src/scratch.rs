@@ -57,6 +57,18 @@ impl Scratch {
         Ok(Self(folder))
     }
 
+    /// Removes the folders that a process which was killed left on the disk.
+    pub(crate) fn remove_of(process: u32) -> Result<()> {
+        let prefix = format!("state-watchdog-{process}-");
+        for entry in fs::read_dir(Medium::Disk.base())? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)) {
+                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.0

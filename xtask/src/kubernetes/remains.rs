@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::hierarchies;
-use crate::{deadline::until, runtimes::remove_cgroups};
+use crate::{deadline::until, runtimes::remove_cgroups, scratch::Scratch};
 
 const PREFIX: &str = "state-watchdog-kubernetes-";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,19 +48,19 @@ pub(super) fn sweep(cgroup: &str) -> Result<()> {
 
 /// Ends and removes what is left of nodes whose check was killed.
 pub(super) fn sweep_others() -> Result<()> {
-    let mut names = BTreeSet::new();
+    let mut owners = BTreeSet::new();
     for hierarchy in hierarchies() {
         for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let owner = name.strip_prefix(PREFIX).and_then(|pid| pid.parse::<u32>().ok());
-            if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-                names.insert(name);
-            }
+            owners.extend(owner.filter(|pid| !Path::new("/proc").join(pid.to_string()).exists()));
         }
     }
-    for name in names {
-        println!("  removing what is left of {name}");
-        sweep(&name)?;
+    for owner in owners {
+        let cgroup = cgroup_of(owner);
+        println!("  removing what is left of {cgroup}");
+        sweep(&cgroup)?;
+        Scratch::remove_of(owner)?;
     }
     Ok(())
 }

@@ -131,6 +131,8 @@ impl Settings {
             // The machine is shared with other work: a full disk is not this node's affair, and images cannot be pulled again.
             "evictionHard": {"memory.available": "50Mi"},
             "imageGCHighThresholdPercent": 100,
+            // What could not be done at once, such as removing a busy pod, is tried again after this time, not after a minute.
+            "syncFrequency": "10s",
             "volumePluginDir": self.folder.join("volume-plugins"),
         })
         .to_string()
