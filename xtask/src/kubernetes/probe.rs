@@ -40,9 +40,10 @@ pub(super) fn check(node: &Node, victim: &Victim, release: &Release<'_>, sight: 
     });
     let (event, finding) = seen?;
     ensure!(matches!(written, Ok(Ok(()))), "the writer failed: {written:?}");
-    let failed = sight.failed_readers()?;
     let errors = failed_execs(node)?;
     ensure!(errors > 0, "the kubelet counts no command that the runtime could not run");
+    // Each of those failed because runc read too little.
+    let failed = sight.failed_readers(errors)?;
     Ok(format!(
         "the kubelet says: {event}; the agent: {}; {failed} of its readers failed, the kubelet counts {errors}",
         finding.message

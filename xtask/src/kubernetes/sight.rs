@@ -97,12 +97,12 @@ impl Sight {
         Ok(format!("{count} with {labels}; {}", found.message))
     }
 
-    /// Waits until a torn read's reader is told to have failed; gives how many.
-    pub(super) fn failed_readers(&self) -> Result<f64> {
+    /// Waits until so many readers of torn reads are told to have failed; gives how many.
+    pub(super) fn failed_readers(&self, least: u64) -> Result<f64> {
         let failures = format!(
             "sum(state_watchdog_torn_reader_exits_total{{runtime=\"{RUNTIME}\",result=\"failure\"}})"
         );
-        self.prometheus.wait_for(&failures, |count| count >= 1.0)
+        self.prometheus.wait_for(&failures, |count| count >= least as f64)
     }
 
     /// The labels of what a query gives, once it gives something.
