@@ -26,7 +26,7 @@ impl Untrue {
     pub fn new(root: &RootSpec, directories: &[&Path]) -> Result<Self, SourceError> {
         let mut source = InotifySource::new()?;
         source.watch(root)?;
-        let mut watches = source.queue.watches();
+        let mut watches = source.intake.queue.watches();
         let failed = |cause: io::Error| SourceError::Kernel { what: "watching", cause: cause.into() };
         let directories = directories
             .iter()
@@ -56,7 +56,7 @@ impl Untrue {
             since: BootNanos(at),
             at: BootNanos(at),
         };
-        self.source.take(&raw);
+        self.source.with(|intake, mut tell| intake.take(&raw, &mut tell));
         self.source.translator.flush(BootNanos(at), &mut self.source.ahead);
         std::mem::take(&mut self.source.ahead)
     }

@@ -23,7 +23,7 @@ pub(super) enum Taken {
 
 /// An inotify instance and its watches.
 pub(super) struct Intake {
-    queue: Queue,
+    pub(super) queue: Queue,
     pub(super) watches: Watches,
     raw: Vec<Raw>,
     news: Vec<News>,
@@ -48,17 +48,24 @@ impl Intake {
             if !self.queue.take(&mut self.raw)? {
                 break;
             }
-            for event in self.raw.drain(..) {
-                if event.mask.contains(EventMask::Q_OVERFLOW) {
-                    tell(Taken::Lost(event.at));
-                    self.watches.rescan(&mut self.news);
-                } else {
-                    self.watches.event(&event, &mut self.news);
-                }
-                self.news.drain(..).map(Taken::News).for_each(&mut *tell);
+            let mut raw = std::mem::take(&mut self.raw);
+            for event in raw.drain(..) {
+                self.take(&event, tell);
             }
+            self.raw = raw;
         }
         Ok(())
+    }
+
+    /// Takes in one event.
+    pub(super) fn take(&mut self, event: &Raw, tell: &mut impl FnMut(Taken)) {
+        if event.mask.contains(EventMask::Q_OVERFLOW) {
+            tell(Taken::Lost(event.at));
+            self.watches.rescan(&mut self.news);
+        } else {
+            self.watches.event(event, &mut self.news);
+        }
+        self.news.drain(..).map(Taken::News).for_each(tell);
     }
 
     /// Looks at all roots anew.
