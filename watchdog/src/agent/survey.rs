@@ -39,7 +39,7 @@ impl Survey {
     /// A look never takes more than this part of the time, reading included.
     const SHARE: u64 = 50;
     /// Nor does a look that finds nothing to read.
-    const IDLE_SHARE: u64 = 250;
+    const IDLE_SHARE: u64 = 500;
     /// Reading files for the first time never takes more than this part of the time: at start there may be thousands.
     const READING_SHARE: u64 = 5;
     /// So many of them are read in one turn.

@@ -21,6 +21,19 @@ macro_rules! refused {
 }
 pub(crate) use refused;
 
+/// Makes the call, which may do either; gives what it gave or its error number.
+macro_rules! tried {
+    ($number:ident $(, $argument:expr)* $(,)?) => {
+        $crate::call::attempt(libc::$number, &[$($crate::call::Word::word(&$argument)),*])
+    };
+}
+pub(crate) use tried;
+
+pub(crate) fn attempt(number: libc::c_long, words: &[usize]) -> Result<i64, i32> {
+    let result = make(number, words);
+    if result == -1 { Err(io::Error::last_os_error().raw_os_error().unwrap()) } else { Ok(result) }
+}
+
 #[track_caller]
 pub(crate) fn succeed(name: &str, number: libc::c_long, words: &[usize]) -> i64 {
     let result = make(number, words);

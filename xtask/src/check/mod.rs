@@ -67,8 +67,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// What is run when nothing is named: all but the machines, which are not all right yet (see docs/PLATFORM.md), and
-    /// what takes long.
+    /// What is run when nothing is named: all but what takes long.
     const ALL: [Self; 12] = [
         Self::Format,
         Self::Lint,
@@ -82,6 +81,7 @@ impl Part {
         Self::Rules,
         Self::Prometheus,
         Self::Deploy,
+        Self::Kernels,
     ];
 
     fn title(self) -> &'static str {

@@ -14,8 +14,8 @@ use crate::tools::Cache;
 /// How many meta-packages may lie between the first one and the kernel.
 const DEPTH: usize = 4;
 
-/// The modules that the media need beside what is built in.
-const MODULES: [&str; 1] = ["overlay"];
+/// What the media and the tests need beside what is built in.
+const MODULES: [&str; 2] = ["overlay", "loop"];
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
