@@ -26,20 +26,48 @@ const READ: Duration = Duration::from_secs(300);
 
 /// What was measured of one source.
 #[derive(Clone, Copy, Debug)]
-struct Figures {
+pub(crate) struct Figures {
     /// From the start of the process until it is ready.
-    ready: Duration,
+    pub(crate) ready: Duration,
     /// Until every state file was judged.
-    judged: Duration,
+    pub(crate) judged: Duration,
     /// Resident memory after that, in MiB.
-    resident: f64,
+    pub(crate) resident: f64,
     /// Part of one processor that it takes when nothing happens.
-    idle: f64,
+    pub(crate) idle: f64,
+    /// What a scrape is then.
+    pub(crate) scrape: Scrape,
+}
+
+/// A scrape: the median of some.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scrape {
+    pub(crate) took: Duration,
+    pub(crate) bytes: usize,
+    pub(crate) series: usize,
+}
+
+impl Scrape {
+    /// How many are made for a median.
+    const ROUNDS: usize = 9;
+
+    pub(crate) fn of(agent: &Agent) -> Result<Self> {
+        let mut times = Vec::new();
+        let mut page = String::new();
+        for _ in 0..Self::ROUNDS {
+            let begun = Instant::now();
+            page = agent.get("/metrics")?;
+            times.push(begun.elapsed());
+        }
+        times.sort_unstable();
+        let series = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        Ok(Self { took: times[Self::ROUNDS / 2], bytes: page.len(), series })
+    }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ready, judged, resident, idle } = self;
+        let Self { ready, judged, resident, idle, scrape: _ } = self;
         write!(
             f,
             "ready after {:.2} s, all files judged after {:.1} s, {resident:.1} MiB resident, idle {:.2} % of a core",
@@ -74,7 +102,8 @@ fn sources() -> [(&'static str, &'static [&'static str]); 2] {
     [("inotify", &["--source", "inotify"]), ("the best source", &[])]
 }
 
-fn measure(agent: &Path, options: &[&str], containers: usize, idle: Duration) -> Result<Figures> {
+/// Starts the agent over so many containers and measures it; `idle` is how long nothing happens.
+pub(crate) fn measure(agent: &Path, options: &[&str], containers: usize, idle: Duration) -> Result<Figures> {
     let scratch = Scratch::new(Medium::Memory)?;
     let root = scratch.folder("root")?;
     populate(&root, containers)?;
@@ -98,8 +127,9 @@ fn measure(agent: &Path, options: &[&str], containers: usize, idle: Duration) ->
     let (before, from) = (spent(&agent)?, Instant::now());
     std::thread::sleep(idle);
     let idle = (spent(&agent)? - before) / from.elapsed().as_secs_f64();
+    let scrape = Scrape::of(&agent)?;
     agent.stop()?;
-    Ok(Figures { ready, judged, resident: least, idle })
+    Ok(Figures { ready, judged, resident: least, idle, scrape })
 }
 
 /// Resident memory in MiB.
@@ -108,7 +138,7 @@ pub(crate) fn resident(agent: &Agent) -> Result<f64> {
 }
 
 /// Seconds of processor time so far.
-fn spent(agent: &Agent) -> Result<f64> {
+pub(crate) fn spent(agent: &Agent) -> Result<f64> {
     Ok(agent.metrics()?.sum("process_cpu_seconds_total", &[]))
 }
 

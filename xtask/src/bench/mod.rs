@@ -3,8 +3,10 @@
 //! Figures of shared machines are noisy, so every comparison alternates within one run and says medians and ratios.
 
 mod cost;
+mod growth;
 mod memory;
 mod peers;
+mod plot;
 mod throughput;
 
 use anyhow::{Result, ensure};
@@ -45,6 +47,10 @@ pub(crate) struct Options {
     /// Nothing but the containers.
     #[arg(long)]
     only_containers: bool,
+    /// Measure how the agent grows with containers and with what happens to their state files, and do nothing else;
+    /// `UPDATE_DOCS=1` writes the tables and the curves of docs/OVERHEAD.md.
+    #[arg(long)]
+    growth: bool,
     /// Count instructions on other kernels, in emulated machines, and do nothing else; needs no root.
     #[arg(long)]
     kernels: bool,
@@ -64,6 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (agent, workload) = build(&repository)?;
     if options.only_containers {
         return scale::print(&agent, options.containers);
+    }
+    if options.growth {
+        return growth::growth(&agent, &workload, &repository);
     }
     if options.throughput {
         return throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload);

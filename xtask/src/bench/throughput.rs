@@ -65,16 +65,16 @@ fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<()> {
 }
 
 /// Events of the kinds that the storm makes.
-fn received(metrics: &Metrics) -> u64 {
+pub(super) fn received(metrics: &Metrics) -> u64 {
     let count = |operation| metrics.count("state_watchdog_events_total", &[("operation", operation)]);
     Sent::OPERATIONS.into_iter().map(count).sum()
 }
 
-fn lost(metrics: &Metrics) -> u64 {
+pub(super) fn lost(metrics: &Metrics) -> u64 {
     metrics.count("state_watchdog_events_lost_total", &[])
 }
 
-fn storm(workload: &Path, root: &Path, options: &[&str]) -> Result<String> {
+pub(super) fn storm(workload: &Path, root: &Path, options: &[&str]) -> Result<String> {
     let output = Command::new(workload).arg("storm").arg("--root").arg(root).args(options).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the storm ended with {}: {complaint}", output.status);

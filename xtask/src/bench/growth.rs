@@ -1,0 +1,129 @@
+//! How the agent grows: with the containers that stand there, and with what happens to their state files.
+
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use workload::Sent;
+
+use super::{plot, throughput::storm};
+use crate::{
+    agent::Agent,
+    repository::Repository,
+    scale::{self, Figures, Scrape},
+    scratch::{Medium, Scratch},
+};
+
+/// The page, below the root of the repository, and what is ours of it.
+const PAGE: &str = "docs/OVERHEAD.md";
+const BEGIN: &str = "<!-- begin growth: generated -->";
+const END: &str = "<!-- end growth -->";
+/// Where the curves are drawn.
+const PICTURE: &str = "docs/images/growth.svg";
+/// Set to write both.
+const UPDATE: &str = "UPDATE_DOCS";
+
+/// How many containers stand there.
+const CONTAINERS: [usize; 6] = [10, 100, 1_000, 5_000, 10_000, 20_000];
+/// How much happens to state files, a second.
+const RATES: [u64; 6] = [1, 10, 100, 500, 1_000, 5_000];
+/// How long each lasts.
+const IDLE: Duration = Duration::from_secs(30);
+const BUSY: u64 = 20;
+
+/// What was measured at one rate.
+struct Load {
+    rate: u64,
+    /// Operations that were told.
+    told: u64,
+    lost: u64,
+    /// Part of one processor.
+    cpu: f64,
+    resident: f64,
+    scrape: Scrape,
+}
+
+/// Measures all, prints the tables, and writes page and picture when asked to.
+pub(super) fn growth(agent: &Path, workload: &Path, repository: &Repository) -> Result<()> {
+    let mut crowds = Vec::new();
+    for containers in CONTAINERS {
+        let figures = scale::measure(agent, &[], containers, IDLE)
+            .with_context(|| format!("over {containers} containers"))?;
+        println!("{containers:>6} containers: {figures}");
+        crowds.push((containers, figures));
+    }
+    let mut loads = Vec::new();
+    for rate in RATES {
+        let load = load(rate, agent, workload).with_context(|| format!("at {rate} operations a second"))?;
+        println!("{rate:>6} a second: {:.2} % of a core", load.cpu * 100.0);
+        loads.push(load);
+    }
+    let tables = tables(&crowds, &loads);
+    println!("\n{tables}");
+    if std::env::var_os(UPDATE).is_some() {
+        let path = repository.root().join(PAGE);
+        let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} has no line {BEGIN}"))?;
+        let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} has no line {END}"))?;
+        fs::write(&path, format!("{before}{BEGIN}\n{tables}{END}{after}"))?;
+        let curves = [
+            plot::Curve {
+                title: "Resident memory, MiB, by containers",
+                points: crowds.iter().map(|(count, figures)| (*count as f64, figures.resident)).collect(),
+            },
+            plot::Curve {
+                title: "Processor, % of a core, by operations a second",
+                points: loads.iter().map(|load| (load.rate as f64, load.cpu * 100.0)).collect(),
+            },
+        ];
+        fs::write(repository.root().join(PICTURE), plot::draw(&curves))
+            .with_context(|| format!("cannot write {PICTURE}"))?;
+    }
+    Ok(())
+}
+
+fn load(rate: u64, agent: &Path, workload: &Path) -> Result<Load> {
+    let scratch = Scratch::new(Medium::Memory)?;
+    let root = scratch.folder("root")?;
+    storm(workload, &root, &["--prepare"])?;
+    let running = Agent::start(agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
+    let before = scale::spent(&running)?;
+    let [rate_word, seconds] = [rate, BUSY].map(|number| number.to_string());
+    let output = storm(workload, &root, &["--rate", &rate_word, "--unrelated", "0", "--seconds", &seconds])?;
+    let sent: Sent = serde_json::from_str(&output).context("the storm printed no figures")?;
+    let metrics = running.settled(|metrics| {
+        super::throughput::received(metrics) + super::throughput::lost(metrics) >= sent.total()
+    })?;
+    let cpu = (scale::spent(&running)? - before) / sent.seconds;
+    let (resident, scrape) = (scale::resident(&running)?, Scrape::of(&running)?);
+    running.stop()?;
+    let (told, lost) = (super::throughput::received(&metrics), super::throughput::lost(&metrics));
+    Ok(Load { rate, told, lost, cpu, resident, scrape })
+}
+
+fn tables(crowds: &[(usize, Figures)], loads: &[Load]) -> String {
+    let mut text = String::from(
+        "| containers | ready, s | all judged, s | resident, MiB | idle, % of a core | scrape, ms | scrape, KiB | series |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for (containers, Figures { ready, judged, resident, idle, scrape }) in crowds {
+        let (ready, judged, idle) = (ready.as_secs_f64(), judged.as_secs_f64(), idle * 100.0);
+        let _ = writeln!(
+            text,
+            "| {containers} | {ready:.2} | {judged:.1} | {resident:.1} | {idle:.2} | {} |",
+            cells(scrape)
+        );
+    }
+    text.push_str(
+        "\n| operations a second | told | lost | processor, % of a core | resident, MiB | scrape, ms | scrape, KiB | series |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for Load { rate, told, lost, cpu, resident, scrape } in loads {
+        let cpu = cpu * 100.0;
+        let _ = writeln!(text, "| {rate} | {told} | {lost} | {cpu:.2} | {resident:.1} | {} |", cells(scrape));
+    }
+    text
+}
+
+fn cells(Scrape { took, bytes, series }: &Scrape) -> String {
+    format!("{:.1} | {:.0} | {series}", took.as_secs_f64() * 1e3, *bytes as f64 / 1024.0)
+}
