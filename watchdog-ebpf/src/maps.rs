@@ -45,6 +45,10 @@ pub(crate) static OPERATIONS: HashMap<u64, Operation> = HashMap::with_max_entrie
 #[map]
 pub(crate) static ENTERED: HashMap<[u64; 2], u64> = HashMap::with_max_entries(1024, 0);
 
+/// The same the other way round: where a description ends that is still on its way, its open's return was missed.
+#[map]
+pub(crate) static OPENINGS: HashMap<u64, [u64; 2]> = HashMap::with_max_entries(1024, 0);
+
 /// Names that are about to change, by thread and function, as they were before.
 #[map]
 pub(crate) static CHANGES: HashMap<u64, Change> = HashMap::with_max_entries(128, 0);

@@ -114,7 +114,10 @@ entry! {
     /// `do_filp_open(dfd, pathname, op)`, `do_file_open` from 7.0 on: before the name is looked up
     (lookup_fentry, lookup_fentry_again, lookup_kprobe) => |_arg, _visit| calls::remember_entry();
     /// `__fput(file)`, or `security_file_free(file)`
-    (release_fentry, release_fentry_again, release_kprobe) => |arg, _visit| gated(|| files::release(File(arg(0))));
+    (release_fentry, release_fentry_again, release_kprobe) => |arg, _visit| {
+        open::ended(arg(0));
+        gated(|| files::release(File(arg(0))));
+    };
     /// `vfs_read(file, buf, count, pos)`
     (read_fentry, read_fentry_again, read_kprobe) => |arg, visit| gated(|| data::begin(Door::Read, visit, arg(0), || (arg(3), arg(2))));
     /// `vfs_readv(file, vec, vlen, pos, flags)`

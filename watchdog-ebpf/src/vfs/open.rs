@@ -8,7 +8,7 @@ use crate::{
     calls,
     emit::{self, Span},
     kernel::{self, Dentry, FMODE_WRITE, File, Look},
-    maps::ENTERED,
+    maps::{ENTERED, OPENINGS},
     names,
     opens::{self, Releases},
     settings::{self, setting},
@@ -22,9 +22,18 @@ pub(super) fn entered(visit: Visit, file: u64) {
         return;
     }
     let key = key(visit);
-    if ENTERED.insert(&key, &file, u64::from(BPF_NOEXIST)).is_ok() {
+    // What the thread entered there before has returned, and nobody saw it.
+    if settings::opening() != 0
+        && let Some(earlier) = take(&key)
+    {
+        let _ = OPENINGS.remove(&earlier);
+        emit::count(LossCounter::Missed);
+    }
+    if OPENINGS.insert(&file, &key, u64::from(BPF_ANY)).is_ok()
+        && ENTERED.insert(&key, &file, u64::from(BPF_NOEXIST)).is_ok()
+    {
         settings::opening_up();
-    } else if ENTERED.insert(&key, &file, u64::from(BPF_ANY)).is_err() {
+    } else {
         emit::count(LossCounter::TableFull);
     }
 }
@@ -35,10 +44,33 @@ pub(super) fn taken(visit: Visit) -> Option<u64> {
     if settings::opening() == 0 {
         return None;
     }
-    let key = key(visit);
-    // SAFETY: the value is copied at once and belongs to the running thread.
-    let file = unsafe { *ENTERED.get(&key)? };
-    if ENTERED.remove(&key).is_ok() {
+    let file = take(&key(visit))?;
+    let _ = OPENINGS.remove(&file);
+    Some(file)
+}
+
+/// A description's last reference is gone. If it is still on its way, its open's return was missed: a kretprobe has few
+/// places for calls that are under way.
+#[inline(always)]
+pub(super) fn ended(file: u64) {
+    if settings::opening() == 0 {
+        return;
+    }
+    // SAFETY: the value is copied at once; nobody else uses a description whose last reference is gone.
+    let Some(key) = (unsafe { OPENINGS.get(&file) }) else { return };
+    let key = *key;
+    let _ = OPENINGS.remove(&file);
+    if take(&key).is_some() {
+        emit::count(LossCounter::Missed);
+    }
+}
+
+/// Takes out what is on its way there.
+#[inline(always)]
+fn take(key: &[u64; 2]) -> Option<u64> {
+    // SAFETY: the value is copied at once.
+    let file = unsafe { *ENTERED.get(key)? };
+    if ENTERED.remove(key).is_ok() {
         settings::opening_down();
     }
     Some(file)

@@ -51,7 +51,7 @@ const VFS: [BlindSpot; 8] = [
     ),
     spot(
         "the return of a call while many others wait in the same function, where fentry is refused",
-        "counted as lost with the reason `probe_missed`, and what it meets is `unknown`; an open is not counted up to 6.6",
+        "counted as lost with the reason `probe_missed`, at the latest when the file is closed, and what it meets is `unknown`",
     ),
 ];
 

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::sync::mpsc::channel;
 
 use libc::{
     AT_EMPTY_PATH, AT_FDCWD, O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY,
 };
+use watchdog::source::LossReason;
 
-use crate::bench::check;
+use crate::bench::{check, mechanism, run, sites};
 use crate::call::sys;
+use crate::reads::until_it_sleeps;
 use crate::site::{Filesystem, Site};
 
 #[cfg(target_arch = "x86_64")]
@@ -150,4 +153,36 @@ fn handle(site: &Site) -> (fs::File, Vec<u32>) {
     let mut mount = 0_i32;
     sys!(SYS_name_to_handle_at, AT_FDCWD, site.path("a/state.test"), handle.as_mut_ptr(), &raw mut mount, 0);
     (fs::File::open(site.root()).unwrap(), handle)
+}
+
+#[test]
+fn an_open_is_seen_or_counted_however_many_others_wait_in_theirs() {
+    // As for reads: whoever opens a FIFO waits within `do_dentry_open` until somebody opens its other end.
+    const WAITING: usize = 64;
+    for site in sites() {
+        let story = run(&site, |_| {
+            let fifo = site.outside("fifo");
+            sys!(SYS_mknodat, AT_FDCWD, fifo, libc::S_IFIFO | 0o600, 0);
+            std::thread::scope(|scope| {
+                for _ in 0..WAITING {
+                    let (tell, told) = channel();
+                    let fifo = fifo.clone();
+                    scope.spawn(move || {
+                        tell.send(sys!(SYS_gettid)).unwrap();
+                        sys!(SYS_openat, AT_FDCWD, fifo, O_RDONLY);
+                    });
+                    until_it_sleeps(told.recv().unwrap());
+                }
+                for _ in 0..2 {
+                    let fd = sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), O_RDONLY);
+                    sys!(SYS_close, fd);
+                }
+                sys!(SYS_openat, AT_FDCWD, fifo, O_WRONLY);
+            });
+        });
+        let told = story.lines.iter().filter(|line| line.contains("open a/state.test")).count() as u64;
+        let missed = story.losses.get(LossReason::ProbeMissed);
+        let (seen, counted) = if mechanism().starts_with("kprobe") { (0, 2) } else { (2, 0) };
+        assert_eq!((told, missed), (seen, counted), "on {:?}: {:?}", site.filesystem, story.lines);
+    }
 }

@@ -153,7 +153,8 @@ fn a_read_is_seen_however_many_others_sleep_in_theirs() {
     }
 }
 
-fn until_it_sleeps(thread: i64) {
+/// Waits until another thread of this process waits for something.
+pub(crate) fn until_it_sleeps(thread: i64) {
     let status = format!("/proc/self/task/{thread}/stat");
     while !std::fs::read_to_string(&status).unwrap().contains(") S ") {
         std::thread::yield_now();

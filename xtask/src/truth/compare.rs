@@ -29,7 +29,7 @@ pub(crate) enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
     /// Exactly the torn reads are told as torn, but for a mixed one that nothing proves: its first call spans the whole
-    /// session, or what it got is as long as a complete version.
+    /// session or its beginning, or what it got is as long as a complete version.
     Exact,
     /// As above, but a mixed read may be told as overlapping: while bytes are written over, a read call that
     /// overlaps the write call returns nothing that proves what it saw.
@@ -130,13 +130,13 @@ impl Comparison {
             let word = told.get(index).copied().unwrap_or(Told::Nothing);
             *self.table.entry((read.content, word)).or_default() += 1;
             let torn = read.content.is_torn();
-            let spans =
-                findings.iter().filter_map(|finding| finding.read.as_ref()).any(Read::spans_the_session);
+            let unprovable = |read: &Read| read.spans_the_session() || read.may_begin_either_version();
+            let unproved = findings.iter().filter_map(|finding| finding.read.as_ref()).any(unprovable);
             let agreed = match (torn, word, demand(truth.how)) {
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
                 (true, Told::Overlapping, Demand::Exact) => {
-                    read.content == Content::Mixed && (spans || looks_whole(truth, read))
+                    read.content == Content::Mixed && (unproved || looks_whole(truth, read))
                 }
                 (true, _, _) => false,
                 (false, _, _) => word != Told::Torn,

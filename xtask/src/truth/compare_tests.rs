@@ -68,7 +68,12 @@ fn a_missed_torn_read_is_found() {
 #[test]
 fn a_read_call_that_spans_the_session_proves_nothing() {
     let told = |content, size_at_read| {
-        let read = Read { offset: Some(0), size_at_read: Some(size_at_read), final_size: Some(9) };
+        let read = Read {
+            offset: Some(0),
+            size_at_read: Some(size_at_read),
+            final_size: Some(9),
+            ..Read::default()
+        };
         let overlapping = Finding { read: Some(read), ..finding("overlapping_read", 1) };
         let findings = [overlapping, finding("nonatomic_write", WRITER)];
         compare(&truth(How::Truncate, &[(1, content)]), &findings).disagreements.len()
@@ -76,6 +81,28 @@ fn a_read_call_that_spans_the_session_proves_nothing() {
     assert_eq!(told(Content::Mixed, 9), 0);
     assert_eq!(told(Content::Mixed, 8), 1);
     assert_eq!(told(Content::Short, 9), 1);
+}
+
+#[test]
+fn a_read_call_that_spans_the_sessions_beginning_proves_nothing_if_either_version_has_its_bytes() {
+    let told = |read: Read| {
+        let read = Read { offset: Some(0), final_size: Some(900), ..read };
+        let overlapping = Finding { read: Some(read), ..finding("overlapping_read", 1) };
+        let findings = [overlapping, finding("nonatomic_write", WRITER)];
+        compare(&truth(How::Chunks, &[(1, Content::Mixed)]), &findings).disagreements.len()
+    };
+    let read = Read {
+        returned: 512,
+        size_before: Some(890),
+        size_at_read: Some(600),
+        bytes: 900,
+        ..Read::default()
+    };
+    assert_eq!(told(read.clone()), 0);
+    // More than there was of the new version; too little in all; it began within.
+    assert_eq!(told(Read { returned: 601, ..read.clone() }), 1);
+    assert_eq!(told(Read { bytes: 890, ..read.clone() }), 1);
+    assert_eq!(told(Read { size_before: Some(600), ..read }), 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use aya::{Btf, Ebpf};
 
 use super::control::Channel;
 use super::copies::{Running, Tracing};
-use super::hooks::{Candidate, HOOKS, Hook, Need};
+use super::hooks::{Candidate, HOOKS, Hook, Need, Shape};
 use super::load::{self, Doors, LoadError, Opened};
 use super::offsets::Layout;
 use super::preemption::{self, Preemption};
@@ -175,8 +175,8 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// All probes or none. Of calls on descriptions that may wait, the programs themselves find out which returns they
-    /// were not shown.
+    /// All probes or none. Of opens, and of calls on descriptions that may wait, the programs themselves find out which
+    /// returns they were not shown.
     fn attach_probes(&mut self, candidate: &Candidate, waits: bool) -> Result<(), ProgramError> {
         let mut attached = Vec::new();
         for (name, at_return) in candidate.probe_programs() {
@@ -189,7 +189,8 @@ impl Kernel<'_> {
                 }
             }
         }
-        let counted = attached.into_iter().filter(|(_, at_return, _)| !(waits && *at_return));
+        let is_found_out = waits || candidate.shape == Shape::Return;
+        let counted = attached.into_iter().filter(|(_, at_return, _)| !(is_found_out && *at_return));
         self.running.perf.extend(counted.map(|(name, ..)| name));
         Ok(())
     }
