@@ -31,32 +31,41 @@ use visit::Visit;
 /// Doors at a function's entry. `$argument` gives the function's arguments by number, as plain numbers: 5.10 lets
 /// fentry programs load no argument that points to anything but a struct (`btf_ctx_access`), and 5.10 to 6.7 pass no
 /// pointer to a function that takes numbers (`btf_check_func_arg_match`), so arguments are read past the verifier.
+///
+/// What lies behind a gate is a function of its own: a program pays on its way in and out for each register that it
+/// keeps, and nearly always there is nothing to do.
 macro_rules! entry {
-    ($($(#[$doc:meta])* ($fentry:ident, $again:ident, $kprobe:ident) => |$argument:ident, $visit:ident| $body:expr;)*) => {$(
+    ($($(#[$doc:meta])* ($fentry:ident, $again:ident, $kprobe:ident) $gate:ident => |$argument:ident, $visit:ident| $body:expr;)*) => {$(
         $(#[$doc])*
         #[fentry]
         pub fn $fentry(ctx: FEntryContext) -> i32 {
-            let $argument = |n: u32| -> u64 { kernel::read(ctx.as_ptr() as u64, 8 * n) };
-            let $visit = Visit::entry(&ctx, Turn::One);
-            $body;
+            behind!($gate, ctx: FEntryContext => {
+                let $argument = |n: u32| -> u64 { kernel::read(ctx.as_ptr() as u64, 8 * n) };
+                let $visit = Visit::entry(&ctx, Turn::One);
+                $body;
+            });
             0
         }
 
         $(#[$doc])*
         #[fentry]
         pub fn $again(ctx: FEntryContext) -> i32 {
-            let $argument = |n: u32| -> u64 { kernel::read(ctx.as_ptr() as u64, 8 * n) };
-            let $visit = Visit::entry(&ctx, Turn::Other);
-            $body;
+            behind!($gate, ctx: FEntryContext => {
+                let $argument = |n: u32| -> u64 { kernel::read(ctx.as_ptr() as u64, 8 * n) };
+                let $visit = Visit::entry(&ctx, Turn::Other);
+                $body;
+            });
             0
         }
 
         $(#[$doc])*
         #[kprobe]
         pub fn $kprobe(ctx: ProbeContext) -> u32 {
-            let $argument = |n: usize| -> u64 { ctx.arg(n).unwrap_or(0) };
-            let $visit = Visit::probe(&ctx);
-            $body;
+            behind!($gate, ctx: ProbeContext => {
+                let $argument = |n: usize| -> u64 { ctx.arg(n).unwrap_or(0) };
+                let $visit = Visit::probe(&ctx);
+                $body;
+            });
             0
         }
     )*};
@@ -68,130 +77,132 @@ macro_rules! exit {
         $(#[$doc])*
         #[fexit]
         pub fn $fexit(ctx: FExitContext) -> i32 {
-            if settings::gate() != 0 {
+            behind!(gated, ctx: FExitContext => {
                 // The result stands behind the arguments; bpf_get_func_ret, which would find it, came in 5.17.
                 let $result: i64 = ctx.arg($parameters);
                 let $visit = Visit::exit(&ctx, Turn::One);
                 $body;
-            }
+            });
             0
         }
 
         $(#[$doc])*
         #[fexit]
         pub fn $again(ctx: FExitContext) -> i32 {
-            if settings::gate() != 0 {
+            behind!(gated, ctx: FExitContext => {
                 let $result: i64 = ctx.arg($parameters);
                 let $visit = Visit::exit(&ctx, Turn::Other);
                 $body;
-            }
+            });
             0
         }
 
         $(#[$doc])*
         #[kretprobe]
         pub fn $kretprobe(ctx: RetProbeContext) -> u32 {
-            if settings::gate() != 0 {
+            behind!(gated, ctx: RetProbeContext => {
                 let $result: i64 = ctx.ret();
                 let $visit = Visit::return_probe(&ctx);
                 $body;
-            }
+            });
             0
         }
     )*};
 }
 
-/// As long as nothing is tracked, there is nothing to do.
-#[inline(always)]
-fn gated(body: impl FnOnce()) {
-    if settings::gate() != 0 {
-        body();
-    }
+/// Runs the body when the gate lets through: `always`, `gated` while something is tracked, `opening` while something is
+/// tracked or on its way.
+macro_rules! behind {
+    (always, $ctx:ident: $context:ty => $body:block) => { $body };
+    (gated, $ctx:ident: $context:ty => $body:block) => {
+        if settings::gate() != 0 {
+            #[inline(never)]
+            fn body($ctx: $context) $body
+            body($ctx);
+        }
+    };
+    (opening, $ctx:ident: $context:ty => $body:block) => {
+        if settings::gate() | settings::opening() != 0 {
+            #[inline(never)]
+            fn body($ctx: $context) $body
+            body($ctx);
+        }
+    };
 }
 
 // What 5.10 to 7.2 have in common stands in the comments: the arguments that the doors take.
 entry! {
     /// `do_filp_open(dfd, pathname, op)`, `do_file_open` from 7.0 on: before the name is looked up
-    (lookup_fentry, lookup_fentry_again, lookup_kprobe) => |_arg, _visit| calls::remember_entry();
+    (lookup_fentry, lookup_fentry_again, lookup_kprobe) always => |_arg, _visit| calls::remember_entry();
     /// `__fput(file)`, or `security_file_free(file)`
-    (release_fentry, release_fentry_again, release_kprobe) => |arg, _visit| {
+    (release_fentry, release_fentry_again, release_kprobe) opening => |arg, _visit| {
         open::ended(arg(0));
-        gated(|| files::release(File(arg(0))));
+        files::release(File(arg(0)));
     };
     /// `vfs_read(file, buf, count, pos)`
-    (read_fentry, read_fentry_again, read_kprobe) => |arg, visit| gated(|| data::begin(Door::Read, visit, arg(0), || (arg(3), arg(2))));
+    (read_fentry, read_fentry_again, read_kprobe) gated => |arg, visit| data::begin(Door::Read, visit, arg(0), || (arg(3), arg(2)));
     /// `vfs_readv(file, vec, vlen, pos, flags)`
-    (readv_fentry, readv_fentry_again, readv_kprobe) =>
-        |arg, visit| gated(|| data::begin(Door::Readv, visit, arg(0), || (arg(3), vector_bytes(arg(1), arg(2)))));
+    (readv_fentry, readv_fentry_again, readv_kprobe) gated => |arg, visit| data::begin(Door::Readv, visit, arg(0), || (arg(3), vector_bytes(arg(1), arg(2))));
     /// `vfs_write(file, buf, count, pos)`
-    (write_fentry, write_fentry_again, write_kprobe) => |arg, visit| gated(|| data::begin(Door::Write, visit, arg(0), || (arg(3), arg(2))));
+    (write_fentry, write_fentry_again, write_kprobe) gated => |arg, visit| data::begin(Door::Write, visit, arg(0), || (arg(3), arg(2)));
     /// `vfs_writev(file, vec, vlen, pos, flags)`
-    (writev_fentry, writev_fentry_again, writev_kprobe) =>
-        |arg, visit| gated(|| data::begin(Door::Writev, visit, arg(0), || (arg(3), vector_bytes(arg(1), arg(2)))));
+    (writev_fentry, writev_fentry_again, writev_kprobe) gated => |arg, visit| data::begin(Door::Writev, visit, arg(0), || (arg(3), vector_bytes(arg(1), arg(2))));
     /// `vfs_iter_read(file, iter, ppos, flags)`
-    (iter_read_fentry, iter_read_fentry_again, iter_read_kprobe) => |arg, visit| gated(|| {
+    (iter_read_fentry, iter_read_fentry_again, iter_read_kprobe) gated => |arg, visit| {
         let whole = &[Door::SpliceRead, Door::CopyFrom];
         data::begin_step(Door::IterRead, visit, whole, arg(0), arg(1), arg(2));
-    });
+    };
     /// `vfs_iter_write(file, iter, ppos, flags)`
-    (iter_write_fentry, iter_write_fentry_again, iter_write_kprobe) => |arg, visit| gated(|| {
+    (iter_write_fentry, iter_write_fentry_again, iter_write_kprobe) gated => |arg, visit| {
         let whole = &[Door::SpliceWrite, Door::SpliceInto, Door::CopyTo];
         data::begin_step(Door::IterWrite, visit, whole, arg(0), arg(1), arg(2));
-    });
+    };
     /// `kernel_write(file, buf, count, pos)`
-    (kernel_write_fentry, kernel_write_fentry_again, kernel_write_kprobe) =>
-        |arg, visit| gated(|| data::begin(Door::KernelWrite, visit, arg(0), || (arg(3), arg(2))));
+    (kernel_write_fentry, kernel_write_fentry_again, kernel_write_kprobe) gated => |arg, visit| data::begin(Door::KernelWrite, visit, arg(0), || (arg(3), arg(2)));
     /// `io_read(req, issue_flags)`
-    (uring_read_fentry, uring_read_fentry_again, uring_read_kprobe) => |arg, visit| gated(|| uring::begin(Door::UringRead, visit, arg(0)));
+    (uring_read_fentry, uring_read_fentry_again, uring_read_kprobe) gated => |arg, visit| uring::begin(Door::UringRead, visit, arg(0));
     /// `io_write(req, issue_flags)`
-    (uring_write_fentry, uring_write_fentry_again, uring_write_kprobe) => |arg, visit| gated(|| uring::begin(Door::UringWrite, visit, arg(0)));
+    (uring_write_fentry, uring_write_fentry_again, uring_write_kprobe) gated => |arg, visit| uring::begin(Door::UringWrite, visit, arg(0));
     /// `kiocb_done(kiocb, ret, …)`, from 5.16 on `kiocb_done(req, ret, …)`
-    (uring_done_fentry, uring_done_fentry_again, uring_done_kprobe) => |arg, _visit| gated(|| uring::done(arg(0), arg(1) as i64));
+    (uring_done_fentry, uring_done_fentry_again, uring_done_kprobe) gated => |arg, _visit| uring::done(arg(0), arg(1) as i64);
     /// `do_truncate(dentry, length, time_attrs, filp)`, up to 5.11
-    (truncate_4_fentry, truncate_4_fentry_again, truncate_4_kprobe) => |arg, visit| truncate(visit, arg(0), arg(1), arg(2), arg(3));
+    (truncate_4_fentry, truncate_4_fentry_again, truncate_4_kprobe) always => |arg, visit| truncate(visit, arg(0), arg(1), arg(2), arg(3));
     /// `do_truncate(mnt_userns or idmap, dentry, length, time_attrs, filp)`, from 5.12 on
-    (truncate_5_fentry, truncate_5_fentry_again, truncate_5_kprobe) => |arg, visit| truncate(visit, arg(1), arg(2), arg(3), arg(4));
+    (truncate_5_fentry, truncate_5_fentry_again, truncate_5_kprobe) always => |arg, visit| truncate(visit, arg(1), arg(2), arg(3), arg(4));
     /// `vfs_fallocate(file, mode, offset, len)`: also where the agent's commands arrive
-    (allocate_fentry, allocate_fentry_again, allocate_kprobe) => |arg, visit| allocate(visit, arg(0), arg(1), arg(2), arg(3));
+    (allocate_fentry, allocate_fentry_again, allocate_kprobe) always => |arg, visit| allocate(visit, arg(0), arg(1), arg(2), arg(3));
     /// `vfs_fsync_range(file, start, end, datasync)`
-    (sync_fentry, sync_fentry_again, sync_kprobe) => |arg, visit| gated(|| data::begin_sync(visit, arg(0)));
+    (sync_fentry, sync_fentry_again, sync_kprobe) gated => |arg, visit| data::begin_sync(visit, arg(0));
     /// `do_fsync(fd, datasync)`
-    (fsync_fentry, fsync_fentry_again, fsync_kprobe) => |arg, visit| gated(|| data::begin_fsync(visit, arg(0) as i32));
+    (fsync_fentry, fsync_fentry_again, fsync_kprobe) gated => |arg, visit| data::begin_fsync(visit, arg(0) as i32);
     /// `__x64_sys_fdatasync(regs)`, `__arm64_sys_fdatasync(regs)`
-    (fdatasync_fentry, fdatasync_fentry_again, fdatasync_kprobe) =>
-        |arg, visit| gated(|| data::begin_fsync(visit, kernel::read(arg(0), setting!(registers.arguments[0]))));
+    (fdatasync_fentry, fdatasync_fentry_again, fdatasync_kprobe) gated => |arg, visit| data::begin_fsync(visit, kernel::read(arg(0), setting!(registers.arguments[0])));
     /// `security_mmap_file(file, prot, flags)`
-    (map_fentry, map_fentry_again, map_kprobe) => |arg, visit| gated(|| data::begin_map(visit, arg(0), arg(1), arg(2)));
+    (map_fentry, map_fentry_again, map_kprobe) gated => |arg, visit| data::begin_map(visit, arg(0), arg(1), arg(2));
     /// `fcntl_setlk(fd, filp, cmd, flock)`
-    (record_lock_fentry, record_lock_fentry_again, record_lock_kprobe) =>
-        |arg, visit| gated(|| data::begin_record_lock(visit, arg(1), arg(2), arg(3)));
+    (record_lock_fentry, record_lock_fentry_again, record_lock_kprobe) gated => |arg, visit| data::begin_record_lock(visit, arg(1), arg(2), arg(3));
     /// `locks_lock_inode_wait(inode, fl)`: where a locked directory comes to matter, so the gate is not asked
-    (flock_fentry, flock_fentry_again, flock_kprobe) => |arg, visit| data::begin_flock(visit, arg(1));
+    (flock_fentry, flock_fentry_again, flock_kprobe) always => |arg, visit| data::begin_flock(visit, arg(1));
     /// `do_splice_read(in, ppos, pipe, len, flags)`, `do_splice_to` up to 6.4
-    (splice_read_fentry, splice_read_fentry_again, splice_read_kprobe) =>
-        |arg, visit| gated(|| data::begin_splice(Door::SpliceRead, visit, arg(0), || (arg(1), arg(3))));
+    (splice_read_fentry, splice_read_fentry_again, splice_read_kprobe) gated => |arg, visit| data::begin_splice(Door::SpliceRead, visit, arg(0), || (arg(1), arg(3)));
     /// `iter_file_splice_write(pipe, out, ppos, len, flags)`
-    (splice_write_fentry, splice_write_fentry_again, splice_write_kprobe) =>
-        |arg, visit| gated(|| data::begin_splice(Door::SpliceWrite, visit, arg(1), || (arg(2), arg(3))));
+    (splice_write_fentry, splice_write_fentry_again, splice_write_kprobe) gated => |arg, visit| data::begin_splice(Door::SpliceWrite, visit, arg(1), || (arg(2), arg(3)));
     /// `do_splice(in, off_in, out, off_out, len, flags)`
-    (splice_fentry, splice_fentry_again, splice_kprobe) =>
-        |arg, visit| gated(|| data::begin_splice_into(visit, arg(2), arg(3), arg(4)));
+    (splice_fentry, splice_fentry_again, splice_kprobe) gated => |arg, visit| data::begin_splice_into(visit, arg(2), arg(3), arg(4));
     /// `do_splice_direct(in, ppos, out, opos, len, flags)`
-    (sendfile_fentry, sendfile_fentry_again, sendfile_kprobe) =>
-        |arg, visit| gated(|| data::begin_splice_into(visit, arg(2), arg(3), arg(4)));
+    (sendfile_fentry, sendfile_fentry_again, sendfile_kprobe) gated => |arg, visit| data::begin_splice_into(visit, arg(2), arg(3), arg(4));
     /// `vfs_copy_file_range(file_in, pos_in, file_out, pos_out, len, flags)`
-    (copy_fentry, copy_fentry_again, copy_kprobe) =>
-        |arg, visit| gated(|| data::begin_copy(visit, arg(0), arg(1), arg(2), arg(3), arg(4)));
+    (copy_fentry, copy_fentry_again, copy_kprobe) gated => |arg, visit| data::begin_copy(visit, arg(0), arg(1), arg(2), arg(3), arg(4));
     /// `vfs_rename(rd)`
-    (rename_fentry, rename_fentry_again, rename_kprobe) => |arg, visit| entry::begin_rename(visit, arg(0));
+    (rename_fentry, rename_fentry_again, rename_kprobe) always => |arg, visit| entry::begin_rename(visit, arg(0));
     /// `vfs_link(old_dentry, dir, new_dentry, delegated_inode)`, up to 5.11
-    (link_4_fentry, link_4_fentry_again, link_4_kprobe) => |arg, visit| entry::begin_link(visit, arg(0), arg(2));
+    (link_4_fentry, link_4_fentry_again, link_4_kprobe) always => |arg, visit| entry::begin_link(visit, arg(0), arg(2));
     /// `vfs_link(old_dentry, mnt_userns or idmap, dir, new_dentry, delegated_inode)`, from 5.12 on
-    (link_5_fentry, link_5_fentry_again, link_5_kprobe) => |arg, visit| entry::begin_link(visit, arg(0), arg(3));
+    (link_5_fentry, link_5_fentry_again, link_5_kprobe) always => |arg, visit| entry::begin_link(visit, arg(0), arg(3));
     /// `vfs_unlink(dir, dentry, delegated_inode)`, up to 5.11
-    (unlink_3_fentry, unlink_3_fentry_again, unlink_3_kprobe) => |arg, visit| entry::begin_unlink(visit, arg(1));
+    (unlink_3_fentry, unlink_3_fentry_again, unlink_3_kprobe) always => |arg, visit| entry::begin_unlink(visit, arg(1));
     /// `vfs_unlink(mnt_userns or idmap, dir, dentry, delegated_inode)`, from 5.12 on
-    (unlink_4_fentry, unlink_4_fentry_again, unlink_4_kprobe) => |arg, visit| entry::begin_unlink(visit, arg(2));
+    (unlink_4_fentry, unlink_4_fentry_again, unlink_4_kprobe) always => |arg, visit| entry::begin_unlink(visit, arg(2));
 }
 
 exit! {

@@ -27,8 +27,9 @@ const MARKS: Marks =
 
 /// What a read or write that does not concern us may cost beyond the attachment of an empty program.
 const DATA_LIMIT: i64 = 40;
-/// What an open may.
+/// What an open may; kprobes must read by helpers what tracing programs are given.
 const OPEN_LIMIT: i64 = 300;
+const OPEN_LIMIT_BY_KPROBE: i64 = 500;
 
 /// So much may differ from run to run: a copy takes more instructions where its pages lie otherwise.
 const SLACK: i64 = 8;
@@ -148,7 +149,8 @@ fn within(choice: Choice, counts: &Counts) -> Result<String> {
         else {
             continue;
         };
-        let limits = [i64::MAX, DATA_LIMIT, DATA_LIMIT, OPEN_LIMIT, DATA_LIMIT];
+        let open = if door == "vfs" { OPEN_LIMIT } else { OPEN_LIMIT_BY_KPROBE };
+        let limits = [i64::MAX, DATA_LIMIT, DATA_LIMIT, open, DATA_LIMIT];
         for ((more, limit), call) in difference(count, empty).into_iter().zip(limits).zip(CALLS) {
             let within = if more > limit { "too many" } else { "" };
             said.push(format!("{door} {call} {more} {within}").trim_end().to_owned());
