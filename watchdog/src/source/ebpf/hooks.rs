@@ -11,7 +11,8 @@ pub(super) struct Hook {
     /// What it means when it cannot be attached.
     pub(super) need: Need,
     /// Whether threads may be in its function for as long as they like, waiting for others. A kretprobe has room for
-    /// ten or for twice the CPUs (`register_kretprobe`, 5.10 to 7.2), whatever the file that they wait for.
+    /// ten or for twice the CPUs (`register_kretprobe`, 5.10 to 7.2; 5.10 without preemption: for the CPUs), whatever the
+    /// file that they wait for.
     pub(super) waits: bool,
     /// The functions that would do, best first.
     pub(super) candidates: &'static [Candidate],
