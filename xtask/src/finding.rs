@@ -73,21 +73,12 @@ pub(crate) struct Read {
     /// Where it began.
     #[serde(default)]
     pub(crate) offset: Option<u64>,
-    /// How many bytes it got.
-    #[serde(default)]
-    pub(crate) returned: u64,
-    /// The file's size when it began.
-    #[serde(default)]
-    pub(crate) size_before: Option<u64>,
     /// The file's size when it returned.
     #[serde(default)]
     pub(crate) size_at_read: Option<u64>,
     /// The file's size after the session.
     #[serde(default)]
     pub(crate) final_size: Option<u64>,
-    /// How many bytes the reader got by all its calls.
-    #[serde(default)]
-    pub(crate) bytes: u64,
 }
 
 impl Read {
@@ -95,16 +86,6 @@ impl Read {
     /// then, so it began before the first change too, and nothing tells which of its bytes it read when.
     pub(crate) fn spans_the_session(&self) -> bool {
         self.offset == Some(0) && self.size_at_read.is_some() && self.size_at_read == self.final_size
-    }
-
-    /// True for a reader's first call that began before the first change and returned when there were new bytes enough for
-    /// it, if all calls together got as much as the new version has: nothing tells whose bytes the first one got.
-    pub(crate) fn may_begin_either_version(&self) -> bool {
-        let began_before = self.size_before.is_some() && self.size_before != self.size_at_read;
-        self.offset == Some(0)
-            && began_before
-            && self.size_at_read.is_some_and(|size| self.returned <= size)
-            && self.final_size == Some(self.bytes)
     }
 }
 

@@ -60,9 +60,16 @@ pub(super) fn ended(file: u64) {
     let Some(key) = (unsafe { OPENINGS.get(&file) }) else { return };
     let key = *key;
     let _ = OPENINGS.remove(&file);
-    if take(&key).is_some() {
+    if take(&key).is_some() && !is_below_another(File(file)) {
         emit::count(LossCounter::Missed);
     }
+}
+
+/// A stacked filesystem's own description of the file below carries the upper path (`open_with_fake_path`, up to 6.4):
+/// what goes through it is told by the upper description.
+#[inline(always)]
+fn is_below_another(file: File) -> bool {
+    file.dentry().inode().0 != file.inode().0
 }
 
 /// Takes out what is on its way there.
@@ -89,9 +96,7 @@ pub(super) fn returned(file: u64, result: i64, turn: Turn) {
         return;
     }
     let Some(hit) = opens::hit(File(file)) else { return };
-    // A stacked filesystem's own description of the file below carries the upper path (`open_with_fake_path`, up to
-    // 6.4): what goes through it is told by the upper description.
-    if hit.dentry.inode().0 != hit.file.inode().0 {
+    if is_below_another(hit.file) {
         return;
     }
     let Look { size, at: end } = hit.file.inode().look();

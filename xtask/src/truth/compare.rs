@@ -29,7 +29,7 @@ pub(crate) enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
     /// Exactly the torn reads are told as torn, but for a mixed one that nothing proves: its first call spans the whole
-    /// session or its beginning, or what it got is as long as a complete version.
+    /// session, or what it got is as long as a complete version.
     Exact,
     /// As above, but a mixed read may be told as overlapping: while bytes are written over, a read call that
     /// overlaps the write call returns nothing that proves what it saw.
@@ -130,13 +130,13 @@ impl Comparison {
             let word = told.get(index).copied().unwrap_or(Told::Nothing);
             *self.table.entry((read.content, word)).or_default() += 1;
             let torn = read.content.is_torn();
-            let unprovable = |read: &Read| read.spans_the_session() || read.may_begin_either_version();
-            let unproved = findings.iter().filter_map(|finding| finding.read.as_ref()).any(unprovable);
+            let spans =
+                findings.iter().filter_map(|finding| finding.read.as_ref()).any(Read::spans_the_session);
             let agreed = match (torn, word, demand(truth.how)) {
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
                 (true, Told::Overlapping, Demand::Exact) => {
-                    read.content == Content::Mixed && (unproved || looks_whole(truth, read))
+                    read.content == Content::Mixed && (spans || looks_whole(truth, read))
                 }
                 (true, _, _) => false,
                 (false, _, _) => word != Told::Torn,
@@ -213,16 +213,16 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// True when a reader that asked for all at once got as much as a version has that was there meanwhile, by a first call
-/// that returned within the save. Its bytes are of two versions, so that call overlapped the change from one to the
-/// other, and the whole length is that of the complete one: lengths and times, which are all that the agent sees, are
-/// those of a whole read.
+/// True when a reader got as much as a version has that was there meanwhile, by a first call that returned within the
+/// save. Its bytes are of two versions, so that call overlapped the change from one to the other, and the whole length is
+/// that of a complete one: lengths and times, which are all that the agent sees, are those of a whole read. A reader that
+/// asks for little at a time reads on, so it is the new version that it seems to have got.
 fn looks_whole(truth: &Truth, read: &ReadRecord) -> bool {
-    let asks_for_all = read.style != Style::Go;
     let during = |write: &&WriteRecord| write.begin <= read.first_end && read.begin <= write.end;
-    let versions = |write: &WriteRecord| [write.generation.saturating_sub(1), write.generation];
+    let old = |write: &WriteRecord| (read.style != Style::Go).then(|| write.generation.saturating_sub(1));
+    let versions = |write: &WriteRecord| old(write).into_iter().chain([write.generation]);
     let mut versions = truth.writes.iter().filter(during).flat_map(versions);
-    asks_for_all && versions.any(|version| render(version).len() as u64 == read.bytes)
+    versions.any(|version| render(version).len() as u64 == read.bytes)
 }
 
 fn read_verdict(finding: &Finding) -> Option<Told> {

@@ -84,28 +84,6 @@ fn a_read_call_that_spans_the_session_proves_nothing() {
 }
 
 #[test]
-fn a_read_call_that_spans_the_sessions_beginning_proves_nothing_if_either_version_has_its_bytes() {
-    let told = |read: Read| {
-        let read = Read { offset: Some(0), final_size: Some(900), ..read };
-        let overlapping = Finding { read: Some(read), ..finding("overlapping_read", 1) };
-        let findings = [overlapping, finding("nonatomic_write", WRITER)];
-        compare(&truth(How::Chunks, &[(1, Content::Mixed)]), &findings).disagreements.len()
-    };
-    let read = Read {
-        returned: 512,
-        size_before: Some(890),
-        size_at_read: Some(600),
-        bytes: 900,
-        ..Read::default()
-    };
-    assert_eq!(told(read.clone()), 0);
-    // More than there was of the new version; too little in all; it began within.
-    assert_eq!(told(Read { returned: 601, ..read.clone() }), 1);
-    assert_eq!(told(Read { bytes: 890, ..read.clone() }), 1);
-    assert_eq!(told(Read { size_before: Some(600), ..read }), 1);
-}
-
-#[test]
 fn a_mixed_read_of_a_whole_versions_length_may_prove_nothing() {
     let told = |content, style, bytes, first_end| {
         let mut truth = truth(How::Chunks, &[(1, content)]);
@@ -121,7 +99,9 @@ fn a_mixed_read_of_a_whole_versions_length_may_prove_nothing() {
         (Style::Whole, old - 1, 12, 1),
         // It read the old version before the save began, and the rest afterwards.
         (Style::Whole, new, 4, 1),
-        (Style::Go, new, 12, 1),
+        (Style::Go, new, 4, 1),
+        (Style::Go, new, 12, 0),
+        (Style::Go, old, 12, 1),
     ] {
         assert_eq!(told(Content::Mixed, style, bytes, first_end), expected, "{style:?} {bytes} {first_end}");
     }
