@@ -41,14 +41,14 @@ fn main() -> Result<()> {
     }
 }
 
-/// As on kernels that preempt tracing programs: kprobes at the entry, two fexit programs at the return.
+/// As on kernels that preempt tracing programs: kprobes, and at the return of what may wait two fexit programs instead.
 fn mixed(function: &str, entry: bool, exit: bool, btf: &Btf) -> Result<Vec<Ebpf>> {
-    let mut held = Vec::new();
-    if entry {
-        held.push(by_kprobe(function, false)?);
-    }
-    for _ in 0..if exit { 2 } else { 0 } {
-        held.push(by_fentry(function, false, true, btf)?);
+    let waits = entry && exit;
+    let mut held = vec![by_kprobe(function, exit && !waits)?];
+    if waits {
+        for _ in 0..2 {
+            held.push(by_fentry(function, false, true, btf)?);
+        }
     }
     Ok(held)
 }

@@ -68,7 +68,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// What is run when nothing is named: all but what takes long.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,

@@ -99,7 +99,7 @@ pub(crate) const KERNELS: [Choice; 6] = [
     amd64("6.1", "bookworm", None),
     amd64("6.12", "trixie", None),
     // It preempts fentry programs, and then does not start them for others.
-    Choice { vfs_by: "fentry and kprobe and kprobe+fexit", ..amd64("newest", "forky", Some("trixie")) },
+    Choice { vfs_by: "kprobe and kprobe+fexit", ..amd64("newest", "forky", Some("trixie")) },
     // fentry came to arm64 with 6.4.
     Choice {
         name: "6.1-arm64",

@@ -149,7 +149,8 @@ fn within(choice: Choice, counts: &Counts) -> Result<String> {
         else {
             continue;
         };
-        let open = if door == "vfs" { OPEN_LIMIT } else { OPEN_LIMIT_BY_KPROBE };
+        let by_fentry = door == "vfs" && choice.vfs_by == "fentry";
+        let open = if by_fentry { OPEN_LIMIT } else { OPEN_LIMIT_BY_KPROBE };
         let limits = [i64::MAX, DATA_LIMIT, DATA_LIMIT, open, DATA_LIMIT];
         for ((more, limit), call) in difference(count, empty).into_iter().zip(limits).zip(CALLS) {
             let within = if more > limit { "too many" } else { "" };

@@ -17,7 +17,7 @@ const MEMORY: u32 = 1536;
 
 /// Two processors, each emulated by a thread, and room for as many as a node has: 5.10 gives a kretprobe one place for
 /// each that there could be (`register_kretprobe`), and a call that waits for its turn on two would take both.
-const PARALLEL: &[&str] = &["-smp", "2,maxcpus=16", "-accel", "tcg,thread=multi"];
+const PARALLEL: &[&str] = &["-smp", "2,maxcpus=8", "-accel", "tcg,thread=multi"];
 /// One processor, whose time-stamp counter goes up by one with each instruction, and which does not sleep.
 const COUNTING: &[&str] = &["-smp", "1", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"];
 

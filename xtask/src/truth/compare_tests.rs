@@ -68,12 +68,7 @@ fn a_missed_torn_read_is_found() {
 #[test]
 fn a_read_call_that_spans_the_session_proves_nothing() {
     let told = |content, size_at_read| {
-        let read = Read {
-            offset: Some(0),
-            size_at_read: Some(size_at_read),
-            final_size: Some(9),
-            ..Read::default()
-        };
+        let read = Read { offset: Some(0), size_at_read: Some(size_at_read), final_size: Some(9) };
         let overlapping = Finding { read: Some(read), ..finding("overlapping_read", 1) };
         let findings = [overlapping, finding("nonatomic_write", WRITER)];
         compare(&truth(How::Truncate, &[(1, content)]), &findings).disagreements.len()

@@ -124,7 +124,7 @@ impl Kernel<'_> {
             |candidate: &&Candidate| layout.functions.get(candidate.function) == Some(&candidate.parameters);
         let mut refusal = Refusal::default();
         for candidate in hook.candidates.iter().filter(fits) {
-            for &mechanism in self.mechanisms(hook, candidate) {
+            for &mechanism in self.mechanisms(hook) {
                 let result = match mechanism {
                     Mechanism::Tracing => self.attach_tracing(candidate),
                     Mechanism::Probes => self.attach_probes(candidate, hook.waits),
@@ -142,17 +142,14 @@ impl Kernel<'_> {
     }
 
     /// What to try, in order.
-    fn mechanisms(&self, hook: &Hook, candidate: &Candidate) -> &'static [Mechanism] {
+    fn mechanisms(&self, hook: &Hook) -> &'static [Mechanism] {
         if std::env::var_os(FORCE).is_some_and(|value| value == "kprobe") {
             return &[Mechanism::Probes];
         }
-        match (self.preemption, hook.waits, candidate.shape) {
-            // Its twins have to look at every open at the entry, by helpers; this one looks at the return, without.
-            (Preemption::Possible, _, Shape::Return) | (Preemption::Unsaid, ..) => {
-                &[Mechanism::Tracing, Mechanism::Probes]
-            }
-            (Preemption::Possible, true, _) => &[Mechanism::Mixed, Mechanism::Tracing, Mechanism::Probes],
-            (Preemption::Possible, false, _) => &[Mechanism::Probes, Mechanism::Tracing],
+        match (self.preemption, hook.waits) {
+            (Preemption::Possible, false) => &[Mechanism::Probes, Mechanism::Tracing],
+            (Preemption::Possible, true) => &[Mechanism::Mixed, Mechanism::Tracing, Mechanism::Probes],
+            (Preemption::Unsaid, _) => &[Mechanism::Tracing, Mechanism::Probes],
         }
     }
 

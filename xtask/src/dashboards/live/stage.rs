@@ -152,6 +152,15 @@ fn beside(nodes: &[Node], failed: u64) -> String {
             );
         }
     }
+    text.push_str("# TYPE kubelet_runtime_operations_errors_total counter\n");
+    for (at, node) in nodes.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "kubelet_runtime_operations_errors_total{{node=\"{}\",operation_type=\"exec_sync\"}} {}",
+            node.name,
+            if at == 0 { 2 * failed } else { 0 }
+        );
+    }
     text.push_str("# TYPE kube_node_info gauge\n");
     for (at, node) in nodes.iter().enumerate() {
         let image = if at == 0 { "image 41" } else { "image 42" };

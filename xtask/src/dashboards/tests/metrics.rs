@@ -11,11 +11,13 @@ use super::expressions::{Selected, all, grouping_labels, labels, recordings, sel
 const TARGET: [&str; 3] = ["cluster", "job", "instance"];
 
 /// Series of others, which the agent does not make: kind and labels.
-const FOREIGN: [(&str, bool, &[&str]); 4] = [
+const FOREIGN: [(&str, bool, &[&str]); 5] = [
     ("up", false, &TARGET),
     ("ALERTS", false, &["cluster", "alertname", "alertstate"]),
     // kubelet, pkg/kubelet/prober: since 1.14.
     ("prober_probe_total", true, &["cluster", "instance", "node", "probe_type", "result"]),
+    // kubelet, pkg/kubelet/metrics. It leaves probes that end in an error out of the above (`doProbe`, read in 1.20).
+    ("kubelet_runtime_operations_errors_total", true, &["cluster", "instance", "node", "operation_type"]),
     // kube-state-metrics.
     ("kube_node_info", false, &["cluster", "node", "container_runtime_version", "os_image"]),
 ];
