@@ -105,6 +105,19 @@ fn a_bind_mount_in_a_namespace_of_its_own_leads_there() {
 }
 
 #[test]
+fn an_absolute_symlink_leads_where_it_leads_for_the_process() {
+    check_with(
+        |site| symlink("/root/a", site.base().join("container")).unwrap(),
+        |site, parent| {
+            sys!(SYS_chroot, site.outside(""));
+            sys!(SYS_truncate, c"/container/state.test", 2);
+            parent.checkpoint();
+        },
+        "p truncate a/state.test to 2[vfs:  from=13]",
+    );
+}
+
+#[test]
 fn a_path_of_a_dead_process_in_another_namespace_is_counted_where_it_must_be_resolved() {
     for site in sites() {
         let calls = || {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use watchdog_common::RootKey;
 
+use crate::host_root::HostRoot;
 use crate::model::{Pid, RootId};
 use crate::source::Depths;
 
@@ -165,9 +166,9 @@ impl Resolver {
     }
 
     fn absolute(&self, base: Base, directory: &Path, identify: Identify<'_>) -> Answer {
-        let root = PathBuf::from(format!("/proc/{}/root", base.pid));
-        let rest = directory.strip_prefix("/").unwrap_or(directory);
-        if let Some(answer) = self.compare(&root.join(rest), identify) {
+        // Below /proc/<pid>/root the kernel would follow an absolute link from our own root on.
+        let seen = HostRoot::new(format!("/proc/{}/root", base.pid)).directory(directory).ok();
+        if let Some(answer) = seen.and_then(|directory| self.compare(&directory, identify)) {
             return answer;
         }
         if self.own_namespace != Some(base.mount_namespace) {
