@@ -100,11 +100,16 @@ impl<S: Source> Agent<S> {
             let Some(root) = self.roots.get(id) else { continue };
             self.follow_root(root);
             match self.source.watch(&root.spec()) {
-                Ok(()) => tracing::info!(
-                    runtime = &*root.profile.name,
-                    root = %root.host_path.display(),
-                    "watching a runtime root"
-                ),
+                Ok(()) => {
+                    tracing::info!(
+                        runtime = &*root.profile.name,
+                        root = %root.host_path.display(),
+                        "watching a runtime root"
+                    );
+                    for place in self.survey.census.forget(id) {
+                        self.leave(&place, started);
+                    }
+                }
                 Err(error) => {
                     if !std::mem::replace(&mut self.survey.unwatched, true) {
                         let error = format!("{:#}", anyhow::Error::from(error));
@@ -128,8 +133,7 @@ impl<S: Source> Agent<S> {
             self.seed(sighting);
         }
         for place in &changes.gone {
-            self.survey.damaged.remove(place);
-            self.pods.leave(place, started);
+            self.leave(place, started);
         }
         self.survey.settled.extend(changes.settled);
         self.conclude();
@@ -137,6 +141,12 @@ impl<S: Source> Agent<S> {
         let now = boot_now();
         let looked = now.since(started) * Survey::SHARE;
         self.survey.next = now.plus(Survey::PERIOD.max(looked).max(scanned));
+    }
+
+    /// No state file stands there any more.
+    fn leave(&mut self, place: &Arc<Place>, at: BootNanos) {
+        self.survey.damaged.remove(place);
+        self.pods.leave(place, at);
     }
 
     /// Reads some of the files that nobody is writing.

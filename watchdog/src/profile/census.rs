@@ -99,6 +99,12 @@ impl Census {
         changes
     }
 
+    /// Another directory stands for the root: what is there is new, and what was known is gone.
+    pub fn forget(&mut self, root: RootId) -> Vec<Arc<Place>> {
+        let gone = self.files.extract_if(|(id, _), _| *id == root);
+        gone.map(|(_, known)| known.place).collect()
+    }
+
     /// How many state files the root holds.
     #[must_use]
     pub fn count(&self, root: RootId) -> usize {
@@ -176,6 +182,17 @@ mod tests {
         fs::remove_dir_all(host.path().join("r/abc")).unwrap();
         assert_eq!(census.scan(&roots).gone.len(), 1);
         assert_eq!(census.count(RootId(0)), 0);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_new_again() {
+        let (_host, roots) = fixture();
+        let mut census = Census::default();
+        census.scan(&roots);
+        assert_eq!(census.forget(RootId(1)).len(), 0);
+        assert_eq!(census.forget(RootId(0)).len(), 1);
+        let changes = census.scan(&roots);
+        assert_eq!((changes.new.len(), changes.gone.len()), (1, 0));
     }
 
     #[test]
