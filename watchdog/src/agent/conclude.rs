@@ -103,12 +103,16 @@ impl<S: Source> Agent<S> {
                 self.judge(job, None)
             };
         }
-        self.source.reads_itself(job.place());
-        let large = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() > SMALL_FILE);
+        let metadata = std::fs::symlink_metadata(&path).ok();
+        let large = metadata.as_ref().is_some_and(|metadata| metadata.len() > SMALL_FILE);
+        let has_hands = !large || self.reading.len() < MAX_READING;
+        if has_hands && metadata.is_some_and(|metadata| metadata.is_file()) {
+            self.source.reads_itself(job.place());
+        }
         if !large {
             let reading = read_state_file(&path);
             self.judge(job, reading);
-        } else if self.reading.len() < MAX_READING {
+        } else if has_hands {
             self.reading.spawn_blocking(move || (job, read_state_file(&path)));
         } else {
             match job {
