@@ -1,6 +1,7 @@
 //! The maps.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
@@ -61,9 +62,9 @@ pub(crate) static BLANK: Array<Change> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static PROCESSES: LruHashMap<u32, Known> = LruHashMap::with_max_entries(16384, 0);
 
-/// Counters by [`LossCounter`].
+/// Counters by [`LossCounter`]. The agent reads them often, and so by a mapping.
 #[map]
-pub(crate) static LOSSES: Array<u64> = Array::with_max_entries(LossCounter::COUNT, 0);
+pub(crate) static LOSSES: Array<u64> = Array::with_max_entries(LossCounter::COUNT, BPF_F_MMAPABLE);
 
 /// The answer to the agent's last question.
 #[map]

@@ -3,6 +3,8 @@
 //! System-call tracepoints show the path as text alone. A call matters when the last component does; the directory
 //! is for the agent to resolve.
 
+use core::arch::asm;
+
 use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str_bytes};
 use watchdog_common::{
     CANARY_ROOT, Call, Kind, LossCounter, PATH_LEN, PathBase, PathKind, PathRecord, RootKey,
@@ -167,8 +169,18 @@ fn matters(room: &PathRoom, len: i32) -> bool {
     if len < 2 {
         return false;
     }
-    let len = len as u32 - 1;
-    names::of_path(room.path.as_ptr() as u64 + u64::from(len), len)
+    let len = within_room(len as u64 - 1);
+    names::of_path(room.path.as_ptr() as u64 + len, len as u32)
+}
+
+/// The length, said once more: the compiler knows from the function that made it that it lies within the room and leaves
+/// out what would show that to the verifier.
+#[inline(always)]
+fn within_room(len: u64) -> u64 {
+    let mut len = len;
+    // SAFETY: it changes no more than the register.
+    unsafe { asm!("{len} &= {most}", len = inout(reg) len, most = const PATH_LEN - 1) };
+    len
 }
 
 /// Where a relative path begins. It must be told now: the process may change its directory before the agent looks.

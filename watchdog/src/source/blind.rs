@@ -38,7 +38,7 @@ const VFS: [BlindSpot; 8] = [
         "opens are told, reads are told of the merged folder alone",
     ),
     spot(
-        "loop devices from 6.15 on and where they use direct I/O: they call the filesystem itself",
+        "loop devices from 6.15 on, in stable kernels that took that over (6.12.117 did), and where they use direct I/O: they call the filesystem itself",
         "a write is known by the file's size alone",
     ),
     spot(

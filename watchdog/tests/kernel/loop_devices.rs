@@ -15,8 +15,9 @@ const LOOP_CTL_GET_FREE: u64 = 0x4c82;
 
 const BLOCK: usize = 4096;
 
-/// From this version on a loop device calls the filesystem itself (`lo_rw_aio`), up to then `vfs_iter_write`.
-const CALLS_THE_FILESYSTEM: (u32, u32) = (6, 15);
+/// From this version on a loop device may call the filesystem itself (`lo_rw_aio`), up to then it calls `vfs_iter_write`. The
+/// change came with 6.15, and 6.12.117 has it as well.
+const CALLS_THE_FILESYSTEM: (u32, u32) = (6, 12);
 
 /// Version and patch level of the running kernel.
 fn kernel() -> (u32, u32) {

@@ -12,6 +12,7 @@ use super::btf::BtfError;
 use super::calls;
 use super::control::{Channel, Control};
 use super::copies::{Programs, Running};
+use super::counters::Counters;
 use super::names::Names;
 use super::offsets::{self, Layout};
 use crate::memory;
@@ -137,7 +138,7 @@ pub(super) struct Probes {
     pub(super) ring: RingBuf<MapData>,
     pub(super) control: Control,
     pub(super) interest: Interest,
-    pub(super) losses: Array<MapData, u64>,
+    pub(super) losses: Counters,
     pub(super) gate: Array<MapData, u64>,
     pub(super) status: Vec<ProbeStatus>,
     pub(super) programs: Programs,
@@ -216,7 +217,7 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
             roots: take(&mut ebpf, "ROOTS")?,
             filter: take(&mut ebpf, ".bss.filter")?,
         },
-        losses: take(&mut ebpf, "LOSSES")?,
+        losses: counters(&mut ebpf)?,
         gate: take(&mut ebpf, ".bss.gate")?,
         status,
         programs: Programs::new(ebpf, running, layout.attach_points),
@@ -239,6 +240,14 @@ fn btf_error(error: AyaBtfError) -> LoadError {
 fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
     let map = ebpf.take_map(name).ok_or(LoadError::Map { name, cause: None })?;
     T::try_from(map).map_err(map_error(name))
+}
+
+fn counters(ebpf: &mut Ebpf) -> Result<Counters, LoadError> {
+    let name = "LOSSES";
+    let missing = LoadError::Map { name, cause: None };
+    let counters =
+        Counters::of(ebpf.take_map(name).ok_or(LoadError::Map { name, cause: None })?).ok_or(missing)?;
+    counters.map_err(|error| map_error(name)(MapError::IoError(error)))
 }
 
 fn map_error(name: &'static str) -> impl Fn(MapError) -> LoadError {

@@ -4,6 +4,7 @@ pub mod btf;
 mod calls;
 mod control;
 mod copies;
+mod counters;
 pub mod decode;
 #[cfg(test)]
 mod flow_tests;

@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::copies::Programs;
+use super::counters::Counters;
 use super::decode;
 use super::load::{self, Doors, Interest, LoadError, Probes};
 use super::names::Names;
@@ -46,7 +47,7 @@ pub struct EbpfSource<D> {
 struct Attached {
     control: super::control::Control,
     interest: Interest,
-    losses: aya::maps::Array<MapData, u64>,
+    losses: Counters,
     gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
     programs: Programs,
@@ -139,7 +140,7 @@ impl<D: Doors> EbpfSource<D> {
     }
 
     fn counter(&self, counter: LossCounter) -> u64 {
-        self.probes.losses.get(&(counter as u32), 0).unwrap_or(0)
+        self.probes.losses.get(counter)
     }
 }
 
