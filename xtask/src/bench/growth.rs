@@ -19,6 +19,7 @@ const BEGIN: &str = "<!-- begin growth: generated -->";
 const END: &str = "<!-- end growth -->";
 /// Where the curves are drawn.
 const PICTURE: &str = "docs/images/growth.svg";
+const LINK: &str = "![Memory by containers, processor by operations](images/growth.svg)";
 /// Set to write both.
 const UPDATE: &str = "UPDATE_DOCS";
 
@@ -64,7 +65,7 @@ pub(super) fn growth(agent: &Path, workload: &Path, repository: &Repository) -> 
         let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} has no line {BEGIN}"))?;
         let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} has no line {END}"))?;
-        fs::write(&path, format!("{before}{BEGIN}\n{tables}{END}{after}"))?;
+        fs::write(&path, format!("{before}{BEGIN}\n{LINK}\n\n{tables}{END}{after}"))?;
         let curves = [
             plot::Curve {
                 title: "Resident memory, MiB, by containers",
