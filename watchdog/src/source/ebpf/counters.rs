@@ -4,15 +4,15 @@
 //! 5.10 to 7.2), and where the kernel can be preempted that may take long: asking what was missed would cause misses.
 
 use std::io;
-use std::ptr::{self, NonNull};
+use std::ptr;
 
-use aya::maps::{Map, MapData};
+use aya::maps::MapData;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use watchdog_common::LossCounter;
 
 /// What was lost, by [`LossCounter`].
 pub(super) struct Counters {
-    words: NonNull<u64>,
+    words: *const u64,
     /// The map lives as long as the mapping anyway; whoever looks for the program's maps finds it.
     _map: MapData,
 }
@@ -25,19 +25,13 @@ impl Counters {
     /// So much is mapped.
     const LENGTH: usize = LossCounter::COUNT as usize * size_of::<u64>();
 
-    /// Maps the array; `None` when the map is another.
-    pub(super) fn of(map: Map) -> Option<io::Result<Self>> {
-        let Map::Array(map) = map else { return None };
+    /// Maps the array.
+    pub(super) fn of(map: MapData) -> io::Result<Self> {
         let fd = map.fd();
         // SAFETY: a new mapping wherever there is room; the kernel refuses one that the map has not.
         #[expect(unsafe_code, reason = "mapping memory")]
         let words = unsafe { mmap(ptr::null_mut(), Self::LENGTH, ProtFlags::READ, MapFlags::SHARED, fd, 0) };
-        let words = words.map_err(io::Error::from).map(|words| NonNull::new(words.cast::<u64>()));
-        match words {
-            Ok(Some(words)) => Some(Ok(Self { words, _map: map })),
-            Ok(None) => None,
-            Err(error) => Some(Err(error)),
-        }
+        Ok(Self { words: words?.cast(), _map: map })
     }
 
     /// The counter's value.
@@ -54,6 +48,6 @@ impl Drop for Counters {
     fn drop(&mut self) {
         // SAFETY: nobody reads it any more.
         #[expect(unsafe_code, reason = "unmapping memory")]
-        let _ = unsafe { munmap(self.words.as_ptr().cast(), Self::LENGTH) };
+        let _ = unsafe { munmap(self.words.cast_mut().cast(), Self::LENGTH) };
     }
 }

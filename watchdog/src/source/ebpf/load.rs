@@ -244,10 +244,8 @@ fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) 
 
 fn counters(ebpf: &mut Ebpf) -> Result<Counters, LoadError> {
     let name = "LOSSES";
-    let missing = LoadError::Map { name, cause: None };
-    let counters =
-        Counters::of(ebpf.take_map(name).ok_or(LoadError::Map { name, cause: None })?).ok_or(missing)?;
-    counters.map_err(|error| map_error(name)(MapError::IoError(error)))
+    let Some(Map::Array(map)) = ebpf.take_map(name) else { return Err(LoadError::Map { name, cause: None }) };
+    Counters::of(map).map_err(|error| map_error(name)(error.into()))
 }
 
 fn map_error(name: &'static str) -> impl Fn(MapError) -> LoadError {
