@@ -1,23 +1,19 @@
 //! `cargo xtask demo`: the race, seen live. An unsafe and a safe writer with readers beside each, the agent's findings
 //! as they come, and at the end its counts next to the workload's own.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Result, bail, ensure};
 use workload::{Content, How, Style};
 
 use crate::{
     agent::{Agent, Listener},
-    check::build,
+    check::Given,
     finding::Finding,
     metrics::Metrics,
     privilege,
-    repository::Repository,
     scratch::{Medium, Scratch},
-    tools::{self, Cache},
+    tools::Cache,
     truth::{Plan, Truth, compare},
 };
 
@@ -27,25 +23,9 @@ const READS: u64 = 2000;
 /// How many findings are shown as they come.
 const SHOWN: usize = 12;
 
-/// For the run as root: what was built before.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    #[arg(long, hide = true, requires = "workload")]
-    agent: Option<PathBuf>,
-    #[arg(long, hide = true, requires = "agent")]
-    workload: Option<PathBuf>,
-}
-
 /// Sets up, builds, shows; an error when the agent's counts are not the workload's.
-pub(crate) fn run(options: Options) -> Result<()> {
-    let (agent, workload) = match (options.agent, options.workload) {
-        (Some(agent), Some(workload)) => (agent, workload),
-        _ => {
-            println!("== set-up");
-            tools::set_up_bpf(&Cache::open()?, None)?;
-            build(&Repository::find()?)?
-        }
-    };
+pub(crate) fn run(programs: &Given) -> Result<()> {
+    let (agent, workload) = programs.or_built()?;
     if privilege::is_root() {
         return show(&agent, &workload);
     }

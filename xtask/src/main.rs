@@ -13,6 +13,7 @@ mod fuzz;
 mod image;
 mod kernels;
 mod kubernetes;
+mod marks;
 mod metrics;
 mod page;
 mod privilege;
@@ -53,7 +54,7 @@ enum Task {
         kernels: bool,
     },
     /// Run the agent beside an unsafe and a safe writer, and compare its counts with theirs.
-    Demo(demo::Options),
+    Demo(check::Given),
     /// Draw the dashboards for the documentation, after minutes of work on three agents; as root.
     Pictures,
     /// Measure what the agent costs everybody else, and how much memory it takes.
@@ -99,7 +100,7 @@ fn set_up(toolchain: Option<Origin>, machines: bool) -> anyhow::Result<()> {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup { toolchain, kernels } => set_up(toolchain, kernels),
-        Task::Demo(options) => demo::run(options),
+        Task::Demo(options) => demo::run(&options),
         Task::Pictures => dashboards::draw(),
         Task::Bench(options) => bench::run(&options),
         Task::Image(options) => image::run(&options),

@@ -3,20 +3,22 @@
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use workload::Sent;
 
-use super::{plot, throughput::storm};
+use super::{
+    plot,
+    throughput::{Played, lost, play, received},
+};
 use crate::{
     agent::Agent,
+    marks::Marks,
     repository::Repository,
     scale::{self, Figures, Scrape},
-    scratch::{Medium, Scratch},
 };
 
 /// The page, below the root of the repository, and what is ours of it.
 const PAGE: &str = "docs/OVERHEAD.md";
-const BEGIN: &str = "<!-- begin growth: generated -->";
-const END: &str = "<!-- end growth -->";
+const MARKS: Marks =
+    Marks { page: PAGE, begin: "<!-- begin growth: generated -->", end: "<!-- end growth -->" };
 /// Where the curves are drawn.
 const PICTURE: &str = "docs/images/growth.svg";
 const LINK: &str = "![Memory by containers, processor by operations](images/growth.svg)";
@@ -63,9 +65,7 @@ pub(super) fn growth(agent: &Path, workload: &Path, repository: &Repository) -> 
     if std::env::var_os(UPDATE).is_some() {
         let path = repository.root().join(PAGE);
         let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} has no line {BEGIN}"))?;
-        let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} has no line {END}"))?;
-        fs::write(&path, format!("{before}{BEGIN}\n{LINK}\n\n{tables}{END}{after}"))?;
+        fs::write(&path, MARKS.renew(&page, &format!("{LINK}\n\n{tables}"))?)?;
         let curves = [
             plot::Curve {
                 title: "Resident memory, MiB, by containers",
@@ -83,22 +83,9 @@ pub(super) fn growth(agent: &Path, workload: &Path, repository: &Repository) -> 
 }
 
 fn load(rate: u64, agent: &Path, workload: &Path) -> Result<Load> {
-    let scratch = Scratch::new(Medium::Memory)?;
-    let root = scratch.folder("root")?;
-    storm(workload, &root, &["--prepare"])?;
-    let running = Agent::start(agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
-    let before = scale::spent(&running)?;
-    let [rate_word, seconds] = [rate, BUSY].map(|number| number.to_string());
-    let output = storm(workload, &root, &["--rate", &rate_word, "--unrelated", "0", "--seconds", &seconds])?;
-    let sent: Sent = serde_json::from_str(&output).context("the storm printed no figures")?;
-    let metrics = running.settled(|metrics| {
-        super::throughput::received(metrics) + super::throughput::lost(metrics) >= sent.total()
-    })?;
-    let cpu = (scale::spent(&running)? - before) / sent.seconds;
-    let (resident, scrape) = (scale::resident(&running)?, Scrape::of(&running)?);
-    running.stop()?;
-    let (told, lost) = (super::throughput::received(&metrics), super::throughput::lost(&metrics));
-    Ok(Load { rate, told, lost, cpu, resident, scrape })
+    let look = |running: &Agent| Ok((scale::resident(running)?, Scrape::of(running)?));
+    let Played { sent, after, cpu, looked: (resident, scrape) } = play(rate, 0, BUSY, agent, workload, look)?;
+    Ok(Load { rate, told: received(&after), lost: lost(&after), cpu: cpu / sent.seconds, resident, scrape })
 }
 
 fn tables(crowds: &[(usize, Figures)], loads: &[Load]) -> String {

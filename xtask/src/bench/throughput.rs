@@ -8,7 +8,7 @@ use workload::Sent;
 use crate::{
     agent::Agent,
     metrics::Metrics,
-    scale::resident,
+    scale::{resident, spent},
     scratch::{Medium, Scratch},
 };
 
@@ -28,25 +28,50 @@ pub(super) fn throughput(seconds: u64, rates: &[u64], agent: &Path, workload: &P
     Ok(())
 }
 
-fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<()> {
+/// What came of a storm beside an agent.
+pub(super) struct Played<T> {
+    pub(super) sent: Sent,
+    /// The scrape that has all of it.
+    pub(super) after: Metrics,
+    /// Seconds of processor time that the agent took.
+    pub(super) cpu: f64,
+    /// What was looked at while it still ran.
+    pub(super) looked: T,
+}
+
+/// Sends events at a rate, beside so many unrelated opens a second, until the agent has told or counted all of them.
+pub(super) fn play<T>(
+    rate: u64,
+    unrelated: u64,
+    seconds: u64,
+    agent: &Path,
+    workload: &Path,
+    look: impl FnOnce(&Agent) -> Result<T>,
+) -> Result<Played<T>> {
     let scratch = Scratch::new(Medium::Memory)?;
     let root = scratch.folder("root")?;
     storm(workload, &root, &["--prepare"])?;
     let running = Agent::start(agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
-    let before = running.metrics()?;
-    let [asked, unrelated, seconds] = [rate, UNRELATED, seconds].map(|number| number.to_string());
+    let before = spent(&running)?;
+    let [asked, unrelated, seconds] = [rate, unrelated, seconds].map(|number| number.to_string());
     let output =
         storm(workload, &root, &["--rate", &asked, "--unrelated", &unrelated, "--seconds", &seconds])?;
     let sent: Sent = serde_json::from_str(&output).context("the storm printed no figures")?;
     let after = running.settled(|metrics| received(metrics) + lost(metrics) >= sent.total())?;
-    let memory = resident(&running)?;
+    let cpu = after.sum("process_cpu_seconds_total", &[]) - before;
+    let looked = look(&running)?;
     running.stop()?;
-    let cpu = |metrics: &Metrics| metrics.sum("process_cpu_seconds_total", &[]);
+    Ok(Played { sent, after, cpu, looked })
+}
+
+fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<()> {
+    let Played { sent, after, cpu, looked: memory } =
+        play(rate, UNRELATED, seconds, agent, workload, resident)?;
     let (received, lost) = (received(&after), lost(&after));
-    let per_10k = (cpu(&after) - cpu(&before)) * 1e3 / (received as f64 / 1e4);
+    let per_10k = cpu * 1e3 / (received as f64 / 1e4);
     println!(
         "{:>9} {:>10.0} {:>11} {received:>11} {lost:>9} {per_10k:>14.1} {memory:>8.1}",
-        if rate == 0 { "most".to_owned() } else { asked },
+        if rate == 0 { "most".to_owned() } else { rate.to_string() },
         sent.total() as f64 / sent.seconds,
         sent.total(),
     );
@@ -74,7 +99,7 @@ pub(super) fn lost(metrics: &Metrics) -> u64 {
     metrics.count("state_watchdog_events_lost_total", &[])
 }
 
-pub(super) fn storm(workload: &Path, root: &Path, options: &[&str]) -> Result<String> {
+fn storm(workload: &Path, root: &Path, options: &[&str]) -> Result<String> {
     let output = Command::new(workload).arg("storm").arg("--root").arg(root).args(options).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the storm ended with {}: {complaint}", output.status);

@@ -10,15 +10,13 @@ mod shim;
 mod stage;
 mod surroundings;
 
-use std::{fmt::Write as _, path::PathBuf, time::Instant};
+use std::{fmt::Write as _, time::Instant};
 
 use anyhow::{Result, bail, ensure};
 
 use crate::{
-    check::{Programs, Tally, build},
+    check::{Given, Programs, Tally},
     privilege,
-    repository::Repository,
-    tools::{self, Cache},
 };
 
 use stage::Stage;
@@ -135,24 +133,14 @@ pub(crate) struct Options {
     /// This fault alone; may be given again.
     #[arg(long, value_enum)]
     fault: Vec<Fault>,
-    /// This agent, instead of one that is built.
-    #[arg(long, requires = "workload")]
-    agent: Option<PathBuf>,
-    /// This workload, instead of one that is built.
-    #[arg(long, requires = "agent")]
-    workload: Option<PathBuf>,
+    #[command(flatten)]
+    programs: Given,
 }
 
 /// Builds, then lets everything go wrong.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(privilege::is_root(), "the agent loads probes and so needs root; run this with sudo");
-    let (agent, workload) = match (&options.agent, &options.workload) {
-        (Some(agent), Some(workload)) => (agent.clone(), workload.clone()),
-        _ => {
-            tools::set_up_bpf(&Cache::open()?, None)?;
-            build(&Repository::find()?)?
-        }
-    };
+    let (agent, workload) = options.programs.or_built()?;
     let faults = if options.fault.is_empty() { &Fault::ALL[..] } else { &options.fault };
     let mut failures = String::new();
     for fault in faults {

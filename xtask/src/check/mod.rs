@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(crate) use privileged::{Installed, run_installed};
-pub(crate) use programs::{Programs, build, build_workload};
+pub(crate) use programs::{Given, Programs, build, build_workload};
 pub(crate) use tally::Tally;
 
 /// A part that can be run alone.

@@ -45,6 +45,29 @@ impl Programs {
     }
 }
 
+/// Programs that were built before, by us or by somebody else.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Given {
+    /// This agent, instead of one that is built.
+    #[arg(long, requires = "workload")]
+    agent: Option<PathBuf>,
+    /// This workload, instead of one that is built.
+    #[arg(long, requires = "agent")]
+    workload: Option<PathBuf>,
+}
+
+impl Given {
+    /// The agent and the workload; sets up and builds them when they were not given.
+    pub(crate) fn or_built(&self) -> Result<(PathBuf, PathBuf)> {
+        if let (Some(agent), Some(workload)) = (&self.agent, &self.workload) {
+            return Ok((agent.clone(), workload.clone()));
+        }
+        println!("== set-up");
+        tools::set_up_bpf(&Cache::open()?, None)?;
+        build(&Repository::find()?)
+    }
+}
+
 /// Builds the agent and the workload as they are used; gives their paths.
 pub(crate) fn build(repository: &Repository) -> Result<(PathBuf, PathBuf)> {
     run(repository.cargo().args(["build", "--release", "--package", "watchdog"]))?;

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
 use super::{chart, programs::Programs};
+use crate::marks::Marks;
 
-const BEGIN: &str = "<!-- begin values: generated -->\n";
-const END: &str = "<!-- end values -->";
+const MARKS: Marks =
+    Marks { page: "README.md", begin: "<!-- begin values: generated -->", end: "<!-- end values -->" };
 
 /// An error unless the README's table is what schema and defaults say. `UPDATE_DOCS=1` writes it anew.
 pub(super) fn check(programs: &Programs, root: &Path) -> Result<String> {
@@ -20,14 +21,11 @@ pub(super) fn check(programs: &Programs, root: &Path) -> Result<String> {
     let schema: Value = serde_json::from_str(&read("values.schema.json")?)?;
     let rows = rows(&schema, &defaults)?;
     let readme = read("README.md")?;
-    let (before, rest) = readme.split_once(BEGIN).context("README.md has no table of values")?;
-    let (_, after) = rest.split_once(END).context("the table of values has no end")?;
-    let mut wanted = format!("{before}{BEGIN}| value | default | what it is |\n|---|---|---|\n");
+    let mut table = "| value | default | what it is |\n|---|---|---|\n".to_owned();
     for Row { name, default, text } in &rows {
-        writeln!(wanted, "| `{name}` | {default} | {text} |")?;
+        writeln!(table, "| `{name}` | {default} | {text} |")?;
     }
-    wanted.push_str(END);
-    wanted.push_str(after);
+    let wanted = MARKS.renew(&readme, &table)?;
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(folder.join("README.md"), &wanted)?;
     } else {

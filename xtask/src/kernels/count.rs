@@ -11,11 +11,12 @@ use super::{
     in_pairs,
     initramfs::Purpose,
     jobs,
-    table::{Marks, Table},
+    table::Table,
     transcript::Transcript,
 };
 use crate::{
     check::Tally,
+    marks::Marks,
     repository::Repository,
     tools::{self, Cache},
 };

@@ -9,6 +9,7 @@ use super::{
     catalogue::{PLANS, Sight},
     verdict::{Cell, Report},
 };
+use crate::marks::Marks;
 
 /// The page, below the root of the repository.
 pub(crate) const PAGE: &str = "docs/PLATFORM.md";
@@ -22,15 +23,6 @@ const VERSIONS: Marks =
 /// What was found: compared.
 const RESULTS: Marks =
     Marks { page: PAGE, begin: "<!-- begin results: generated -->", end: "<!-- end results -->" };
-
-/// The lines between which a part is generated.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Marks {
-    /// The page, as errors call it.
-    pub(super) page: &'static str,
-    pub(super) begin: &'static str,
-    pub(super) end: &'static str,
-}
 
 /// Compares the page with the results; with `UPDATE_DOCS` set, writes it.
 pub(crate) fn keep(root: &Path, reports: &[Report]) -> Result<String> {
@@ -48,16 +40,6 @@ pub(crate) fn keep(root: &Path, reports: &[Report]) -> Result<String> {
 /// Everything, for the terminal.
 pub(crate) fn markdown(reports: &[Report]) -> String {
     format!("{}\n{}", versions(reports), results(reports))
-}
-
-impl Marks {
-    /// The page's text with another part between the marks.
-    pub(super) fn renew(self, old: &str, text: &str) -> Result<String> {
-        let Self { page, begin, end } = self;
-        let (before, rest) = old.split_once(begin).with_context(|| format!("{page} has no line {begin}"))?;
-        let (_, after) = rest.split_once(end).with_context(|| format!("{page} has no line {end}"))?;
-        Ok(format!("{before}{begin}\n{text}{end}{after}"))
-    }
 }
 
 fn versions(reports: &[Report]) -> String {
@@ -196,17 +178,6 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
-    }
-
-    #[test]
-    fn only_the_part_between_the_marks_is_rewritten() {
-        let Marks { begin, end, .. } = RESULTS;
-        let page = format!("# Page\n\n{begin}\nold\n{end}\n\nmore\n");
-        let once = RESULTS.renew(&page, "new\n").unwrap();
-        assert_eq!(once, format!("# Page\n\n{begin}\nnew\n{end}\n\nmore\n"));
-        assert_eq!(RESULTS.renew(&once, "new\n").unwrap(), once);
-        assert!(RESULTS.renew("# Page\n", "").is_err());
-        assert!(RESULTS.renew(begin, "").is_err());
     }
 
     #[test]

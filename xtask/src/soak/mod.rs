@@ -5,7 +5,7 @@ mod sample;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -16,12 +16,11 @@ use workload::{Churned, How, Style};
 
 use crate::{
     agent::Agent,
-    check::{Programs, Tally, build},
+    check::{Given, Programs, Tally},
     deadline::{output, until},
     finding::Finding,
     metrics::Metrics,
     privilege,
-    repository::Repository,
     scratch::{Medium, Scratch},
     tools::{self, Cache},
     truth::{Plan, Truth, compare},
@@ -34,12 +33,8 @@ pub(crate) struct Options {
     /// Minutes of work.
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
-    /// This agent, instead of one that is built.
-    #[arg(long, requires = "workload")]
-    agent: Option<PathBuf>,
-    /// This workload, instead of one that is built.
-    #[arg(long, requires = "agent")]
-    workload: Option<PathBuf>,
+    #[command(flatten)]
+    programs: Given,
 }
 
 /// As a part of all checks.
@@ -76,13 +71,7 @@ const ROUND: [Plan; 6] = [
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(privilege::is_root(), "the agent loads probes and so needs root; run this with sudo");
     let cache = Cache::open()?;
-    let (agent, workload) = match (&options.agent, &options.workload) {
-        (Some(agent), Some(workload)) => (agent.clone(), workload.clone()),
-        _ => {
-            tools::set_up_bpf(&cache, None)?;
-            build(&Repository::find()?)?
-        }
-    };
+    let (agent, workload) = options.programs.or_built()?;
     println!("{}", soak(&agent, &workload, &cache, options.minutes)?);
     Ok(())
 }
