@@ -16,7 +16,7 @@ pub use record::{
     LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord, SHORT_NAME,
     UNKNOWN,
 };
-pub use settings::{Offsets, RegisterOffsets, Settings};
+pub use settings::{CAST, Offsets, RegisterOffsets, Settings};
 pub use table::{
     CANARY_ROOT, Filter, Identity, LOCKED_DIRECTORY, LossCounter, NAME_WINDOW, Name, NameShape, NameWords,
     RootKey, RootValue, ending,

@@ -81,6 +81,10 @@ pub struct RegisterOffsets {
     pub return_address: u32,
 }
 
+/// A helper that no kernel has. A call of it in the object holds the place of `bpf_rdonly_cast`, a function with a number of its
+/// own in each kernel's BTF; programs without that number are not loaded.
+pub const CAST: u32 = 0x7077_6361;
+
 /// All settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -94,6 +98,6 @@ pub struct Settings {
     /// 1 where `struct file` counts references in a `file_ref_t` (6.13 on: 0 is one reference, negative is dead),
     /// 0 where it has an `atomic_long_t f_count` (0 is dead).
     pub file_ref_t: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// The number of `struct file` in the kernel's BTF, for [`CAST`].
+    pub file_type: u32,
 }

@@ -278,6 +278,16 @@ pub fn open_kprobe(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// The same, where the kernel lets a probe look at a glance too.
+#[kprobe]
+pub fn open_typed_kprobe(ctx: ProbeContext) -> u32 {
+    let file = ctx.arg(0).unwrap_or(0);
+    if open::may_matter(File(file).typed()) {
+        open::entered(Visit::probe(&ctx), file);
+    }
+    0
+}
+
 /// Return of `do_dentry_open(f, …)`.
 #[kretprobe]
 pub fn open_kretprobe(ctx: RetProbeContext) -> u32 {

@@ -106,11 +106,17 @@ pub(super) fn returned(file: u64, result: i64, turn: Turn) {
 }
 
 /// The same for those who are given the `struct file *` itself.
-///
-/// Nearly every open is of no interest, and the verifier lets such a pointer be followed without a helper's fifty
-/// instructions for each step.
 #[inline(always)]
 pub(super) fn returned_at_a_glance(file: *const u8, result: i64, turn: Turn) {
+    if may_matter(file) {
+        returned(file as u64, result, turn);
+    }
+}
+
+/// A first look at a `struct file` of which the verifier knows the type. Nearly every open is of no interest, and such a
+/// pointer may be followed without a helper's fifty instructions for each step.
+#[inline(always)]
+pub(super) fn may_matter(file: *const u8) -> bool {
     // SAFETY: typed kernel pointers and constants from BTF: the verifier checks that members lie there and turns the
     // loads into such as survive a fault.
     let (mode, dentry, name_len) = unsafe {
@@ -120,7 +126,5 @@ pub(super) fn returned_at_a_glance(file: *const u8, result: i64, turn: Turn) {
         let name_len = dentry.add(setting!(offsets.dentry_name_len) as usize);
         (mode.read_volatile(), dentry as u64, name_len.cast::<u32>().read_volatile())
     };
-    if mode & FMODE_WRITE != 0 || names::could_match(Dentry(dentry), name_len) {
-        returned(file as u64, result, turn);
-    }
+    mode & FMODE_WRITE != 0 || names::could_match(Dentry(dentry), name_len)
 }

@@ -28,7 +28,7 @@ const MARKS: Marks =
 
 /// What a read or write that does not concern us may cost beyond the attachment of an empty program.
 const DATA_LIMIT: i64 = 40;
-/// What an open may; kprobes must read by helpers what tracing programs are given.
+/// What an open may; where the kernel is not told to do without fentry, kprobes may follow pointers as fentry does.
 const OPEN_LIMIT: i64 = 300;
 const OPEN_LIMIT_BY_KPROBE: i64 = 500;
 
@@ -150,8 +150,7 @@ fn within(choice: Choice, counts: &Counts) -> Result<String> {
         else {
             continue;
         };
-        let by_fentry = door == "vfs" && choice.vfs_by == "fentry";
-        let open = if by_fentry { OPEN_LIMIT } else { OPEN_LIMIT_BY_KPROBE };
+        let open = if door == "vfs" { OPEN_LIMIT } else { OPEN_LIMIT_BY_KPROBE };
         let limits = [i64::MAX, DATA_LIMIT, DATA_LIMIT, open, DATA_LIMIT];
         for ((more, limit), call) in difference(count, empty).into_iter().zip(limits).zip(CALLS) {
             let within = if more > limit { "too many" } else { "" };

@@ -178,9 +178,27 @@ impl Kernel<'_> {
     /// All probes or none. Of opens, and of calls on descriptions that may wait, the programs themselves find out which
     /// returns they were not shown.
     fn attach_probes(&mut self, candidate: &Candidate, waits: bool) -> Result<(), ProgramError> {
+        let is_found_out = waits || candidate.shape == Shape::Return;
+        if self.layout.cast.is_some()
+            && let Some(typed) = candidate.typed_probe_programs()
+        {
+            match self.attach_all(typed, candidate.function, is_found_out) {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::debug!(candidate.function, %error, "cannot attach a probe that casts"),
+            }
+        }
+        self.attach_all(candidate.probe_programs(), candidate.function, is_found_out)
+    }
+
+    fn attach_all(
+        &mut self,
+        programs: Vec<(String, bool)>,
+        function: &str,
+        is_found_out: bool,
+    ) -> Result<(), ProgramError> {
         let mut attached = Vec::new();
-        for (name, at_return) in candidate.probe_programs() {
-            match self.attach_kprobe(&name, candidate.function) {
+        for (name, at_return) in programs {
+            match self.attach_kprobe(&name, function) {
                 Ok(link) => attached.push((name, at_return, link)),
                 Err(error) => {
                     let links = attached.into_iter().map(|(name, _, link)| (name, Link::Probe(link)));
@@ -189,7 +207,6 @@ impl Kernel<'_> {
                 }
             }
         }
-        let is_found_out = waits || candidate.shape == Shape::Return;
         let counted = attached.into_iter().filter(|(_, at_return, _)| !(is_found_out && *at_return));
         self.running.perf.extend(counted.map(|(name, ..)| name));
         Ok(())

@@ -167,6 +167,14 @@ impl Candidate {
         }
     }
 
+    /// The same, with a probe at the entry that gives types to addresses; where it would be of use.
+    pub(super) fn typed_probe_programs(&self) -> Option<Vec<(String, bool)>> {
+        let type_it = |(name, at_return): (String, bool)| {
+            (if at_return { name } else { name.replace("_kprobe", "_typed_kprobe") }, at_return)
+        };
+        (self.shape == Return).then(|| self.probe_programs().into_iter().map(type_it).collect())
+    }
+
     /// A probe at the entry, tracing programs at the return.
     pub(super) fn mixed_programs(&self) -> Vec<(String, bool)> {
         let exit = |copy: &str| (format!("{}_fexit{copy}", self.doors), true);
@@ -200,6 +208,10 @@ mod tests {
         assert_eq!(open[0].tracing_programs(), [("open_2_fexit".to_owned(), true)]);
         assert_eq!(open[0].probe_programs(), named(["open_kretprobe", "open_kprobe"]));
         assert_eq!(open[0].probe_programs(), open[1].probe_programs());
+        assert_eq!(
+            open[0].typed_probe_programs(),
+            Some(named(["open_kretprobe", "open_typed_kprobe"]).into())
+        );
         let truncate = on("do_truncate", 5, "truncate_5", Both);
         assert_eq!(truncate.probe_programs(), named(["truncate_5_kretprobe", "truncate_5_kprobe"]));
     }

@@ -10,6 +10,7 @@ use watchdog_common::{Filter, Name, RootKey, RootValue, Settings};
 
 use super::btf::BtfError;
 use super::calls;
+use super::cast;
 use super::control::{Channel, Control};
 use super::copies::{Programs, Running};
 use super::counters::Counters;
@@ -194,14 +195,16 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
     let key = random()?;
     let settings = Plain(Settings { key, ..layout.settings });
     let (calls, compat) = (calls::table(), calls::compat_opens());
+    let object = cast::linked(OBJECT, layout.cast);
     let mut ebpf = EbpfLoader::new()
         .btf(None)
         .override_global("SETTINGS", &settings, true)
         .override_global("CALLS", &calls, true)
         .override_global("COMPAT_OPENS", &compat, true)
         .map_max_entries("EVENTS", ring_bytes)
-        .load(OBJECT)
+        .load(&object)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
+    drop(object);
     // aya has taken what it needs of the object, most of which is debug information.
     memory::let_go(OBJECT);
     // It parses the whole BTF when a loader is made, whether it is needed or not.

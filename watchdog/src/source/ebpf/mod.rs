@@ -2,6 +2,7 @@
 
 pub mod btf;
 mod calls;
+mod cast;
 mod control;
 mod copies;
 mod counters;

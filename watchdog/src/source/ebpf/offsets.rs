@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use watchdog_common::{Offsets, RegisterOffsets, Settings};
 
 use super::btf::{BtfError, KernelBtf, Kind, synthetic_btf};
+use super::cast;
 use super::tracepoints::IO_URING;
 
 /// The tracepoints that programs attach to.
@@ -48,6 +49,8 @@ pub(super) struct Layout {
     pub(super) optional_tracepoints: Vec<&'static str>,
     /// The functions that there are, with how many parameters they take.
     pub(super) functions: HashMap<&'static str, usize>,
+    /// The number of [`cast::FUNCTION`], where probes may call it.
+    pub(super) cast: Option<u32>,
 }
 
 /// Reads the kernel's BTF, keeps what the probes need and gives the rest back.
@@ -58,7 +61,7 @@ pub(super) fn resolve(functions: &[&'static str]) -> Result<Layout, BtfError> {
         .iter()
         .map(|&name| (Kind::Struct, name))
         .chain(typedefs.iter().chain(&optional).map(|name| (Kind::Typedef, name.as_str())))
-        .chain(functions.iter().map(|&name| (Kind::Func, name)))
+        .chain(functions.iter().chain([&cast::FUNCTION]).map(|&name| (Kind::Func, name)))
         .collect();
     let btf = KernelBtf::load(&announced)?;
     let mut wanted = Vec::new();
@@ -80,9 +83,20 @@ pub(super) fn resolve(functions: &[&'static str]) -> Result<Layout, BtfError> {
         }
     }
     let file_ref_t = u32::from(btf.member_offset("file", &["f_ref"]).is_ok());
-    let settings =
-        Settings { offsets: offsets(&btf)?, registers: registers(&btf)?, file_ref_t, ..Settings::default() };
-    Ok(Layout { settings, attach_points: synthetic_btf(&wanted)?, optional_tracepoints, functions: found })
+    let settings = Settings {
+        offsets: offsets(&btf)?,
+        registers: registers(&btf)?,
+        file_ref_t,
+        file_type: btf.type_id(Kind::Struct, "file")?,
+        ..Settings::default()
+    };
+    Ok(Layout {
+        settings,
+        attach_points: synthetic_btf(&wanted)?,
+        optional_tracepoints,
+        functions: found,
+        cast: btf.type_id(Kind::Func, cast::FUNCTION).ok(),
+    })
 }
 
 fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
