@@ -1,7 +1,7 @@
 //! Which kind of attachment costs unrelated system calls least: tp_btf programs on all system calls, or a tracepoint
 //! program on the entry and return of each call that matters.
 //!
-//! `cargo bench -p watchdog --bench attach_kinds`, as root. One run, alternating, medians.
+//! `cargo bench -p watchdog --bench attach_kinds`, as root. One run, alternating, medians of 15 rounds.
 
 use std::fs;
 use std::path::Path;
@@ -76,14 +76,11 @@ fn main() -> Result<()> {
         drop(each);
     }
     let medians = rounds.each_ref().map(|round| medians(round));
-    println!(
-        "{:<14} {:>10} {:>20} {:>20}",
-        "ns per call", "nothing", "tp_btf, all calls", "tracepoint per call"
-    );
+    println!("| ns per call | nothing | tp_btf, all calls | tracepoint per call |\n|---|---|---|---|");
     for (i, name) in Cost::NAMES.iter().enumerate() {
         let [none, all, each] = medians.map(|values| values[i]);
         println!(
-            "{name:<14} {none:>10.1} {all:>12.1} x {:<5.2} {each:>12.1} x {:<5.2}",
+            "| {name} | {none:.0} | {all:.0} (x {:.2}) | {each:.0} (x {:.2}) |",
             all / none,
             each / none
         );

@@ -188,9 +188,9 @@ fn memory() {
     for _ in 0..count {
         opens.open(1, &shared, 1, false, false);
     }
-    println!("heap bytes that the engine keeps");
-    println!("  for a file that lies there       {:>6}", kept(&files.events, count));
-    println!("  for an open description          {:>6}", kept(&opens.events, count));
+    println!("| the engine keeps for | heap, bytes |\n|---|---|");
+    println!("| a state file | {} |", kept(&files.events, count));
+    println!("| an open description | {} |", kept(&opens.events, count));
 }
 
 criterion_group!(benches, speed);

@@ -5,25 +5,19 @@ use std::{fmt::Write as _, fs, path::Path, time::Duration};
 use anyhow::{Context as _, Result};
 
 use super::{
+    page::{self, Part},
     plot,
     throughput::{Played, lost, play, received},
 };
 use crate::{
     agent::Agent,
-    marks::Marks,
     repository::Repository,
     scale::{self, Figures, Scrape},
 };
 
-/// The page, below the root of the repository, and what is ours of it.
-const PAGE: &str = "docs/OVERHEAD.md";
-const MARKS: Marks =
-    Marks { page: PAGE, begin: "<!-- begin growth: generated -->", end: "<!-- end growth -->" };
 /// Where the curves are drawn.
 const PICTURE: &str = "docs/images/growth.svg";
 const LINK: &str = "![Memory by containers, processor by operations](images/growth.svg)";
-/// Set to write both.
-const UPDATE: &str = "UPDATE_DOCS";
 
 /// How many containers stand there.
 const CONTAINERS: [usize; 6] = [10, 100, 1_000, 5_000, 10_000, 20_000];
@@ -62,10 +56,8 @@ pub(super) fn growth(agent: &Path, workload: &Path, repository: &Repository) -> 
     }
     let tables = tables(&crowds, &loads);
     println!("\n{tables}");
-    if std::env::var_os(UPDATE).is_some() {
-        let path = repository.root().join(PAGE);
-        let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        fs::write(&path, MARKS.renew(&page, &format!("{LINK}\n\n{tables}"))?)?;
+    if page::is_wanted() {
+        page::write(repository, Part::Growth, &format!("{LINK}\n\n{tables}"))?;
         let curves = [
             plot::Curve {
                 title: "Resident memory, MiB, by containers",

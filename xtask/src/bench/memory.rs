@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use workload::{How, Style};
 
+use super::page::{self, Part};
 use crate::{
     agent::Agent,
+    kernels::Table,
+    repository::Repository,
     scale::resident,
     scratch::{Medium, Scratch},
     truth::Plan,
 };
 
 /// Resident memory after the start and after an hour's worth of saves and reads, run as fast as the machine can.
-pub(super) fn memory(saves: u64, agent: &Path, workload: &Path) -> Result<()> {
-    println!("\n== memory and start");
+pub(super) fn memory(saves: u64, agent: &Path, workload: &Path, repository: &Repository) -> Result<()> {
     let scratch = Scratch::new(Medium::Memory)?;
     let (root, counters) = (scratch.folder("root")?, scratch.folder("counters")?);
     let plans = [How::Truncate, How::Rename].map(|how| {
@@ -26,8 +28,8 @@ pub(super) fn memory(saves: u64, agent: &Path, workload: &Path) -> Result<()> {
     }
     let begin = std::time::Instant::now();
     let running = Agent::start(agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
-    println!("start to ready           {:>8.0} ms", begin.elapsed().as_secs_f64() * 1e3);
-    println!("resident after start     {:>8.1} MiB", resident(&running)?);
+    let ready = begin.elapsed().as_secs_f64();
+    let at_start = resident(&running)?;
     let work: Vec<_> =
         plans.iter().map(|plan| plan.start(workload, &root, &counters)).collect::<Result<_>>()?;
     for work in work {
@@ -36,14 +38,20 @@ pub(super) fn memory(saves: u64, agent: &Path, workload: &Path) -> Result<()> {
     let metrics = running.settled(|metrics| {
         metrics.count("state_watchdog_write_sessions_total", &[("runtime", "demo")]) >= saves
     })?;
-    println!("resident after {saves} saves {:>8.1} MiB", resident(&running)?);
-    let latency = metrics.median("state_watchdog_detection_latency_seconds");
-    println!("median detection latency {:>8.2} ms at most", latency.unwrap_or(f64::NAN) * 1e3);
+    let at_end = resident(&running)?;
+    let latency =
+        metrics.median("state_watchdog_detection_latency_seconds").context("no finding was told")?;
     let lost = metrics.count("state_watchdog_events_lost_total", &[]);
-    println!("events lost              {lost:>8}");
     running.stop()?;
-    if lost > 0 {
-        bail!("{lost} events were lost");
-    }
-    Ok(())
+    ensure!(lost == 0, "{lost} events were lost");
+    let mut table = Table::new(&["what", "figure"]);
+    table.row(&["start to ready", &format!("{ready:.2} s")]);
+    table.row(&["resident after start", &format!("{at_start:.1} MiB")]);
+    table.row(&[&format!("resident after {saves} saves"), &format!("{at_end:.1} MiB")]);
+    table.row(&[
+        "release of the writer's description to the finding counted, median",
+        &format!("at most {:.2} ms", latency * 1e3),
+    ]);
+    table.row(&["events lost", &lost.to_string()]);
+    page::keep(repository, Part::Memory, table.text())
 }

@@ -2,9 +2,12 @@
 //!
 //! Figures of shared machines are noisy, so every comparison alternates within one run and says medians and ratios.
 
+mod audit;
 mod cost;
+mod engine;
 mod growth;
 mod memory;
+mod page;
 mod peers;
 mod plot;
 mod throughput;
@@ -19,8 +22,10 @@ use crate::{
     tools::{self, Cache},
 };
 
-/// How much is measured.
+/// How much is measured. Without one of the options that say "do nothing else", all but the growth, the peers and
+/// the kernels. `UPDATE_DOCS=1` writes what was measured into docs/OVERHEAD.md.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Options {
     /// How often the agent is turned on and off.
     #[arg(long, default_value_t = 15)]
@@ -35,7 +40,7 @@ pub(crate) struct Options {
     /// For so many seconds each.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Measure others of the same trade as well, and install those that Debian has.
+    /// Compare with others of the same trade, install those that Debian has, and do nothing else.
     #[arg(long)]
     peers: bool,
     /// Nothing but the rates.
@@ -47,8 +52,10 @@ pub(crate) struct Options {
     /// Nothing but the containers.
     #[arg(long)]
     only_containers: bool,
-    /// Measure how the agent grows with containers and with what happens to their state files, and do nothing else;
-    /// `UPDATE_DOCS=1` writes the tables and the curves of docs/OVERHEAD.md.
+    /// Measure the engine alone, without a kernel, and do nothing else; needs no root.
+    #[arg(long)]
+    engine: bool,
+    /// Measure how the agent grows with containers and with what happens to their state files, and do nothing else.
     #[arg(long)]
     growth: bool,
     /// Count instructions on other kernels, in emulated machines, and do nothing else; needs no root.
@@ -60,14 +67,20 @@ pub(crate) struct Options {
 
 /// Sets up, builds, measures, prints.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let repository = Repository::find()?;
     if options.kernels {
-        return kernels::count(&options.machines, &Repository::find()?, &Cache::open()?);
+        return kernels::count(&options.machines, &repository, &Cache::open()?);
+    }
+    if options.engine {
+        return engine::engine(&repository);
     }
     ensure!(privilege::is_root(), "measuring loads the probes and so needs root; run it with sudo");
     let cache = Cache::open()?;
     tools::set_up_bpf(&cache, None)?;
-    let repository = Repository::find()?;
     let (agent, workload) = build(&repository)?;
+    let rounds = options.rounds.max(1);
+    let throughput =
+        || throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload, &repository);
     if options.only_containers {
         return scale::print(&agent, options.containers);
     }
@@ -75,18 +88,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return growth::growth(&agent, &workload, &repository);
     }
     if options.throughput {
-        return throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload);
+        return throughput();
     }
-    println!("== kinds of attachment");
-    let status = repository
-        .cargo()
-        .args(["bench", "--quiet", "--package", "watchdog", "--bench", "attach_kinds"])
-        .status()?;
-    ensure!(status.success(), "the benchmark of attach kinds ended with {status}");
-    cost::cost(options.rounds.max(1), options.peers, &agent, &workload, &cache)?;
-    memory::memory(options.saves, &agent, &workload)?;
+    if options.peers {
+        return cost::peers(rounds, &agent, &workload, &cache, &repository);
+    }
+    cost::attachments(&repository)?;
+    cost::calls(rounds, &agent, &workload, &repository)?;
+    memory::memory(options.saves, &agent, &workload, &repository)?;
+    engine::engine(&repository)?;
     if options.containers > 0 {
         scale::print(&agent, options.containers)?;
     }
-    throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload)
+    throughput()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -10,67 +10,81 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::audit::Audit;
 use crate::{
     deadline::until,
     tools::{self, Cache},
 };
 
-/// The file by which it is found out that a peer sees the root. No command line holds the name, lest a peer shows its own.
-const PROBE: [&str; 2] = ["peer-", "probe"];
+/// The file by which it is found out that a peer sees the root.
+const PROBE: &str = "peer-probe";
 /// The slowest compile their programs first.
 const READY: Duration = Duration::from_secs(60);
+const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// One of them.
 pub(super) struct Peer {
     pub(super) name: &'static str,
-    command: fn(&Path) -> Command,
-    /// Undoes what outlives the process.
-    after: Option<fn(&Path) -> Command>,
-    /// It says nothing by itself: that its command ends well is all that there is to see.
-    silent: bool,
+    kind: Kind,
     /// Why it was not installed.
     missing: Option<String>,
 }
 
+enum Kind {
+    /// A program that writes what it sees to its standard output.
+    Writes(fn(&Path) -> Command, Sign),
+    /// The kernel's audit with its daemon.
+    Audit(Option<Audit>),
+}
+
+/// How an open is told.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// By the file's name.
+    File,
+    /// By the process alone: the name is a number there.
+    Process,
+}
+
 /// All of them, installed where Debian has them.
 pub(super) fn all(cache: &Cache) -> Vec<Peer> {
-    let peer = |name, package: &str, command: fn(&Path) -> Command| Peer {
+    let peer = |name, package: &str, sign, command: fn(&Path) -> Command| Peer {
         name,
-        command,
-        after: None,
-        silent: false,
+        kind: Kind::Writes(command, sign),
         missing: tools::installed(cache, &[package]).err().map(|error| format!("{error:#}")),
     };
+    let audit = Audit::unpacked(cache);
     vec![
         Peer {
-            after: Some(|root| audit(&["-W"], root)),
-            silent: true,
-            ..peer("audit watch", "auditd", |root| audit(&["-w"], root))
+            name: "auditd, a watch",
+            missing: audit.as_ref().err().map(|error| format!("{error:#}")),
+            kind: Kind::Audit(audit.ok()),
         },
-        peer("fatrace", "fatrace", |root| {
+        peer("fatrace", "fatrace", Sign::File, |root| {
             let mut command = Command::new("fatrace");
             command.arg("--current-mount").current_dir(root);
             command
         }),
-        peer("inotifywait", "inotify-tools", |root| {
+        peer("inotifywait", "inotify-tools", Sign::File, |root| {
             let mut command = Command::new("inotifywait");
             command.args(["--monitor", "--recursive"]).arg(root);
             command
         }),
-        peer("bpftrace, opens", "bpftrace", |_| {
+        peer("bpftrace, opens", "bpftrace", Sign::File, |_| {
             let mut command = Command::new("bpftrace");
             let text =
                 "tracepoint:syscalls:sys_enter_openat { printf(\"%s %s\\n\", comm, str(args->filename)); }";
             command.args(["-B", "line", "-e", text]);
             command
         }),
-        peer("opensnoop (bcc)", "bpfcc-tools", |_| Command::new("opensnoop-bpfcc")),
-        peer("sysdig", "sysdig", |_| {
+        peer("bcc's opensnoop, Python", "bpfcc-tools", Sign::File, |_| Command::new("opensnoop-bpfcc")),
+        peer("bcc's opensnoop, libbpf", "libbpf-tools", Sign::File, |_| Command::new("/usr/sbin/opensnoop")),
+        peer("sysdig", "sysdig", Sign::File, |_| {
             let mut command = Command::new("sysdig");
             command.args(["--unbuffered", "evt.type in (open, openat)"]);
             command
         }),
-        peer("perf trace", "linux-perf", |_| {
+        peer("perf trace", "linux-perf", Sign::Process, |_| {
             let mut command = Command::new("perf");
             command.args(["trace", "--all-cpus", "--event", "openat", "--output", "/dev/stdout"]);
             command
@@ -78,79 +92,132 @@ pub(super) fn all(cache: &Cache) -> Vec<Peer> {
     ]
 }
 
-fn audit(how: &[&str], root: &Path) -> Command {
-    let mut command = Command::new("auditctl");
-    command.args(how).arg(root).args(["-p", "rwa", "-k", "peer"]);
-    command
-}
-
 impl Peer {
-    /// Starts it and waits until it tells of an open in `root`.
-    pub(super) fn start(&self, root: &Path, log: &Path) -> Result<Running> {
+    /// Starts it and waits until it tells of an open in `root`. `folder` takes what it writes.
+    pub(super) fn start(&self, root: &Path, folder: &Path) -> Result<Running> {
         if let Some(missing) = &self.missing {
             bail!("{missing}");
         }
-        let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = (self.command)(root);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("cannot start {}", self.name))?;
-        let after = self.after.map(|after| after(root));
-        let mut running = Running { child, after };
-        if self.silent {
-            let status = running.child.wait()?;
-            ensure!(status.success(), "{}", said(log));
-            return Ok(running);
-        }
-        let probe = root.join(PROBE.concat());
-        fs::write(&probe, "")?;
-        let seen = until(READY, || {
-            if let Some(status) = running.child.try_wait()? {
-                bail!("it ended with {status}: {}", said(log));
+        match &self.kind {
+            Kind::Audit(audit) => {
+                let mut session = audit.as_ref().context("it is not unpacked")?.start(root, folder)?;
+                let log = session.log();
+                seen(root, &log, Sign::File, || session.still_runs())?;
+                Ok(Running::Audit { _session: session })
             }
-            File::open(&probe)?;
-            Ok(fs::read_to_string(log).is_ok_and(|text| text.contains(&PROBE.concat())).then_some(()))
-        })?;
-        ensure!(seen.is_some(), "it showed nothing within {} s: {}", READY.as_secs(), said(log));
-        Ok(running)
+            Kind::Writes(command, sign) => {
+                let log = folder.join("peer.log");
+                let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+                let child = command(root)
+                    .stdin(Stdio::null())
+                    .stdout(output.try_clone()?)
+                    .stderr(output)
+                    .spawn()
+                    .with_context(|| format!("cannot start {}", self.name))?;
+                let mut process = Process(child);
+                seen(root, &log, *sign, || process.still_runs(&log))?;
+                Ok(Running::Program { _process: process })
+            }
+        }
     }
 }
 
+/// Opens a file in the root, again and again, until the log tells of it.
+fn seen(root: &Path, log: &Path, sign: Sign, mut still_runs: impl FnMut() -> Result<()>) -> Result<()> {
+    let probe = root.join(PROBE);
+    fs::write(&probe, "")?;
+    let mut tells = Vec::new();
+    let seen = until(READY, || {
+        still_runs()?;
+        // Another process each time: audit does not see those that are older than itself.
+        let mut opener = Command::new("cat").arg(&probe).stdout(Stdio::null()).spawn()?;
+        tells.push(match sign {
+            Sign::File => PROBE.to_owned(),
+            Sign::Process => format!("cat/{} openat(", opener.id()),
+        });
+        opener.wait()?;
+        let text = fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        Ok(tells.iter().any(|tell| text.contains(tell)).then_some(()))
+    })?;
+    seen.with_context(|| format!("it showed nothing within {} s: {}", READY.as_secs(), said(log)))
+}
+
+/// What a program complains of: its last words, where nothing looks like a complaint.
 fn said(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
-    String::from_utf8_lossy(&bytes)
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or("nothing")
-        .to_owned()
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let complains = |line: &&str| {
+        let line = line.to_lowercase();
+        ["unable", "cannot", "failed", "error"].iter().any(|word| line.contains(word))
+    };
+    lines().find(complains).or_else(|| lines().next_back()).unwrap_or("nothing").to_owned()
 }
 
 /// A peer at work. Dropping it ends it.
-pub(super) struct Running {
-    child: Child,
-    after: Option<Command>,
+pub(super) enum Running {
+    Program { _process: Process },
+    Audit { _session: super::audit::Session },
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // As a person at a terminal would, so that it can detach what it attached.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-            && matches!(self.child.try_wait(), Ok(None))
-        {
-            let _ = kill_process(pid, Signal::INT);
-            let ended = until(Duration::from_secs(5), || Ok(self.child.try_wait()?));
-            if !matches!(ended, Ok(Some(_))) {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-            }
+/// A process of a peer.
+pub(super) struct Process(Child);
+
+impl Process {
+    pub(super) fn new(child: Child) -> Self {
+        Self(child)
+    }
+
+    pub(super) fn still_runs(&mut self, log: &Path) -> Result<()> {
+        if let Some(status) = self.0.try_wait()? {
+            bail!("it ended with {status}: {}", said(log));
         }
-        if let Some(after) = &mut self.after
-            && let Err(error) = after.output()
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw)
+            && matches!(self.0.try_wait(), Ok(None))
         {
-            eprintln!("cannot undo a peer's work: {error}");
+            // As a person at a terminal would, so that it can detach what it attached; a daemon knows the other signal.
+            for signal in [Signal::INT, Signal::TERM] {
+                let _ = kill_process(pid, signal);
+                if matches!(until(Duration::from_secs(5), || Ok(self.0.try_wait()?)), Ok(Some(_))) {
+                    return;
+                }
+            }
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The kernel's tracepoints as files, which most peers want. What was mounted for them is unmounted after them.
+pub(super) struct Tracepoints(Option<PathBuf>);
+
+impl Tracepoints {
+    pub(super) fn mounted() -> Result<Self> {
+        let folder = Path::new(TRACEFS);
+        if folder.join("events").is_dir() {
+            return Ok(Self(None));
+        }
+        let status = Command::new("mount").args(["-t", "tracefs", "tracefs"]).arg(folder).status()?;
+        ensure!(status.success(), "cannot mount tracefs on {TRACEFS}");
+        Ok(Self(Some(folder.to_owned())))
+    }
+}
+
+impl Drop for Tracepoints {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            let _ = Command::new("umount").arg(folder).status();
         }
     }
 }

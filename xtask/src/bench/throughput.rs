@@ -5,27 +5,40 @@ use std::{path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use workload::Sent;
 
+use super::page::{self, Part};
 use crate::{
     agent::Agent,
+    kernels::Table,
     metrics::Metrics,
+    repository::Repository,
     scale::{resident, spent},
     scratch::{Medium, Scratch},
 };
 
+const HEADS: [&str; 7] =
+    ["asked, a second", "sent, a second", "sent", "received", "lost", "CPU ms per 10,000", "resident, MiB"];
 /// Opens of an unrelated file beside the events, a second.
 const UNRELATED: u64 = 20_000;
 
 /// One line a rate. What was sent must be what was received and what was lost, to the last event.
-pub(super) fn throughput(seconds: u64, rates: &[u64], agent: &Path, workload: &Path) -> Result<()> {
-    println!("\n== state-file events a second for {seconds} s, beside {UNRELATED} unrelated opens a second");
+pub(super) fn throughput(
+    seconds: u64,
+    rates: &[u64],
+    agent: &Path,
+    workload: &Path,
+    repository: &Repository,
+) -> Result<()> {
     println!(
-        "{:>9} {:>10} {:>11} {:>11} {:>9} {:>14} {:>8}",
-        "asked", "a second", "sent", "received", "lost", "CPU ms per 10k", "MiB"
+        "\n== state-file events for {seconds} s at each rate, beside {UNRELATED} unrelated opens a second"
     );
+    let mut table = Table::new(&HEADS);
     for &rate in rates {
-        one(rate, seconds, agent, workload).with_context(|| format!("at {rate} events a second"))?;
+        let cells =
+            one(rate, seconds, agent, workload).with_context(|| format!("at {rate} events a second"))?;
+        println!("  {}", cells.join(" "));
+        table.row(&cells.each_ref().map(String::as_str));
     }
-    Ok(())
+    page::keep(repository, Part::Throughput, table.text())
 }
 
 /// What came of a storm beside an agent.
@@ -64,17 +77,11 @@ pub(super) fn play<T>(
     Ok(Played { sent, after, cpu, looked })
 }
 
-fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<()> {
+fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<[String; HEADS.len()]> {
     let Played { sent, after, cpu, looked: memory } =
         play(rate, UNRELATED, seconds, agent, workload, resident)?;
     let (received, lost) = (received(&after), lost(&after));
     let per_10k = cpu * 1e3 / (received as f64 / 1e4);
-    println!(
-        "{:>9} {:>10.0} {:>11} {received:>11} {lost:>9} {per_10k:>14.1} {memory:>8.1}",
-        if rate == 0 { "most".to_owned() } else { rate.to_string() },
-        sent.total() as f64 / sent.seconds,
-        sent.total(),
-    );
     ensure!(received + lost == sent.total(), "{received} received and {lost} lost are not {}", sent.total());
     if lost == 0 {
         let outcomes = after.by("state_watchdog_write_sessions_total", "outcome", &[]);
@@ -86,7 +93,15 @@ fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<()> {
             sent.in_place
         );
     }
-    Ok(())
+    Ok([
+        if rate == 0 { "as many as it goes".to_owned() } else { rate.to_string() },
+        format!("{:.0}", sent.total() as f64 / sent.seconds),
+        sent.total().to_string(),
+        received.to_string(),
+        lost.to_string(),
+        format!("{per_10k:.0}"),
+        format!("{memory:.1}"),
+    ])
 }
 
 /// Events of the kinds that the storm makes.

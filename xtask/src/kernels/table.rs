@@ -105,12 +105,12 @@ fn word(cell: Cell, sight: Sight) -> &'static str {
 }
 
 /// A table as it grows.
-pub(super) struct Table {
+pub(crate) struct Table {
     text: String,
 }
 
 impl Table {
-    pub(super) fn new(heads: &[&str]) -> Self {
+    pub(crate) fn new(heads: &[&str]) -> Self {
         let mut table = Self { text: String::new() };
         table.row(heads);
         table.text.push_str(&"|---".repeat(heads.len()));
@@ -118,12 +118,12 @@ impl Table {
         table
     }
 
-    pub(super) fn row(&mut self, cells: &[&str]) {
+    pub(crate) fn row(&mut self, cells: &[&str]) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "| {} |", cells.join(" | "));
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 }
