@@ -6,31 +6,37 @@ mod config;
 mod directories;
 mod engine;
 mod events;
+mod recordings;
 mod records;
 mod requests;
 mod state;
 mod types;
+mod web;
 
 pub use attribution::attribution;
 pub use config::config;
 pub use directories::inotify;
 pub use engine::engine;
+pub use recordings::replay;
 pub use records::ring;
 pub use requests::http;
 pub use state::state;
 pub use types::btf;
+pub use web::webconfig;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// All targets by the names of their folders in the corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("attribution", attribution),
     ("btf", btf),
     ("config", config),
     ("engine", engine),
     ("http", http),
     ("inotify", inotify),
+    ("replay", replay),
     ("ring", ring),
     ("state", state),
+    ("webconfig", webconfig),
 ];

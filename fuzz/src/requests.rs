@@ -42,10 +42,12 @@ pub fn http(bytes: &[u8]) {
     });
 }
 
-async fn talk(router: axum::Router, bytes: &[u8]) -> Vec<u8> {
+pub(crate) async fn talk(router: axum::Router, bytes: &[u8]) -> Vec<u8> {
     let (client, server) = tokio::io::duplex(64 << 10);
     let connection = http1::Builder::new()
         .max_buf_size(16 << 10)
+        // Else the end of the requests would come before any answer, and nothing were answered.
+        .half_close(true)
         .serve_connection(TokioIo::new(server), TowerToHyperService::new(router));
     let (mut from, mut to) = tokio::io::split(client);
     let send = async {

@@ -145,7 +145,7 @@ impl WebConfig {
                 || Location::File(path.to_owned()),
                 |at| Location::Line(path.to_owned(), usize::try_from(at.line()).unwrap_or(0)),
             );
-            ConfigError::new(place, without_place(&error.to_string()))
+            ConfigError::new(place, crate::report::clean(without_place(&error.to_string())))
         })?;
         let refuse = Refuse { path };
         if let Some(limit) = &raw.rate_limit {
@@ -327,7 +327,11 @@ pub(crate) fn cost(hash: &str) -> Option<u32> {
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    // What stands behind the limit may be what protects the pages, so the rest is not taken for the whole.
+    if text.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::other(format!("it is larger than {} KiB", MAX_BYTES >> 10)));
+    }
     Ok(text)
 }
 

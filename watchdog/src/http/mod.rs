@@ -12,7 +12,7 @@ mod tls;
 mod web;
 
 pub use routes::routes;
-pub use server::{bind, serve, serve_apart};
+pub use server::{bind, guarded, serve, serve_apart};
 pub use status::{ProbeView, ProofView, ReloadView, RootView, Shared, Status};
 pub(crate) use tls::{is_curve, is_suite};
 pub(crate) use web::chain;

@@ -62,9 +62,14 @@ pub fn serve_apart(listener: TcpListener, router: Router, web: Arc<Web>) -> io::
     Ok(())
 }
 
+/// The same pages, for those who may ask.
+pub fn guarded(router: Router, web: Arc<Web>) -> Router {
+    router.layer(from_fn_with_state(web, guard))
+}
+
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, router: Router, web: Arc<Web>) {
-    let router = router.layer(from_fn_with_state(Arc::clone(&web), guard));
+    let router = guarded(router, Arc::clone(&web));
     let mut crowd = Crowd::new();
     while let Some(place) = crowd.place().await {
         let stream = match listener.accept().await {

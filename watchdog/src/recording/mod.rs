@@ -7,6 +7,7 @@ mod judge;
 mod lines;
 mod record;
 mod replay;
+mod scribe;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,8 @@ use crate::source::SourceKind;
 pub use judge::Judge;
 pub use lines::{BadRecording, Lines};
 pub use record::{RecordError, record};
-pub use replay::{Replayed, judge, replay};
+pub use replay::{Replayed, judge, replay, words};
+pub use scribe::Scribe;
 
 /// The format that this version writes and reads.
 pub const FORMAT: u32 = 1;

@@ -1,7 +1,7 @@
 //! `record`: an agent that writes down what it takes in.
 
 use std::cell::RefCell;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::{FORMAT, Header, Told};
+use super::Scribe;
 use crate::agent::{Follower, Step, follow};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -97,9 +97,7 @@ pub fn record(config: &Config, path: &Path) -> Result<Exit, RecordError> {
 
 /// Writes steps as lines, in a thread of its own.
 struct Recorder {
-    configuration: String,
-    begun: bool,
-    told: Told,
+    scribe: Scribe,
     lines: Option<SyncSender<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,
     failure: Arc<Failure>,
@@ -139,36 +137,12 @@ impl Recorder {
             }
         })?;
         let notify = Arc::clone(&failure.notify);
-        let recorder = Self {
-            configuration: config.to_toml(),
-            begun: false,
-            told: Told::default(),
-            lines: Some(lines),
-            thread: Some(thread),
-            failure,
-        };
+        let recorder =
+            Self { scribe: Scribe::new(config.to_toml()), lines: Some(lines), thread: Some(thread), failure };
         Ok((recorder, notify))
     }
 
-    fn header(&self, step: &Step<'_>) -> Option<Header> {
-        let Step::Begin { source, started, boot_unix_ns } = *step else { return None };
-        Some(Header {
-            state_watchdog_recording: FORMAT,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-            source,
-            started,
-            boot_unix_ns,
-            configuration: self.configuration.clone(),
-        })
-    }
-
-    fn write(&mut self, line: &impl serde::Serialize) {
-        let mut line = match serde_json::to_vec(line) {
-            Ok(line) => line,
-            Err(error) => return self.failure.set(error.into()),
-        };
-        line.push(b'\n');
+    fn write(&mut self, mut line: Vec<u8>) {
         let deadline = Instant::now() + Self::PATIENCE;
         while let Some(lines) = &self.lines {
             match lines.try_send(line) {
@@ -212,20 +186,10 @@ impl Recorder {
 
 impl Follower for Recorder {
     fn step(&mut self, step: &Step<'_>) {
-        if matches!(step, Step::Begin { .. }) {
-            self.told = Told::default();
-        }
-        if !std::mem::replace(&mut self.begun, true)
-            && let Some(header) = self.header(step)
-        {
-            return self.write(&header);
-        }
-        let known = match step {
-            Step::File { place, facts } => !self.told.note(place, facts),
-            _ => false,
-        };
-        if !known {
-            self.write(step);
+        match self.scribe.line(step) {
+            Ok(Some(line)) => self.write(line),
+            Ok(None) => {}
+            Err(error) => self.failure.set(error.into()),
         }
     }
 }

@@ -8,7 +8,10 @@ use super::{BadRecording, Judge, Lines};
 use crate::agent::Step;
 use crate::cli::FindingsFormat;
 use crate::exit::Exit;
-use crate::report::{Finding, line};
+use crate::report::{Finding, clean, line};
+
+/// More is not said of what is wrong.
+const MAX_SAID: usize = 1_000;
 
 /// What a replay went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +63,16 @@ pub fn judge(
     Ok(handed.map(|()| replayed))
 }
 
+/// What is wrong, with its causes, in one line. The parser quotes the recording, and whoever wrote that may mean harm.
+#[must_use]
+pub fn words(error: BadRecording) -> String {
+    let said = format!("{:#}", anyhow::Error::from(error));
+    match said.char_indices().nth(MAX_SAID) {
+        Some((end, _)) => clean(&said[..end]) + " …",
+        None => clean(&said),
+    }
+}
+
 /// Judges the recording at `path`, `-` for standard input, and prints its findings.
 #[must_use]
 pub fn replay(path: &Path, format: FindingsFormat) -> Exit {
@@ -96,7 +109,7 @@ pub fn replay(path: &Path, format: FindingsFormat) -> Exit {
             Exit::Internal
         }
         Err(error) => {
-            eprintln!("error: {}: {:#}", path.display(), anyhow::Error::from(error));
+            eprintln!("error: {}: {}", path.display(), words(error));
             Exit::Usage
         }
     }

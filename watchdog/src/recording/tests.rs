@@ -257,6 +257,19 @@ fn a_broken_line_is_named_and_what_stands_before_it_is_judged() {
 }
 
 #[test]
+fn what_is_said_of_a_broken_line_steers_no_terminal_and_is_short() {
+    let header = serde_json::to_string(&header()).unwrap();
+    for name in ["\\u001b]0;x\\u0007\\u202e", &"x".repeat(100_000)] {
+        let text = format!("{header}\n{{\"{name}\":{{}}}}\n");
+        let error = judge(Cursor::new(text), &mut |_| Ok(())).unwrap_err();
+        let said = words(error);
+        assert!(said.starts_with("line 2 is broken: unknown variant"), "{said}");
+        assert_eq!(crate::report::clean(&said), said);
+        assert!(said.len() < 10_000, "{} bytes", said.len());
+    }
+}
+
+#[test]
 fn other_formats_and_other_files_are_refused() {
     let mut other = header();
     other.state_watchdog_recording = 2;

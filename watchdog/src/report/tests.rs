@@ -264,4 +264,10 @@ fn hostile_names_are_escaped_everywhere() {
     let text = serde_json::to_string(&finding).unwrap() + &line(&finding);
     assert!(!text.chars().any(char::is_control), "{text}");
     assert_eq!(finding.container_id, "a\\nb\\u{1b}[2J");
+    // Text that runs backwards, as the name of a process of which nothing else is known.
+    let comm = Comm(*b"x\xe2\x80\xae\0\0\0\0\0\0\0\0\0\0\0\0");
+    let reader = Actor { comm, pid: Pid(RUNC.pid.0 + 1_000), ..RUNC };
+    let finding = reporter().read(&hostile, &ReadReport { reader, ..report }, &processes()).unwrap();
+    assert!(finding.reader.is_some_and(|reader| reader.comm == "x\\u{202e}"));
+    assert!(!finding.message.contains('\u{202e}'), "{}", finding.message);
 }

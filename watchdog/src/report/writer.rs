@@ -254,7 +254,7 @@ fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> Option<ProcessVi
         return Some(ProcessView {
             pid,
             tid,
-            comm: actor.comm.to_string(),
+            comm: clean(&actor.comm.to_string()),
             exe: None,
             args: Vec::new(),
             uid: None,

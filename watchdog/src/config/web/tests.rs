@@ -78,6 +78,26 @@ fn what_cannot_be_kept_is_refused_by_name_and_line() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_refused_and_not_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.yml");
+    let size = usize::try_from(MAX_BYTES).unwrap();
+    let users = format!("basic_auth_users:\n  alice: {HASH}\n");
+    let padded = |size: usize| format!("{}\n{users}", "#".repeat(size - users.len() - 1));
+    std::fs::write(&path, padded(size)).unwrap();
+    assert_eq!(WebConfig::load(&path).unwrap().users.len(), 1);
+    std::fs::write(&path, padded(size + 1)).unwrap();
+    let error = anyhow::Error::from(WebConfig::load(&path).unwrap_err());
+    assert!(format!("{error:#}").ends_with("it is larger than 1024 KiB"), "{error:#}");
+}
+
+#[test]
+fn a_message_steers_no_terminal() {
+    let error = parse("\"\\e[31m\\u202eowned\": 1\n").unwrap_err();
+    assert!(error.contains("owned") && !error.contains(['\u{1b}', '\u{202e}']), "{error:?}");
+}
+
+#[test]
 fn a_hash_says_its_cost() {
     assert_eq!(cost(HASH), Some(10));
     for bad in ["", "x", "$2y$10$short", "$1$10$mDwo", &HASH.replace("$10$", "$3$"), &HASH.replace('.', "!")]
