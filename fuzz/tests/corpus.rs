@@ -39,3 +39,23 @@ fn every_corpus_and_every_binary_has_a_target() {
         }
     }
 }
+
+/// Each target's program is built with the fuzzer alone, so what it is made of is held here.
+#[test]
+fn every_target_has_its_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+    for (name, _) in TARGETS {
+        let path = format!("fuzz_targets/{name}.rs");
+        let program = format!(
+            "#![no_main]\n//! See [`watchdog_fuzz::{name}`].\n\n\
+             libfuzzer_sys::fuzz_target!(|bytes: &[u8]| watchdog_fuzz::{name}(bytes));\n"
+        );
+        assert_eq!(fs::read_to_string(folder.join(&path)).unwrap(), program, "{path}");
+        let stands = format!(
+            "[[bin]]\nname = \"{name}\"\npath = \"{path}\"\nrequired-features = [\"fuzzer\"]\ntest = false\n"
+        );
+        assert!(manifest.contains(&stands), "{name} is no program in Cargo.toml");
+    }
+}
