@@ -13,6 +13,10 @@ use crate::{
 /// What can be judged by the sources and the registry alone.
 const JUDGED: [&str; 3] = ["licenses", "bans", "sources"];
 
+/// What to do where GitHub cannot be reached.
+const UNREACHED: &str = "the list of advisories is on GitHub, and that cannot be reached from here; with a copy of it: \
+    git config --global url.COPY.insteadOf https://github.com/RustSec/advisory-db";
+
 /// `deny.toml`, question by question.
 pub(crate) fn check(repository: &Repository, cache: &Cache, tally: &mut Tally) {
     for what in JUDGED {
@@ -30,7 +34,7 @@ pub(crate) fn check_advisories(repository: &Repository, cache: &Cache, tally: &m
     if let Ok(Answer::Bad(said)) = &answer
         && said.contains("failed to fetch advisory database")
     {
-        return tally.skip(name, "the list of advisories is on GitHub, and that cannot be reached from here");
+        return tally.skip(name, UNREACHED);
     }
     tally.check(name, || match answer? {
         Answer::Good => Ok(String::new()),

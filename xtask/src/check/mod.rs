@@ -68,11 +68,12 @@ pub(crate) enum Part {
 
 impl Part {
     /// What is run when nothing is named: all but what takes long.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Format,
         Self::Lint,
         Self::Minimal,
         Self::Unit,
+        Self::Deny,
         Self::Kernel,
         Self::Soak,
         Self::Runtimes,
