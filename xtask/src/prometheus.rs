@@ -68,6 +68,14 @@ impl Prometheus {
         self.server.address
     }
 
+    /// Resident memory in MiB.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        let file = format!("/proc/{}/status", self.server.child.id());
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        Ok(line.with_context(|| format!("{file} tells no memory"))?.parse::<f64>()? / 1024.0)
+    }
+
     /// Asks at this moment.
     pub(crate) fn query(&self, expr: &str) -> Result<Answer> {
         self.ask("/api/v1/query", &[("query", expr)])

@@ -19,7 +19,7 @@ use crate::{
 /// How many containers a check makes.
 const CONTAINERS: usize = 10_000;
 /// One in so many has an empty state file: when all of these are told, all files were read.
-const EMPTY: usize = 100;
+pub(crate) const EMPTY: usize = 100;
 /// What the agent may hold, whatever the machine.
 const RESIDENT_MIB: f64 = 40.0;
 const READ: Duration = Duration::from_secs(300);
@@ -143,7 +143,7 @@ pub(crate) fn spent(agent: &Agent) -> Result<f64> {
 }
 
 /// Containers with state files as large as runc's.
-fn populate(root: &Path, containers: usize) -> Result<()> {
+pub(crate) fn populate(root: &Path, containers: usize) -> Result<()> {
     let state = format!("{{\"id\":\"x\",\"filler\":\"{}\"}}", "x".repeat(5_000));
     for number in 0..containers {
         let directory = root.join(format!("{number:064x}"));

@@ -5,11 +5,13 @@
 mod audit;
 mod cost;
 mod engine;
+mod fleet;
 mod growth;
 mod memory;
 mod page;
 mod peers;
 mod plot;
+mod rules;
 mod throughput;
 
 use anyhow::{Result, ensure};
@@ -55,6 +57,9 @@ pub(crate) struct Options {
     /// Measure the engine alone, without a kernel, and do nothing else; needs no root.
     #[arg(long)]
     engine: bool,
+    /// Count what a Prometheus has to bear for many nodes, and do nothing else.
+    #[arg(long)]
+    fleet: bool,
     /// Measure how the agent grows with containers and with what happens to their state files, and do nothing else.
     #[arg(long)]
     growth: bool,
@@ -89,6 +94,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.throughput {
         return throughput();
+    }
+    if options.fleet {
+        return fleet::fleet(&agent, &workload, &cache, &repository);
     }
     if options.peers {
         return cost::peers(rounds, &agent, &workload, &cache, &repository);

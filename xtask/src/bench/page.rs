@@ -22,6 +22,7 @@ pub(super) enum Part {
     Peers,
     Engine,
     Growth,
+    Fleet,
     Throughput,
     Memory,
 }
@@ -34,6 +35,7 @@ impl Part {
             Self::Peers => ("<!-- begin peers: generated -->", "<!-- end peers -->"),
             Self::Engine => ("<!-- begin engine: generated -->", "<!-- end engine -->"),
             Self::Growth => ("<!-- begin growth: generated -->", "<!-- end growth -->"),
+            Self::Fleet => ("<!-- begin fleet: generated -->", "<!-- end fleet -->"),
             Self::Throughput => ("<!-- begin throughput: generated -->", "<!-- end throughput -->"),
             Self::Memory => ("<!-- begin memory: generated -->", "<!-- end memory -->"),
         };
@@ -93,6 +95,7 @@ mod tests {
             Part::Peers,
             Part::Engine,
             Part::Growth,
+            Part::Fleet,
             Part::Throughput,
             Part::Memory,
         ] {

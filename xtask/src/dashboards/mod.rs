@@ -11,7 +11,7 @@ use boards::{Dashboard, dashboards};
 use rules::{alerting_rules, recording_rules, runbook, unit_tests};
 
 pub(crate) use check::{check_rules, prometheus_program};
-pub(crate) use live::{check_live, draw};
+pub(crate) use live::{Listener, check_live, draw};
 pub(crate) use rules::Pace;
 
 /// What writes the files again.

@@ -27,13 +27,13 @@ struct Desk {
 
 /// The server; it answers until the process ends.
 #[derive(Clone)]
-pub(super) struct Listener {
+pub(crate) struct Listener {
     address: SocketAddr,
     desk: Arc<Mutex<Desk>>,
 }
 
 impl Listener {
-    pub(super) fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let socket = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
         let listener = Self { address: socket.local_addr()?, desk: Arc::default() };
         let desk = Arc::clone(&listener.desk);
@@ -47,22 +47,22 @@ impl Listener {
         Ok(listener)
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Answers `path` with `text` from now on.
-    pub(super) fn serve(&self, path: &str, text: String) {
+    pub(crate) fn serve(&self, path: &str, text: String) {
         self.desk().pages.insert(path.to_owned(), text);
     }
 
     /// Answers all other paths with the files below `folder`.
-    pub(super) fn serve_files(&self, folder: &Path) {
+    pub(crate) fn serve_files(&self, folder: &Path) {
         self.desk().files = Some(folder.to_owned());
     }
 
     /// The messages that were posted so far.
-    pub(super) fn messages(&self) -> Vec<Value> {
+    pub(crate) fn messages(&self) -> Vec<Value> {
         self.desk().messages.clone()
     }
 

@@ -23,6 +23,7 @@ use crate::{
     tools::{self, Cache},
     truth::Truth,
 };
+pub(crate) use listener::Listener;
 use stage::{NODE, RUNTIME, Stage};
 
 /// How far back panels look.
