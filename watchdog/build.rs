@@ -1,24 +1,30 @@
 //! Builds the eBPF object and leaves it in `OUT_DIR`, from where the agent embeds it.
 
 #[cfg(feature = "ebpf")]
+#[path = "build/slim.rs"]
+mod slim;
+#[cfg(feature = "ebpf")]
 #[path = "build/toolchain.rs"]
 mod toolchain;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "ebpf")]
-    if let Err(problem) = object::build() {
+    if let Err(problem) = probes::build() {
         println!("cargo::error={problem}");
     }
 }
 
 #[cfg(feature = "ebpf")]
-mod object {
-    use std::{env, fs};
+mod probes {
+    use std::{
+        env, fs,
+        path::{Path, PathBuf},
+    };
 
     use aya_build::{Package, Toolchain};
 
-    use crate::toolchain::BpfToolchain;
+    use crate::{slim::slim, toolchain::BpfToolchain};
 
     const REMEDY: &str = "run `cargo xtask setup` once, or build with `--no-default-features` for an agent \
                           with the inotify source alone";
@@ -36,7 +42,17 @@ mod object {
         prepare_environment(&found);
         let probes = Package { name: "watchdog-ebpf", root_dir: "../watchdog-ebpf", ..Package::default() };
         aya_build::build_ebpf([probes], Toolchain::Custom(&found.toolchain))
-            .map_err(|error| format!("the eBPF object did not build: {error:#}").replace('\n', " "))
+            .map_err(|error| format!("the eBPF object did not build: {error:#}").replace('\n', " "))?;
+        let folder =
+            env::var_os("OUT_DIR").map(PathBuf::from).ok_or("cargo names no folder for what is built")?;
+        let object = folder.join("watchdog-ebpf");
+        make_slim(&object).map_err(|problem| format!("cannot strip {}: {problem}", object.display()))
+    }
+
+    fn make_slim(object: &Path) -> Result<(), String> {
+        let whole = fs::read(object).map_err(|error| error.to_string())?;
+        let slim = slim(&whole).map_err(|error| error.to_string())?;
+        fs::write(object, slim).map_err(|error| error.to_string())
     }
 
     fn find() -> Result<BpfToolchain, String> {
