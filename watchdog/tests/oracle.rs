@@ -17,7 +17,8 @@ use oracle::truth::{self, Judged};
 use oracle::world::{Played, World};
 use watchdog::detect::{Engine, Limits};
 use watchdog::model::{
-    Actor, AnomalyKind, BootNanos, EventOperation, FileEvent, OpenId, Outcome, Output, Span, Verdict,
+    Actor, AnomalyKind, BootNanos, EventOperation, FileEvent, OpenId, Outcome, Output, ReadReport, Span,
+    Verdict,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -107,7 +108,8 @@ fn the_engine_agrees_with_the_oracle() {
         let given = verdicts(&outputs);
         for judged in &expected.readers {
             let verdict = given.get(&judged.id).map(|(verdict, _)| *verdict);
-            check_reader(seed, &played, judged, verdict);
+            let said = reports(&outputs, judged.id);
+            check_reader(seed, &played, judged, verdict, &said);
             let often = given.get(&judged.id).map_or(0, |(_, often)| *often);
             assert!(
                 often <= 1 || judged.may_repeat,
@@ -144,8 +146,22 @@ fn the_engine_agrees_with_the_oracle() {
     assert!(torn > 0 && read > torn, "the schedules are too tame");
 }
 
-fn check_reader(seed: u64, played: &Played, judged: &Judged, verdict: Option<Verdict>) {
-    let say = || format!("seed {seed}: {verdict:?} for {judged:#?}\n{}", show(played));
+fn reports(outputs: &[Output], id: OpenId) -> Vec<&ReadReport> {
+    let reports = outputs.iter().filter_map(|output| match output {
+        Output::Read(report) if report.open == id => Some(&**report),
+        _ => None,
+    });
+    reports.collect()
+}
+
+fn check_reader(
+    seed: u64,
+    played: &Played,
+    judged: &Judged,
+    verdict: Option<Verdict>,
+    reports: &[&ReadReport],
+) {
+    let say = || format!("seed {seed}: {verdict:?} for {judged:#?}\n{}{reports:?}", show(played));
     // What it really got: a complete version is never torn, and what is no version and was read without any call
     // meeting any operation always is.
     if judged.got_a_version {

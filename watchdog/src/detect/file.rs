@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) writing: Writing,
     /// When the last modification returned that was part of no session.
     pub(super) unjudged: BootNanos,
+    /// When the last of those returned that changed it for certain, under no name that counts.
+    pub(super) changed_aside: BootNanos,
     /// Apart from the rest: most files have none.
     pub(super) current: Option<Box<Session>>,
     pub(super) past: VecDeque<Session>,
@@ -83,6 +85,7 @@ impl File {
             sizes: Sizes::default(),
             writing: Writing::default(),
             unjudged: BootNanos(0),
+            changed_aside: BootNanos(0),
             current: None,
             past: VecDeque::new(),
             quiet_since: BootNanos(0),
@@ -146,6 +149,7 @@ impl File {
     /// that it met.
     pub(super) fn is_left_by_truncation(&self, to: u64, span: Span) -> bool {
         self.unjudged < span.start
+            && !self.sizes.doubts_more_than(span, Reach::truncation(to))
             && self.sessions().flat_map(|session| &session.changes).all(|change| {
                 change.span.is_before(span)
                     || span.is_before(change.span)
@@ -153,17 +157,16 @@ impl File {
             })
     }
 
-    /// True when a known modification can have made the change in size.
-    pub(super) fn explains(&self, doubt: Doubt) -> bool {
-        self.unjudged > doubt.from
-            || self.sessions().any(|session| {
-                let dropped = session.change_count > session.changes.len() as u64;
-                let known =
-                    session.changes.iter().any(|change| doubt.explained_by(change.span, change.reach()));
-                known
-                    || dropped
-                        && session.writers.iter().any(|writer| doubt.explained_by(writer.busy, Reach::ANY))
-            })
+    /// What is left of a doubt beside the known modifications, which can have made the change in size.
+    pub(super) fn unexplained(&self, doubt: Doubt) -> Option<Doubt> {
+        let known = self.sessions().flat_map(|session| {
+            let dropped = session.change_count > session.changes.len() as u64;
+            let writers = session.writers.iter().filter(move |_| dropped);
+            let changes = session.changes.iter().map(|change| (change.span, change.reach()));
+            changes.chain(writers.map(|writer| (writer.busy, Reach::ANY)))
+        });
+        let left = |doubt: Option<Doubt>, (span, reach): (Span, Reach)| doubt?.without(span, reach);
+        known.fold(Some(doubt).filter(|doubt| self.unjudged <= doubt.from), left)
     }
 
     /// True when nothing is left that could matter.

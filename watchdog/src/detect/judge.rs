@@ -184,7 +184,9 @@ fn judge<'a>(
         })
         .collect();
     let timeline = Timeline::new(&parts);
-    if let Some(pass) = description.passes.iter().find(|pass| !timeline.admits(pass)) {
+    // What was modified under no name that counts is in no session, and so in no version.
+    let all_judged = around.iter().all(|session| file.changed_aside < session.start);
+    if let Some(pass) = description.passes.iter().find(|pass| all_judged && !timeline.admits(pass)) {
         let call = timeline.witness(pass).and_then(|index| pass.calls.get(index));
         let call = call.or_else(|| pass.calls.iter().rfind(|call| meeting(call).is_some()));
         let call = call.or(pass.calls.last());

@@ -204,6 +204,9 @@ impl Engine {
     pub(super) fn release_description(&mut self, slot: Slot, span: Span, out: &mut Vec<Output>) {
         let Some(description) = self.descriptions.get_mut(slot) else { return };
         let (id, file) = (description.id, description.file);
+        // Several may hold it, and one may be in the middle of its close while another still reads.
+        let read = description.calls().map(|call| call.span.start).max().unwrap_or_default();
+        let span = Span::new(span.start.max(read).min(span.end), span.end);
         description.end_pass();
         description.released = Some(span);
         description.last_event = description.last_event.max(span.end);
@@ -302,8 +305,8 @@ impl Engine {
     fn doubt_size(&mut self, slot: Slot, doubt: Option<Doubt>) {
         let horizon = nanos(self.limits.horizon);
         let (Some(file), Some(doubt)) = (self.files.get_mut(slot), doubt) else { return };
-        let matters = file.state().is_some() || file.current.is_some();
-        if matters && !file.explains(doubt) {
+        let matters = file.state().is_some() || file.sessions().next().is_some();
+        if let Some(doubt) = file.unexplained(doubt).filter(|_| matters) {
             file.sizes.doubt(doubt);
             self.wake_file(slot, doubt.to.plus(horizon));
         }

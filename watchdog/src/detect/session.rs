@@ -122,9 +122,12 @@ impl Change {
             Some(to) => Reach::truncation(to),
             // Nobody saw the file before it was created, and a mapping does not change its size.
             None if matches!(self.operation, Operation::Create | Operation::Mmap) => {
-                Reach { least: None, most: 0 }
+                Reach { least: None, range: (0, 0) }
             }
-            None => Reach { least: self.cuts(), most: self.end().unwrap_or(u64::MAX) },
+            None => Reach {
+                least: self.cuts(),
+                range: (self.offset.unwrap_or(0), self.end().unwrap_or(u64::MAX)),
+            },
         }
     }
 

@@ -35,26 +35,34 @@ pub(super) struct Doubt {
     /// The look that found another size.
     pub(super) to: BootNanos,
     /// The size that it became.
-    pub(super) size: u64,
-    /// It became less.
-    pub(super) shrank: bool,
+    size: u64,
+    /// Something must have cut it to that or less.
+    needs_cut: bool,
+    /// Something must have left just that size.
+    needs_end: bool,
+    /// Nobody looked: the file may have been longer meanwhile.
+    guessed: bool,
 }
 
 impl Doubt {
+    /// The size changed to `size` between the two times, from more when it `shrank`.
+    pub(super) fn new(from: BootNanos, to: BootNanos, size: u64, shrank: bool) -> Self {
+        Self { from, to, size, needs_cut: shrank, needs_end: true, guessed: false }
+    }
+
     /// True when the change may have been within `span`.
     pub(super) fn meets(self, span: Span) -> bool {
         self.from <= span.end && self.to >= span.start
     }
 
-    /// True when a modification in `span`, which can set sizes within `reach`, can have had a part in the change. One
-    /// that had returned by the first look had made its change by then.
-    pub(super) fn explained_by(self, span: Span, reach: Reach) -> bool {
-        let enough = if self.shrank {
-            reach.least.is_some_and(|least| least <= self.size)
-        } else {
-            reach.most >= self.size
-        };
-        span.start < self.to && span.end > self.from && enough
+    /// What is left of it once a modification in `span` is known, which can set sizes within `reach`: nothing, when all
+    /// of the change is explained. One that had returned by the first look had made its change by then.
+    pub(super) fn without(mut self, span: Span, reach: Reach) -> Option<Self> {
+        if span.start < self.to && span.end > self.from {
+            self.needs_cut &= reach.least.is_none_or(|least| least > self.size);
+            self.needs_end &= !reach.leaves(self.size, self.guessed || span.end >= self.to);
+        }
+        (self.needs_cut || self.needs_end).then_some(self)
     }
 }
 
@@ -63,17 +71,24 @@ impl Doubt {
 pub(super) struct Reach {
     /// The least that it cuts the file to; `None` when it only adds.
     pub(super) least: Option<u64>,
-    /// The most that it makes the file long.
-    pub(super) most: u64,
+    /// Where it begins to write, and where it ends; a truncation ends at the size that it sets.
+    pub(super) range: (u64, u64),
 }
 
 impl Reach {
     /// Nothing is known of it.
-    pub(super) const ANY: Self = Self { least: Some(0), most: u64::MAX };
+    pub(super) const ANY: Self = Self { least: Some(0), range: (0, u64::MAX) };
 
     /// A truncation's.
     pub(super) fn truncation(to: u64) -> Self {
-        Self { least: Some(to), most: to }
+        Self { least: Some(to), range: (to, to) }
+    }
+
+    /// True when it can have left the file just `size` bytes long; a write that is still under way may have come that far,
+    /// and one whose end is not known may have ended anywhere.
+    fn leaves(self, size: u64, is_under_way: bool) -> bool {
+        let (from, to) = self.range;
+        size == to || (is_under_way || to == u64::MAX) && from < size && size <= to
     }
 }
 
@@ -127,12 +142,21 @@ impl Sizes {
             // The same moment has no order, and of an earlier one nothing new is to be learned.
             Some(last) if at <= last.last && last.value.is_some() => return None,
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
-                Some(Doubt { from: *last, to: at, size: value, shrank: value < *known })
+                Some(Doubt::new(*last, at, value, value < *known))
             }
             _ => None,
         };
         self.push(at, Some(value));
         doubt
+    }
+
+    /// The doubt that a write in `span` leaves, which returned to find the file `size` bytes long, when somebody saw
+    /// another size meanwhile: since then, others cut the file or wrote behind the write's own `end`.
+    pub(super) fn changed_since(&self, span: Span, size: u64, end: Option<u64>) -> Option<Doubt> {
+        let last = self.samples.back().filter(|sample| span.start < sample.last && sample.last < span.end)?;
+        let known = last.value?;
+        let changed = size < known || size > known.max(end?);
+        changed.then_some(Doubt::new(last.last, span.end, size, size < known))
     }
 
     /// Takes an end-of-file at `end`, read in `span` by someone who did not look at the size. Answers with a doubt when
@@ -141,7 +165,8 @@ impl Sizes {
         let last = self.samples.back().filter(|sample| sample.last < span.start)?;
         let known = last.value?;
         let fits = if nothing_read { known <= end } else { known == end };
-        (!fits).then_some(Doubt { from: last.last, to: span.end, size: end, shrank: end < known })
+        let doubt = Doubt::new(last.last, span.end, end, end < known);
+        (!fits).then_some(Doubt { needs_end: end > known, guessed: true, ..doubt })
     }
 
     /// Remembers a doubt until it is explained or given up.
@@ -149,19 +174,24 @@ impl Sizes {
         if self.doubts.len() < DOUBTS {
             self.doubts.push(doubt);
         } else if let Some(last) = self.doubts.last_mut() {
-            last.to = doubt.to;
-            (last.size, last.shrank) = (doubt.size, doubt.shrank);
+            *last = Doubt { from: last.from, ..doubt };
         }
     }
 
     /// True when a truncation to `to` in `span` is what a doubt waits for.
     pub(super) fn awaits_truncation(&self, span: Span, to: u64) -> bool {
-        self.doubts.iter().any(|doubt| doubt.explained_by(span, Reach::truncation(to)))
+        self.doubts.iter().any(|doubt| doubt.without(span, Reach::truncation(to)) != Some(*doubt))
     }
 
-    /// Forgets the doubts that a modification in `span` explains.
+    /// True when what is in doubt within `span` is not explained by that modification: another is under way.
+    pub(super) fn doubts_more_than(&self, span: Span, reach: Reach) -> bool {
+        let mut met = self.doubts.iter().filter(|doubt| doubt.meets(span));
+        met.any(|doubt| doubt.without(span, reach).is_some())
+    }
+
+    /// Takes from the doubts what a modification in `span` explains.
     pub(super) fn explain(&mut self, span: Span, reach: Reach) {
-        self.doubts.retain(|doubt| !doubt.explained_by(span, reach));
+        self.doubts = self.doubts.iter().filter_map(|doubt| doubt.without(span, reach)).collect();
     }
 
     /// Gives up the doubts from `at` or before.

@@ -186,6 +186,7 @@ impl Engine {
             file.sizes.explain(span, modification.change().reach());
             file.sizes.set(span.end, size_after);
             file.unjudged = file.unjudged.max(span.end);
+            file.changed_aside = file.changed_aside.max(span.end);
             self.settle_waiting(slot, out);
             return;
         }
@@ -220,21 +221,21 @@ impl Engine {
         change.alone = file.unjudged < span.start;
         file.sizes.explain(span, change.reach());
         // Whoever changed the size meanwhile may not have returned yet.
+        let seen = size_after.and_then(|size| file.sizes.changed_since(span, size, change.end()));
         let doubt = match (modification.operation, size_after) {
             // Others may have filled the file before its creator returned.
             (Operation::Create, Some(size)) => file.sizes.look(span.end, size),
             _ => {
                 file.sizes.set(span.end, size_after);
                 let made = change.truncates.or(change.size_before.max(change.end()));
-                size_after.filter(|_| change.is_disturbed()).map(|size| Doubt {
-                    from: span.start,
-                    to: span.end,
-                    size,
-                    shrank: Some(size) < made,
-                })
+                let disturbed = size_after
+                    .filter(|_| change.is_disturbed())
+                    .map(|size| Doubt::new(span.start, span.end, size, Some(size) < made));
+                let doubt = seen.filter(|_| change.truncates.is_none()).or(disturbed);
+                doubt.and_then(|doubt| doubt.without(span, change.reach()))
             }
         };
-        let doubt = doubt.filter(|doubt| !file.explains(*doubt));
+        let doubt = doubt.and_then(|doubt| file.unexplained(doubt));
         let doubtful = doubt.is_some();
         if let Some(doubt) = doubt {
             file.sizes.doubt(doubt);

@@ -273,7 +273,8 @@ fn sessions(played: &Played) -> (Vec<Session>, Vec<Ended>, BTreeSet<u64>) {
                 if let Operation::Truncate { to, size_before, .. } = &event.operation {
                     let before = size_before.unwrap_or_else(|| size(played, inode, span.start.0));
                     let met = changes_met(played, number, inode).next().is_some();
-                    let doubtful = met && (size_before.is_none() || before == *to);
+                    let untold = size_before.is_none() && is_untold_before(played, number, inode);
+                    let doubtful = untold || met && (size_before.is_none() || before == *to);
                     unclear.extend(doubtful.then_some(inode));
                     if before == *to && (size_before.is_some() || !busy) {
                         continue;
@@ -464,7 +465,10 @@ fn descriptions(played: &Played, sessions: &[Session]) -> BTreeMap<OpenId, Reade
             }
             Operation::Read { id, .. } => readers.entry(*id).or_default().reads.push(number),
             Operation::Release { id } => {
-                readers.entry(*id).or_default().released = Some((event.span.start.0, number));
+                let reader = readers.entry(*id).or_default();
+                // Another process that holds it may read while a close is under way.
+                let read = reader.reads.last().map_or(0, |read| played.events[*read].span.start.0);
+                reader.released = Some((event.span.start.0.max(read), number));
             }
             _ => {}
         }
@@ -510,11 +514,12 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
         single_pass && matches_a_version(played, busy, &touched, reader, between)
     };
     let got_bytes = reader.reads.iter().any(|read| !played.bytes[*read].is_empty());
-    // An end-of-file alone is like that of any empty version, of whatever time; and what was the same before the open, or
-    // came to be so after the last read, was no version when it was read.
-    let read = reader.reads.last().map_or(0, |read| played.events[*read].span.end.0);
-    judged.got_a_version =
-        got_bytes && matches(&all, (reader.opened, read)) && matches(&live, (reader.opened, read));
+    // An end-of-file alone is like that of any empty version, of whatever time; and what was the same before the first
+    // read, or came to be so after the last one, was no version when it was read.
+    let span = |read: &usize| played.events[*read].span;
+    let first = reader.reads.first().map_or(0, |read| span(read).start.0);
+    let reading = (first, reader.reads.last().map_or(0, |read| span(read).end.0));
+    judged.got_a_version = got_bytes && matches(&all, reading) && matches(&live, reading);
     let meets = |span: Span| here.iter().flat_map(|s| &s.changes).any(|change| overlap(change.span, span));
     let changes = || here.iter().flat_map(|session| &session.changes);
     let apart = changes()
@@ -527,7 +532,8 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
         && played.sizes_shown
         && touched.iter().all(|session| session.end.is_some())
         && reader.reads.iter().all(|read| !meets(played.events[*read].span));
-    if !single_pass || !played.sizes_shown {
+    // What was modified under no name that counts is in no session, and nothing is proved against it.
+    if !single_pass || !played.sizes_shown || modified_unjudged(played, &here, &touched, reader.inode) {
         return judged;
     }
 
