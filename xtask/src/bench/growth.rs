@@ -19,8 +19,8 @@ use crate::{
 const PICTURE: &str = "docs/images/growth.svg";
 const LINK: &str = "![Memory by containers, processor by operations](images/growth.svg)";
 
-/// How many containers stand there.
-const CONTAINERS: [usize; 6] = [10, 100, 1_000, 5_000, 10_000, 20_000];
+/// How many containers stand there. The agent looks at 16,384 entries of a directory and knows as many state files at most.
+const CONTAINERS: [usize; 6] = [10, 100, 1_000, 5_000, 10_000, 16_000];
 /// How much happens to state files, a second.
 const RATES: [u64; 6] = [1, 10, 100, 500, 1_000, 5_000];
 /// How long each lasts.
