@@ -33,7 +33,8 @@ impl Timers {
     /// Sets a timer. `armed` is when the last one for the same thing goes off: a later one is not needed, because
     /// what is due is looked at anew then.
     pub(super) fn set(&mut self, armed: &mut Option<BootNanos>, at: BootNanos, timer: Timer) {
-        if armed.is_some_and(|armed| armed <= at) {
+        // The end of time does not pass: what is due then would be due again for ever.
+        if at == BootNanos(u64::MAX) || armed.is_some_and(|armed| armed <= at) {
             return;
         }
         *armed = Some(at);
