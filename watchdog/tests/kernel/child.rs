@@ -65,7 +65,12 @@ impl Child {
     pub(crate) fn listen(&mut self) -> Message {
         let mut kind = [0];
         match self.said.read(&mut kind).unwrap() {
-            0 => Message::Ended(call::wait(self.pid)),
+            0 => {
+                let status = call::wait(self.pid);
+                let is_late = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM;
+                assert!(!is_late, "the system calls did not end within {DEADLINE} s");
+                Message::Ended(status)
+            }
             _ if kind == *b"c" => Message::Checkpoint,
             _ => {
                 let mut why = String::new();
