@@ -13,6 +13,7 @@ mod fuzz;
 mod image;
 mod kernels;
 mod kubernetes;
+mod markdown;
 mod marks;
 mod metrics;
 mod page;

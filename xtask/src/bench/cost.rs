@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    kernels::Table,
+    markdown::Table,
     repository::Repository,
     scratch::{Medium, Scratch},
     tools::Cache,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::page::{self, Part};
 use crate::{
-    kernels::Table,
+    markdown::Table,
     repository::Repository,
     scratch::{Medium, Scratch},
 };

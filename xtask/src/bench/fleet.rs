@@ -21,7 +21,7 @@ use crate::{
     agent::Agent,
     dashboards::{Listener, prometheus_program},
     deadline::until,
-    kernels::Table,
+    markdown::Table,
     prometheus::Prometheus,
     repository::Repository,
     scale,

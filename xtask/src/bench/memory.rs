@@ -8,7 +8,7 @@ use workload::{How, Style};
 use super::page::{self, Part};
 use crate::{
     agent::Agent,
-    kernels::Table,
+    markdown::Table,
     repository::Repository,
     scale::resident,
     scratch::{Medium, Scratch},

@@ -8,7 +8,7 @@ use workload::Sent;
 use super::page::{self, Part};
 use crate::{
     agent::Agent,
-    kernels::Table,
+    markdown::Table,
     metrics::Metrics,
     repository::Repository,
     scale::{resident, spent},

@@ -11,11 +11,11 @@ use super::{
     in_pairs,
     initramfs::Purpose,
     jobs,
-    table::Table,
     transcript::Transcript,
 };
 use crate::{
     check::Tally,
+    markdown::Table,
     marks::Marks,
     repository::Repository,
     tools::{self, Cache},

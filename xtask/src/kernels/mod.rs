@@ -40,7 +40,6 @@ pub(crate) use catalogue::Architecture;
 pub(crate) use count::count;
 pub(crate) use programs::released_agent;
 pub(crate) use suite::{Suite, released};
-pub(crate) use table::Table;
 
 use catalogue::{Choice, Door, KERNELS};
 use initramfs::Purpose;

@@ -1,6 +1,6 @@
 //! The results as tables: for the terminal, and for docs/PLATFORM.md, whose parts between marks are ours.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -9,7 +9,7 @@ use super::{
     catalogue::{PLANS, Sight},
     verdict::{Cell, Report},
 };
-use crate::marks::Marks;
+use crate::{markdown::Table, marks::Marks};
 
 /// The page, below the root of the repository.
 pub(crate) const PAGE: &str = "docs/PLATFORM.md";
@@ -47,7 +47,7 @@ fn versions(reports: &[Report]) -> String {
     for Report { choice, release, .. } in reports {
         table.row(&[choice.name, choice.suite, release]);
     }
-    table.text
+    table.text().to_owned()
 }
 
 fn results(reports: &[Report]) -> String {
@@ -56,7 +56,7 @@ fn results(reports: &[Report]) -> String {
         taken.row(&[report.choice.name, report.choice.architecture.debian(), &report.takes, &report.vfs_by]);
     }
     let operations = [Sight::Deeds, Sight::Order].map(|sight| operations(reports, sight));
-    format!("{}\n{}\n{}", taken.text, operations.join("\n"), ground_truth(reports))
+    format!("{}\n{}\n{}", taken.text(), operations.join("\n"), ground_truth(reports))
 }
 
 fn operations(reports: &[Report], sight: Sight) -> String {
@@ -80,7 +80,7 @@ fn operations(reports: &[Report], sight: Sight) -> String {
         let cells: Vec<&str> = names.iter().map(cell).collect();
         table.row(&[&[report.choice.name, row.door], &cells[..]].concat());
     }
-    table.text
+    table.text().to_owned()
 }
 
 fn ground_truth(reports: &[Report]) -> String {
@@ -92,7 +92,7 @@ fn ground_truth(reports: &[Report]) -> String {
             table.row(&[&[report.choice.name, row.door, row.medium], &cells[..]].concat());
         }
     }
-    table.text
+    table.text().to_owned()
 }
 
 fn word(cell: Cell, sight: Sight) -> &'static str {
@@ -101,30 +101,6 @@ fn word(cell: Cell, sight: Sight) -> &'static str {
         (Cell::Agrees, Sight::Order) => "told",
         (Cell::Disagrees, _) => "**differs**",
         (Cell::Missing, _) => "**not run**",
-    }
-}
-
-/// A table as it grows.
-pub(crate) struct Table {
-    text: String,
-}
-
-impl Table {
-    pub(crate) fn new(heads: &[&str]) -> Self {
-        let mut table = Self { text: String::new() };
-        table.row(heads);
-        table.text.push_str(&"|---".repeat(heads.len()));
-        table.text.push_str("|\n");
-        table
-    }
-
-    pub(crate) fn row(&mut self, cells: &[&str]) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "| {} |", cells.join(" | "));
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        &self.text
     }
 }
 

@@ -205,7 +205,7 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
         .load(&object)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
     drop(object);
-    // aya has taken what it needs of the object, most of which is debug information.
+    // aya has taken what it needs of the object.
     memory::let_go(OBJECT);
     // It parses the whole BTF when a loader is made, whether it is needed or not.
     memory::give_back();
