@@ -13,6 +13,8 @@ use crate::{
     settings::setting,
 };
 
+/// What the table says of a key that is not there.
+const ENOENT: i32 = -2;
 /// Bit of `signal->flags`, include/linux/sched/signal.h, 5.10 to 7.2.
 const SIGNAL_GROUP_EXIT: u32 = 4;
 
@@ -122,9 +124,10 @@ unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
 
 /// A thread ended. News when it was the last of a process that we introduced.
 ///
-/// `do_exit` counts `signal->live` down before it fires the tracepoint (5.10 to 7.2), so the last thread sees 0. The
-/// status is what `wait_task_zombie` takes (5.10 to 7.2): the group's after a group exit, else the leader's own, which
-/// may have left long before.
+/// `do_exit` counts `signal->live` down before it fires the tracepoint (5.10 to 7.2), so the last thread sees 0. So may
+/// others that counted before it and fire after it did: who takes the process from the table tells. The status is what
+/// `wait_task_zombie` takes (5.10 to 7.2): the group's after a group exit, else the leader's own, which may have left
+/// long before.
 #[inline(always)]
 pub(crate) fn exit(task: u64) {
     let tgid = (kernel::thread() >> 32) as u32;
@@ -137,7 +140,9 @@ pub(crate) fn exit(task: u64) {
     if live > 0 {
         return;
     }
-    let _ = PROCESSES.remove(&tgid);
+    if PROCESSES.remove(&tgid) == Err(ENOENT) {
+        return;
+    }
     let flags: u32 = read(signal, setting!(offsets.signal_flags));
     let status = if flags & SIGNAL_GROUP_EXIT != 0 {
         read(signal, setting!(offsets.signal_group_exit_code))

@@ -73,6 +73,12 @@ pub(crate) struct Read {
     /// Where it began.
     #[serde(default)]
     pub(crate) offset: Option<u64>,
+    /// How many bytes it returned.
+    #[serde(default)]
+    pub(crate) returned: Option<u64>,
+    /// The file's size when it began.
+    #[serde(default)]
+    pub(crate) size_before: Option<u64>,
     /// The file's size when it returned.
     #[serde(default)]
     pub(crate) size_at_read: Option<u64>,
@@ -86,6 +92,14 @@ impl Read {
     /// then, so it began before the first change too, and nothing tells which of its bytes it read when.
     pub(crate) fn spans_the_session(&self) -> bool {
         self.offset == Some(0) && self.size_at_read.is_some() && self.size_at_read == self.final_size
+    }
+
+    /// True for a reader's last call, `total` bytes from the file's start, when it began while the file had `size` and
+    /// did not go beyond. The calls before it returned before it began, so all bytes may be those of the version of
+    /// that size.
+    pub(crate) fn began_at(&self, size: u64, total: u64) -> bool {
+        let end = self.offset.zip(self.returned).map(|(offset, returned)| offset + returned);
+        end == Some(total) && total <= size && self.size_before == Some(size)
     }
 }
 

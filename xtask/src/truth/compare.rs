@@ -130,8 +130,8 @@ impl Comparison {
             let word = told.get(index).copied().unwrap_or(Told::Nothing);
             *self.table.entry((read.content, word)).or_default() += 1;
             let torn = read.content.is_torn();
-            let spans =
-                findings.iter().filter_map(|finding| finding.read.as_ref()).any(Read::spans_the_session);
+            let mut calls = findings.iter().filter_map(|finding| finding.read.as_ref());
+            let spans = calls.any(|call| call.spans_the_session() || began_whole(truth, read, call));
             let agreed = match (torn, word, demand(truth.how)) {
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
@@ -223,6 +223,15 @@ fn looks_whole(truth: &Truth, read: &ReadRecord) -> bool {
     let versions = |write: &WriteRecord| old(write).into_iter().chain([write.generation]);
     let mut versions = truth.writes.iter().filter(during).flat_map(versions);
     versions.any(|version| render(version).len() as u64 == read.bytes)
+}
+
+/// True when the last call began before the save, and all that the reader got could be of the version before it. Only who
+/// asks for little at a time stops there: it saw by the bytes, which the agent does not see, that they are not JSON.
+fn began_whole(truth: &Truth, read: &ReadRecord, call: &Read) -> bool {
+    let during = |write: &&WriteRecord| write.begin <= read.end && read.begin <= write.end;
+    let old = |write: &WriteRecord| render(write.generation.saturating_sub(1)).len() as u64;
+    let mut versions = truth.writes.iter().filter(during).map(old);
+    read.style == Style::Go && versions.any(|size| call.began_at(size, read.bytes))
 }
 
 fn read_verdict(finding: &Finding) -> Option<Told> {

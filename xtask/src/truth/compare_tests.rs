@@ -68,7 +68,12 @@ fn a_missed_torn_read_is_found() {
 #[test]
 fn a_read_call_that_spans_the_session_proves_nothing() {
     let told = |content, size_at_read| {
-        let read = Read { offset: Some(0), size_at_read: Some(size_at_read), final_size: Some(9) };
+        let read = Read {
+            offset: Some(0),
+            size_at_read: Some(size_at_read),
+            final_size: Some(9),
+            ..Read::default()
+        };
         let overlapping = Finding { read: Some(read), ..finding("overlapping_read", 1) };
         let findings = [overlapping, finding("nonatomic_write", WRITER)];
         compare(&truth(How::Truncate, &[(1, content)]), &findings).disagreements.len()
@@ -76,6 +81,25 @@ fn a_read_call_that_spans_the_session_proves_nothing() {
     assert_eq!(told(Content::Mixed, 9), 0);
     assert_eq!(told(Content::Mixed, 8), 1);
     assert_eq!(told(Content::Short, 9), 1);
+}
+
+#[test]
+fn a_read_call_that_began_before_the_save_may_have_got_its_bytes_then() {
+    let old = render(0).len() as u64;
+    let told = |content, style, offset, size_before| {
+        let mut truth = truth(How::Chunks, &[(1, content)]);
+        truth.reads[0] = ReadRecord { style, bytes: 512, ..truth.reads[0].clone() };
+        let (size_at_read, final_size) = (Some(1500), Some(9));
+        let (offset, returned, size_before) = (Some(offset), Some(512), Some(size_before));
+        let read = Some(Read { offset, returned, size_before, size_at_read, final_size });
+        let overlapping = Finding { read, ..finding("overlapping_read", 1) };
+        compare(&truth, &[overlapping, finding("nonatomic_write", WRITER)]).disagreements.len()
+    };
+    assert_eq!(told(Content::Mixed, Style::Go, 0, old), 0);
+    assert_eq!(told(Content::Mixed, Style::Go, 0, 1500), 1, "the save had begun");
+    assert_eq!(told(Content::Mixed, Style::Go, 512, old), 1, "it is not its last call");
+    assert_eq!(told(Content::Mixed, Style::Whole, 0, old), 1, "it reads to the end");
+    assert_eq!(told(Content::Short, Style::Go, 0, old), 1);
 }
 
 #[test]
