@@ -1,6 +1,8 @@
 //! An io_uring of one entry at a time, by its three system calls.
 #![expect(unsafe_code, reason = "the rings are memory that the kernel shares")]
 
+use std::cell::Cell;
+use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -59,8 +61,17 @@ struct Parameters {
     completion: [u32; 10],
 }
 
-/// The rings, mapped.
+/// The process that has closed a ring through which it had sent something.
+static CLOSED_BY: AtomicU32 = AtomicU32::new(0);
+
+/// The rings, mapped. A process sends all that it has to send through one.
+///
+/// Who closes its last ring and goes on with another may wait for good, from 7.0 on and on stable kernels that took it
+/// over (6.18.44 did): the kernel's workers then leave (`IO_WQ_BIT_EXIT_ON_IDLE` in `io_wq_worker`), and one that has
+/// made up its mind is still on the list of those that are free, so that `io_wq_enqueue` makes no other for the new
+/// request and nobody is left to do it.
 pub(crate) struct Ring {
+    is_used: Cell<bool>,
     fd: i64,
     memory: *mut u8,
     entry: *mut Entry,
@@ -79,6 +90,8 @@ impl Ring {
     }
 
     fn with(flags: u32) -> Self {
+        let closed_by = CLOSED_BY.load(Ordering::Relaxed);
+        assert_ne!(closed_by, process::id(), "a second ring of one process may hang");
         let mut parameters = Parameters { flags, thread_idle: IDLE, ..Parameters::default() };
         let fd = sys!(SYS_io_uring_setup, 1, &raw mut parameters);
         let map = |offset| {
@@ -88,7 +101,7 @@ impl Ring {
         let Parameters { submission, completion, .. } = parameters;
         // Both rings are in one mapping from 5.4 on.
         let (memory, entry) = (map(OFF_SQ_RING) as *mut u8, map(OFF_SQES) as *mut Entry);
-        Self { fd, memory, entry, submission, completion }
+        Self { is_used: Cell::new(false), fd, memory, entry, submission, completion }
     }
 
     /// True when this kernel knows the operation.
@@ -110,6 +123,7 @@ impl Ring {
 
     /// Hands the entry over, waits until it is done, and gives its result.
     pub(crate) fn run(&self, entry: Entry) -> i32 {
+        self.is_used.set(true);
         // SAFETY: the ring has one entry, and the last one is done.
         unsafe { self.entry.write_volatile(entry) };
         self.word(self.submission[6]).store(0, Ordering::Relaxed);
@@ -139,5 +153,8 @@ impl Drop for Ring {
         sys!(SYS_munmap, self.memory, RING);
         sys!(SYS_munmap, self.entry, RING);
         sys!(SYS_close, self.fd);
+        if self.is_used.get() {
+            CLOSED_BY.store(process::id(), Ordering::Relaxed);
+        }
     }
 }
