@@ -12,7 +12,7 @@ use watchdog::source::inotify::InotifySource;
 use watchdog::source::{Depths, Item, LossReason, NamePattern, RootSpec, Shape, Source};
 
 /// What cannot come within this time does not come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where roots are made: a tmpfs, the disk, and an overlay where one is named.
 fn folders() -> impl Iterator<Item = PathBuf> {

@@ -22,7 +22,7 @@ use crate::watched::Watched;
 const CANARY: &str = "canary";
 
 /// No description outlives its last holder by so much.
-const SETTLED: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// The bench that all cases share, one at a time.
 static SHARED: LazyLock<Option<Mutex<Bench>>> = LazyLock::new(|| Bench::attach(1 << 20).map(Mutex::new));
