@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::session::Session;
+use super::session::{Change, Session};
 use super::sizes::{Doubt, Reach, Sizes};
 use super::table::Slot;
 use crate::model::{BootNanos, InodeId, Place, Role, Span};
@@ -51,7 +51,7 @@ pub(super) struct Writing {
     /// The event with which it became known; `None` when its writing was not seen.
     pub(super) since: Option<u64>,
     pub(super) last: BootNanos,
-    /// The sync after which nothing was modified.
+    /// The first sync after the last modification.
     pub(super) synced: Option<Span>,
     /// Stores through a mapping cannot be seen.
     pub(super) mapped: bool,
@@ -68,7 +68,7 @@ impl Writing {
     /// Notes a sync. One that began before the last modification returned may have missed it.
     pub(super) fn sync(&mut self, span: Span) {
         if span.start >= self.last {
-            self.synced = Some(span);
+            self.synced.get_or_insert(span);
         }
     }
 }
@@ -155,6 +155,16 @@ impl File {
                     || span.is_before(change.span)
                     || change.truncates.is_none() && change.end().is_some_and(|end| end <= to)
             })
+    }
+
+    /// How long the file is at least after a truncation to `to` in `span`: nothing that met it cut more.
+    pub(super) fn least_after_truncation(&self, to: u64, span: Span) -> u64 {
+        if self.unjudged >= span.start || self.sizes.doubts_more_than(span, Reach::truncation(to)) {
+            return 0;
+        }
+        let changes = self.sessions().flat_map(|session| &session.changes);
+        let met = changes.filter(|change| !change.span.is_before(span) && !span.is_before(change.span));
+        met.filter_map(Change::cuts).fold(to, u64::min)
     }
 
     /// What is left of a doubt beside the known modifications, which can have made the change in size.

@@ -26,8 +26,8 @@ pub(super) struct Name {
     pub(super) changed: Span,
     /// What stood there before that, and until when.
     history: Vec<(Standing, BootNanos)>,
-    /// What else may stand there, because the changes had no order.
-    rivals: Vec<Standing>,
+    /// What else may stand there, because the changes had no order, and when the one that put it there returned.
+    rivals: Vec<(Standing, BootNanos)>,
     /// When `standing` was last known to be true.
     pub(super) confirmed: BootNanos,
     /// Set while nothing explains how `standing` came to be.
@@ -155,12 +155,12 @@ impl Names {
             }
             // An open that creates found nothing there, so it was before the change that put something there.
             Standing::File(_) if created && name.vacant_within(span).is_some() => {
-                name.may_be(found);
+                name.may_be(found, span.end);
                 Lesson::Stale
             }
             _ if created && name.had_within(found, span) => Lesson::Stale,
             _ if !created && span.start <= name.changed.end => Lesson::Stale,
-            old if name.rivals.contains(&if created { Standing::Removed } else { found }) => {
+            old if name.may_have(if created { Standing::Removed } else { found }) => {
                 name.change(found, span);
                 Lesson::Explained(old.inode())
             }
@@ -211,7 +211,7 @@ impl Name {
     /// Why nothing stood there at some time since an operation in `span` began, although something does now.
     pub(super) fn vacant_within(&self, span: Span) -> Option<Standing> {
         let past = self.history.iter().rev().filter(|(_, until)| span.start <= *until);
-        let mut past = past.map(|(standing, _)| *standing).chain(self.rivals.iter().copied());
+        let mut past = past.map(|(standing, _)| *standing).chain(self.rivals.iter().map(|(rival, _)| *rival));
         past.find(|standing| matches!(standing, Standing::Removed | Standing::Unknown))
             .filter(|_| span.start <= self.changed.end)
     }
@@ -219,13 +219,19 @@ impl Name {
     /// True when the file stood there, or may have, at some time since an operation in `span` began.
     fn had_within(&self, found: Standing, span: Span) -> bool {
         self.history.iter().any(|(standing, until)| *standing == found && span.start <= *until)
-            || span.start <= self.changed.end && self.rivals.contains(&found)
+            || span.start <= self.changed.end && self.may_have(found)
     }
 
-    /// Remembers what else may stand there, or have stood there a moment ago.
-    pub(super) fn may_be(&mut self, standing: Standing) {
-        if self.rivals.len() < RIVALS && !self.rivals.contains(&standing) {
-            self.rivals.push(standing);
+    fn may_have(&self, standing: Standing) -> bool {
+        self.rivals.iter().any(|(rival, _)| *rival == standing)
+    }
+
+    /// Remembers what else may stand there, or have stood there a moment ago, by a change that returned at `end`.
+    pub(super) fn may_be(&mut self, standing: Standing, end: BootNanos) {
+        if let Some((_, known)) = self.rivals.iter_mut().find(|(rival, _)| *rival == standing) {
+            *known = end.max(*known);
+        } else if self.rivals.len() < RIVALS {
+            self.rivals.push((standing, end));
         }
     }
 
@@ -242,10 +248,13 @@ impl Name {
     fn change(&mut self, standing: Standing, span: Span) {
         if self.standing != standing {
             if span.is_before(self.changed) || self.changed.is_before(span) {
-                let rivals = std::mem::take(&mut self.rivals);
-                self.history.extend(rivals.into_iter().map(|rival| (rival, span.end)));
+                // What put a rival there may still come after this, if the two had no order either.
+                let (kept, over) = self.rivals.iter().partition(|(_, end)| *end >= span.start);
+                self.rivals = kept;
+                let over: Vec<(Standing, BootNanos)> = over;
+                self.history.extend(over.into_iter().map(|(rival, _)| (rival, span.end)));
             } else {
-                self.may_be(self.standing);
+                self.may_be(self.standing, self.changed.end);
             }
             self.history.push((self.standing, span.end));
             self.history.drain(..self.history.len().saturating_sub(HISTORY));

@@ -78,10 +78,11 @@ impl Engine {
         }
         if *created || emptied {
             let operation = if *created { Operation::Create } else { Operation::OpenTruncate };
+            let left = (emptied && known.is_left_by_truncation(0, span)).then_some(0);
             let modification = Modification {
                 range: (!created && surely).then_some((0, u64::MAX)),
                 size_before: if *created { None } else { before },
-                size_after: *size,
+                size_after: size.or(left),
                 truncates: (!created).then_some(0),
                 origin: created.then_some(origin),
                 ..Modification::new(operation, span, actor)
@@ -135,12 +136,14 @@ impl Engine {
                 self.look_at_size(file, at, *size);
             }
         }
-        if let (None, None, Some(offset)) = (size_before, size, offset)
-            && returned < requested
+        if let Some(offset) = offset
+            && let Some(known) = self.file_mut(file)
         {
             let end = offset.saturating_add(*returned);
-            let doubt =
-                self.file_mut(file).and_then(|file| file.sizes.end_of_file(span, end, *returned == 0));
+            let unseen = size_before.is_none() && size.is_none() && returned < requested;
+            let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
+            let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
+            let doubt = ended.or_else(reached);
             self.doubt_size(file, doubt);
         }
         let call = Call {

@@ -53,6 +53,11 @@ impl Call {
         (self.returned > 0).then(|| (offset, offset.saturating_add(self.returned)))
     }
 
+    /// True when the file had that size when the call began or returned.
+    pub(super) fn saw(&self, size: u64) -> bool {
+        self.size_before == Some(size) || self.size == Some(size)
+    }
+
     /// As a report shows it.
     pub(super) fn report(&self) -> ReadCall {
         ReadCall {

@@ -131,7 +131,7 @@ impl Engine {
         if recreated {
             if let Some(name) = self.names.get_mut(place) {
                 name.explain(span);
-                name.may_be(Standing::Removed);
+                name.may_be(Standing::Removed, span.end);
             }
             if let Some(session) = known
                 .and_then(|known| self.files.find(&known))

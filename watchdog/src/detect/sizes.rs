@@ -24,6 +24,8 @@ struct Sample {
     first: BootNanos,
     last: BootNanos,
     value: Option<u64>,
+    /// It was at least that.
+    least: u64,
 }
 
 /// The size changed between two looks at it, and no modification is known that did it. Usually that modification
@@ -42,12 +44,14 @@ pub(super) struct Doubt {
     needs_end: bool,
     /// Nobody looked: the file may have been longer meanwhile.
     guessed: bool,
+    /// More than that size will do as well.
+    or_more: bool,
 }
 
 impl Doubt {
     /// The size changed to `size` between the two times, from more when it `shrank`.
     pub(super) fn new(from: BootNanos, to: BootNanos, size: u64, shrank: bool) -> Self {
-        Self { from, to, size, needs_cut: shrank, needs_end: true, guessed: false }
+        Self { from, to, size, needs_cut: shrank, needs_end: true, guessed: false, or_more: false }
     }
 
     /// True when the change may have been within `span`.
@@ -60,7 +64,8 @@ impl Doubt {
     pub(super) fn without(mut self, span: Span, reach: Reach) -> Option<Self> {
         if span.start < self.to && span.end > self.from {
             self.needs_cut &= reach.least.is_none_or(|least| least > self.size);
-            self.needs_end &= !reach.leaves(self.size, self.guessed || span.end >= self.to);
+            let goes_beyond = self.or_more && reach.range.1 >= self.size;
+            self.needs_end &= !goes_beyond && !reach.leaves(self.size, self.guessed || span.end >= self.to);
         }
         (self.needs_cut || self.needs_end).then_some(self)
     }
@@ -117,10 +122,11 @@ impl Sizes {
     pub(super) fn surely_cuts(&self, at: BootNanos, to: u64) -> bool {
         let since = self.samples.iter().rposition(|sample| sample.first < at);
         let Some(since) = since else { return false };
-        let mut before = self.samples.iter().skip(since).map(|sample| sample.value);
+        let mut before = self.samples.iter().skip(since);
         let grows = self.cut_off(at, to).is_some_and(|before| before < to);
-        let starts_longer = before.clone().next().flatten().is_some_and(|size| size > to);
-        let stays_longer = before.by_ref().take_while(|size| *size != Some(to)).all(|size| size > Some(to));
+        let starts_longer = before.clone().next().is_some_and(|sample| sample.least > to);
+        let mut known = before.by_ref().take_while(|sample| sample.value != Some(to));
+        let stays_longer = known.all(|sample| sample.least > to);
         grows || starts_longer && stays_longer
     }
 
@@ -130,24 +136,32 @@ impl Sizes {
         since.is_some_and(|since| self.samples.iter().skip(since).all(|sample| sample.value == Some(value)))
     }
 
-    /// Takes the size that a modification left behind.
-    pub(super) fn set(&mut self, at: BootNanos, value: Option<u64>) {
-        self.push(at, value);
+    /// Takes the size that a modification left behind; when it cannot be told, it is at `least` that.
+    pub(super) fn set(&mut self, at: BootNanos, value: Option<u64>, least: u64) {
+        self.push(at, value, least);
     }
 
     /// Takes a look at the size. Answers with a doubt when it is not the size known so far.
     pub(super) fn look(&mut self, at: BootNanos, value: u64) -> Option<Doubt> {
         let doubt = match self.samples.back() {
             None if self.since.is_some_and(|since| at <= since) => return None,
-            // The same moment has no order, and of an earlier one nothing new is to be learned.
-            Some(last) if at <= last.last && last.value.is_some() => return None,
+            Some(last) if at <= last.last && last.value.is_some() => return self.look_back(at, value),
             Some(Sample { last, value: Some(known), .. }) if *known != value => {
                 Some(Doubt::new(*last, at, value, value < *known))
             }
             _ => None,
         };
-        self.push(at, Some(value));
+        self.push(at, Some(value), value);
         doubt
+    }
+
+    /// Takes a look that is older than the last one.
+    fn look_back(&self, at: BootNanos, value: u64) -> Option<Doubt> {
+        let before = self.samples.iter().rev().find(|sample| sample.first < at)?;
+        // The same moment has no order.
+        let from = if before.last < at { before.last } else { before.first };
+        let known = before.value.filter(|known| *known != value && before.last != at)?;
+        Some(Doubt::new(from, at, value, value < known))
     }
 
     /// The doubt that a write in `span` leaves, which returned to find the file `size` bytes long, when somebody saw
@@ -167,6 +181,16 @@ impl Sizes {
         let fits = if nothing_read { known <= end } else { known == end };
         let doubt = Doubt::new(last.last, span.end, end, end < known);
         (!fits).then_some(Doubt { needs_end: end > known, guessed: true, ..doubt })
+    }
+
+    /// Takes a read in `span` that got bytes up to `end`. Answers with a doubt when the file is not known to have been that
+    /// long meanwhile.
+    pub(super) fn reached(&self, span: Span, end: u64) -> Option<Doubt> {
+        let since = self.samples.iter().rposition(|sample| sample.first < span.start)?;
+        let mut seen = self.samples.iter().skip(since).take_while(|sample| sample.first <= span.end);
+        let from = self.samples.get(since)?.last.min(span.start);
+        let doubt = Doubt { or_more: true, ..Doubt::new(from, span.end, end, false) };
+        seen.all(|sample| sample.value.is_some_and(|value| value < end)).then_some(doubt)
     }
 
     /// Remembers a doubt until it is explained or given up.
@@ -217,7 +241,7 @@ impl Sizes {
         self.since = Some(at);
     }
 
-    fn push(&mut self, at: BootNanos, value: Option<u64>) {
+    fn push(&mut self, at: BootNanos, value: Option<u64>, least: u64) {
         match self.samples.back_mut() {
             Some(last) if at < last.last => {}
             Some(last) if last.value == value && value.is_some() => last.last = at,
@@ -225,7 +249,7 @@ impl Sizes {
                 if self.samples.len() >= SAMPLES {
                     self.samples.pop_front();
                 }
-                self.samples.push_back(Sample { first: at, last: at, value });
+                self.samples.push_back(Sample { first: at, last: at, value, least: value.unwrap_or(least) });
             }
         }
     }

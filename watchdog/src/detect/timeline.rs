@@ -1,6 +1,6 @@
 //! Which complete versions of a file the bytes of a pass can have come from.
 
-use super::reads::Pass;
+use super::reads::{Length, Pass};
 use super::session::{Change, Session, Writer};
 use crate::model::{BootNanos, Operation, Span};
 
@@ -34,6 +34,10 @@ type Set = u128;
 struct Version {
     writers: Set,
     size: Option<u64>,
+    /// It is at least that long.
+    least: u64,
+    /// Or it is as long as its last write made it, if somebody saw it so.
+    written: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,10 @@ struct Worker<'a> {
     writer: &'a Writer,
     /// When it had begun for certain.
     begun: BootNanos,
+    /// When it had not finished for certain.
+    unfinished: BootNanos,
+    /// Its last operation may have changed nothing, so that it may have finished before.
+    ends_unsure: bool,
     changes: Vec<&'a Change>,
     /// `changes` is all that it did.
     known_all: bool,
@@ -84,7 +92,14 @@ impl Timeline {
                 }
                 let known_all = session.change_count == session.changes.len() as u64;
                 // Once all that it did has returned, a writer that may have changed nothing has finished as well.
-                workers.push(Worker { writer, begun: writer.busy.end, changes: Vec::new(), known_all });
+                workers.push(Worker {
+                    writer,
+                    begun: writer.busy.end,
+                    unfinished: writer.unfinished,
+                    ends_unsure: false,
+                    changes: Vec::new(),
+                    known_all,
+                });
             }
             for change in &session.changes {
                 let index = first + change.writer;
@@ -97,6 +112,9 @@ impl Timeline {
                     steps.push(Step { span: change.span, range, writer: single(index) });
                 }
             }
+        }
+        for worker in workers.iter_mut().filter(|worker| worker.known_all && !worker.writer.mapped) {
+            worker.find_end(sessions);
         }
         let last_size = sessions.last().and_then(|(session, _)| session.size_after);
         let begun = workers.iter().map(|worker| worker.begun).collect();
@@ -148,15 +166,22 @@ impl Timeline {
     }
 }
 
-/// False for a mapping, through which nothing need have been stored, and for a truncation that may have found nothing to
-/// cut off, because the file was that short already.
+/// False for a mapping, through which nothing need have been stored, and for a truncation that may have found the file
+/// just that long already.
 fn changes_for_certain(change: &Change, sessions: &[(&Session, Part)]) -> bool {
     let Some(to) = change.truncates else { return change.operation != Operation::Mmap };
+    let may_come_to = |other: &Change| match other.truncates {
+        Some(size) => size == to,
+        None if other.operation == Operation::Create => to == 0,
+        None => {
+            change.size_before.is_some_and(|before| before < to) && other.end().is_none_or(|end| end >= to)
+        }
+    };
     change.range.is_some()
         && change.size_before != Some(to)
         && sessions.iter().flat_map(|(session, _)| &session.changes).all(|other| {
             std::ptr::eq(other, change)
-                || other.truncates.is_none() && other.operation != Operation::Create
+                || !may_come_to(other)
                 || other.span.is_before(change.span)
                 || change.span.is_before(other.span)
         })
@@ -178,7 +203,11 @@ fn certain_range(change: &Change, sessions: &[(&Session, Part)]) -> Option<(u64,
 impl Version {
     fn size_admits(&self, pass: &Pass, index: usize) -> bool {
         match (pass.length(index), self.size) {
-            (Some(length), Some(size)) => length.admits(size),
+            (Some(length), Some(size)) => {
+                let seen = |size: &u64| pass.calls.get(index).is_some_and(|call| call.saw(*size));
+                length.admits(size) || self.written.filter(seen).is_some_and(|size| length.admits(size))
+            }
+            (Some(Length::Exactly(length) | Length::AtMost(length)), None) => length >= self.least,
             _ => true,
         }
     }
@@ -195,7 +224,7 @@ fn versions(workers: &[Worker<'_>], last_size: Option<u64>) -> Option<Vec<Versio
         return None;
     }
     // What is possible changes only where a first operation returns or a last one is entered.
-    let moments = workers.iter().flat_map(|worker| [worker.begun, worker.writer.unfinished]);
+    let moments = workers.iter().flat_map(|worker| [worker.begun, worker.unfinished]);
     let mut moments: Vec<BootNanos> = moments.chain([BootNanos(0), BootNanos(u64::MAX)]).collect();
     moments.sort_unstable();
     moments.dedup();
@@ -203,7 +232,7 @@ fn versions(workers: &[Worker<'_>], last_size: Option<u64>) -> Option<Vec<Versio
     for at in moments {
         let (mut finished, mut free, mut busy) = (0, Vec::new(), false);
         for (index, worker) in workers.iter().enumerate() {
-            match (worker.begun < at, worker.writer.unfinished > at) {
+            match (worker.begun < at, worker.unfinished > at) {
                 (true, true) => busy = true,
                 (true, false) => finished |= single(index),
                 (false, true) => {}
@@ -220,7 +249,12 @@ fn versions(workers: &[Worker<'_>], last_size: Option<u64>) -> Option<Vec<Versio
             let chosen = free.iter().enumerate().filter(|(bit, _)| choice >> bit & 1 == 1);
             let set = chosen.fold(finished, |set, (_, worker)| set | worker);
             if versions.iter().all(|version| version.writers != set) {
-                versions.push(Version { writers: set, size: size(workers, set, last_size) });
+                versions.push(Version {
+                    writers: set,
+                    size: size(workers, set, last_size),
+                    least: least(workers, set),
+                    written: written(workers, set),
+                });
             }
         }
     }
@@ -238,6 +272,9 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
     let Some(worker) = of(true).max_by_key(|worker| worker.writer.busy.end) else {
         return found?.size_before;
     };
+    if worker.ends_unsure {
+        return None;
+    }
     let left = worker.writer;
     let others = || of(true).map(|worker| worker.writer).filter(|other| !std::ptr::eq(*other, left));
     let meets_last = |span: Span| !span.is_before(left.last) && !left.last.is_before(span);
@@ -259,7 +296,44 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
     })
 }
 
+/// Where the write ended that returned last, when it met a truncation of the set: that cut the file first, if the file was
+/// seen to be that long. That it was found to have another size in the end may be the doing of somebody not known yet.
+fn written(workers: &[Worker<'_>], set: Set) -> Option<u64> {
+    let within = || workers.iter().enumerate().filter(|(index, _)| set & single(*index) != 0);
+    let (_, worker) = within().max_by_key(|(_, worker)| worker.writer.busy.end)?;
+    let last = worker.changes.iter().find(|change| change.span == worker.writer.last)?;
+    let end = last.end().filter(|end| last.cuts().is_none() && last.size_before > Some(*end))?;
+    let changes = || within().flat_map(|(_, worker)| &worker.changes);
+    let longer =
+        |cut: &Change| changes().any(|other| other.end() > Some(end) && cut.span.is_before(other.span));
+    let meets = |change: &Change| !change.span.is_before(last.span) && !last.span.is_before(change.span);
+    changes().any(|cut| cut.truncates.is_some() && meets(cut) && !longer(cut)).then_some(end)
+}
+
+/// At least how long the version is that has `set` in it, when a truncation returned last: nothing that met it cut more.
+fn least(workers: &[Worker<'_>], set: Set) -> u64 {
+    let within = workers.iter().enumerate().filter(|(index, _)| set & single(*index) != 0);
+    let Some((_, worker)) = within.max_by_key(|(_, worker)| worker.writer.busy.end) else { return 0 };
+    let last = worker.changes.iter().find(|change| change.span == worker.writer.last);
+    let Some((last, to)) = last.and_then(|last| Some((last, last.truncates?))) else { return 0 };
+    if worker.ends_unsure || !last.alone || !workers.iter().all(|worker| worker.known_all) {
+        return 0;
+    }
+    let changes = workers.iter().flat_map(|worker| &worker.changes);
+    let met = changes.filter(|other| !other.span.is_before(last.span) && !last.span.is_before(other.span));
+    met.filter_map(|change| change.cuts()).fold(to, u64::min)
+}
+
 impl Worker<'_> {
+    /// A truncation that may have found nothing to cut off need not be waited for.
+    fn find_end(&mut self, sessions: &[(&Session, Part)]) {
+        let counts = |change: &&&Change| change.truncates.is_none() || changes_for_certain(change, sessions);
+        let started = self.changes.iter().filter(counts).map(|change| change.span.start).max();
+        let last = self.changes.iter().max_by_key(|change| change.span.end);
+        self.ends_unsure = started.is_some() && last.is_some_and(|last| !counts(&last));
+        self.unfinished = started.unwrap_or(self.writer.busy.start);
+    }
+
     /// What its last operation made of the size that it found, if nobody of the version met it. Whoever else was under
     /// way then comes after the version.
     fn last_size(&self) -> Option<u64> {

@@ -67,7 +67,7 @@ impl Engine {
                 let behind = before.zip(*offset).is_some_and(|(before, offset)| offset >= before);
                 let from = offset.map(|offset| before.map_or(offset, |before| offset.min(before)));
                 let end = offset.map(|offset| offset.saturating_add(*length));
-                let alone = known.sizes.latest() == before;
+                let alone = known.sizes.latest() == before && known.is_at_rest(span);
                 let grown = before.zip(end).filter(|_| alone && *length < UNKNOWN_LENGTH);
                 let operation = match (offset, behind) {
                     (None, _) if *length == UNKNOWN_LENGTH => Operation::Unknown,
@@ -95,8 +95,12 @@ impl Engine {
                 self.look_before(file, span, *size_before);
                 let Some(known) = self.file_mut(file) else { return };
                 let before = size_before.or_else(|| known.size_before(span.start));
-                let surely = known.sizes.surely_cuts(span.start, *to);
-                let still = known.current.is_none() && known.sizes.stood_at(*to, span.start);
+                // Longer or shorter at its entry, it was not that long already, unless others made it so by then.
+                let surely =
+                    size_before.is_some_and(|size| size != *to) || known.sizes.surely_cuts(span.start, *to);
+                let still = known.current.is_none()
+                    && known.sizes.stood_at(*to, span.start)
+                    && size_before.is_none_or(|size| size == *to);
                 // What it was at entry it may not have been any more when others were at work.
                 let as_it_was = *size_before == Some(*to) && known.is_at_rest(span);
                 if (as_it_was || still) && !known.sizes.awaits_truncation(span, *to) {
@@ -184,7 +188,7 @@ impl Engine {
         let Some(file) = self.files.get_mut(slot) else { return };
         if file.state_since(span.start).is_none() && file.current.is_none() && !by_name {
             file.sizes.explain(span, modification.change().reach());
-            file.sizes.set(span.end, size_after);
+            file.sizes.set(span.end, size_after, 0);
             file.unjudged = file.unjudged.max(span.end);
             file.changed_aside = file.changed_aside.max(span.end);
             self.settle_waiting(slot, out);
@@ -226,7 +230,8 @@ impl Engine {
             // Others may have filled the file before its creator returned.
             (Operation::Create, Some(size)) => file.sizes.look(span.end, size),
             _ => {
-                file.sizes.set(span.end, size_after);
+                let least = change.truncates.map_or(0, |to| file.least_after_truncation(to, span));
+                file.sizes.set(span.end, size_after, least);
                 let made = change.truncates.or(change.size_before.max(change.end()));
                 let disturbed = size_after
                     .filter(|_| change.is_disturbed())

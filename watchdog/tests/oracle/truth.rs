@@ -560,7 +560,12 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
         if under_way {
             return judged;
         }
-        if release <= now {
+        // A session may turn out to have begun earlier than it seemed when the reader was judged.
+        let late = here
+            .iter()
+            .flat_map(|session| &session.changes)
+            .any(|change| change.event > release && change.span.start.0 <= released.max(reader.opened));
+        if release <= now && !late {
             judged.may_repeat = false;
         }
         if must && may {
@@ -703,8 +708,23 @@ fn times_at_work(played: &Played, inode: u64) -> Vec<(u64, u64)> {
 /// Whether the reader must be torn, and whether it may be.
 ///
 /// Where other writers were at work so close to a moment that its size has not been seen, any length is as good for
-/// "must", and none for "may".
+/// "must", and none for "may". A truncation that may have found nothing to cut off did nothing for "must", and did
+/// something for "may".
 fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> (bool, bool) {
+    let (must, _) = torn_if(played, sessions, reader, now, &surely_changes);
+    let (_, may) = torn_if(played, sessions, reader, now, &|_, _| true);
+    (must, may)
+}
+
+type Changes<'a> = &'a dyn Fn(&Change, &[Vec<&Change>]) -> bool;
+
+fn torn_if(
+    played: &Played,
+    sessions: &[&Session],
+    reader: &Reader,
+    now: usize,
+    changes: Changes<'_>,
+) -> (bool, bool) {
     let released = reader.released.map_or(u64::MAX, |(at, _)| at.max(reader.opened));
     let mut writers: Vec<Vec<&Change>> = Vec::new();
     let (mut always, mut never) = (BTreeSet::new(), BTreeSet::new());
@@ -729,7 +749,7 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
     // What was there before a writer that had begun before the first call was gone by then.
     let first = reader.reads.first().map(|read| played.events[*read].span.start);
     for (index, own) in writers.iter().enumerate() {
-        let mut sure = own.iter().filter(|change| surely_changes(change, &writers));
+        let mut sure = own.iter().filter(|change| changes(change, &writers));
         if sure.any(|change| Some(change.span.end) < first) || own.iter().all(|c| Some(c.span.end) < first) {
             always.insert(index);
         }
@@ -746,13 +766,14 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
     for moment in moments {
         let mut choices = vec![BTreeSet::new()];
         for (index, own) in writers.iter().enumerate() {
-            let done = own.iter().all(|change| 2 * change.span.start.0 <= moment);
+            let done =
+                own.iter().all(|change| !changes(change, &writers) || 2 * change.span.start.0 <= moment);
             // Once all that it did has returned, a writer that may have changed nothing has finished as well.
             let last = own.iter().map(|change| 2 * change.span.end.0).max();
             let unbegun = last >= Some(moment)
                 && own
                     .iter()
-                    .filter(|change| surely_changes(change, &writers))
+                    .filter(|change| changes(change, &writers))
                     .all(|change| 2 * change.span.end.0 >= moment);
             let mut next = Vec::new();
             for choice in &choices {
@@ -768,10 +789,15 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
             choices = next;
         }
         for choice in choices {
-            if !seen.insert(choice.clone()) || !bytes_fit(played, &writers, &choice, reader, now) {
+            if !seen.insert(choice.clone()) || !bytes_fit((played, changes), &writers, &choice, reader, now) {
                 continue;
             }
-            match seen_size(played, &writers, &choice, reader.inode) {
+            // Who ended with what may have changed nothing may have been done before.
+            let ended = choice.iter().all(|index| {
+                let last = writers[*index].iter().max_by_key(|change| change.span.end);
+                last.is_none_or(|last| changes(last, &writers))
+            });
+            match seen_size(played, &writers, &choice, reader.inode).filter(|_| ended) {
                 Some(size) if lengths_fit(played, reader, now, size) => (must, may) = (false, false),
                 Some(_) => {}
                 None => must = false,
@@ -783,7 +809,7 @@ fn torn(played: &Played, sessions: &[&Session], reader: &Reader, now: usize) -> 
 
 /// Every single byte can be the one that the chosen writers left.
 fn bytes_fit(
-    played: &Played,
+    (played, changes): (&Played, Changes<'_>),
     writers: &[Vec<&Change>],
     chosen: &BTreeSet<usize>,
     reader: &Reader,
@@ -796,9 +822,7 @@ fn bytes_fit(
             writers.iter().enumerate().all(|(index, own)| {
                 own.iter()
                     .filter(|change| {
-                        change.first_byte(writers) <= byte
-                            && byte < change.to
-                            && surely_changes(change, writers)
+                        change.first_byte(writers) <= byte && byte < change.to && changes(change, writers)
                     })
                     .all(|change| {
                         if chosen.contains(&index) {
@@ -812,17 +836,26 @@ fn bytes_fit(
     })
 }
 
-/// A truncation that found the file that short, or met another one, may have changed nothing.
+/// A truncation that found the file that short, or met another to the same size, may have changed nothing.
 fn surely_changes(change: &Change, writers: &[Vec<&Change>]) -> bool {
     let truncates = |change: &Change| matches!(change.sets, Sets::To(_)) && change.kind != "create";
     let met = || {
         writers.iter().flatten().any(|other| {
             other.event != change.event
-                && matches!(other.sets, Sets::To(_))
+                && matches!((other.sets, change.sets), (Sets::To(other), Sets::To(to)) if other == to)
                 && overlap(other.span, change.span)
         })
     };
-    let nothing = change.untold || matches!(change.sets, Sets::To(to) if to == change.before);
+    // One that makes the file longer may find that a write which it met has done so.
+    let met_write = |to: u64| {
+        writers
+            .iter()
+            .flatten()
+            .filter(|other| other.event != change.event && matches!(other.sets, Sets::More))
+            .any(|other| other.to >= to && overlap(other.span, change.span))
+    };
+    let nothing = change.untold
+        || matches!(change.sets, Sets::To(to) if to == change.before || change.before < to && met_write(to));
     !(truncates(change) && (nothing || met()))
 }
 
