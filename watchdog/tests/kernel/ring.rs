@@ -67,9 +67,9 @@ static CLOSED_BY: AtomicU32 = AtomicU32::new(0);
 /// The rings, mapped. A process sends all that it has to send through one.
 ///
 /// Who closes its last ring and goes on with another may wait for good, from 7.0 on and on stable kernels that took it
-/// over (6.18.44 did): the kernel's workers then leave (`IO_WQ_BIT_EXIT_ON_IDLE` in `io_wq_worker`), and one that has
-/// made up its mind is still on the list of those that are free, so that `io_wq_enqueue` makes no other for the new
-/// request and nobody is left to do it.
+/// over (6.18.44 did): the kernel's workers then leave (`IO_WQ_BIT_EXIT_ON_IDLE` in `io_wq_worker`), and one that is on
+/// its way out still counts as free or as running until `io_worker_exit` is done, so that `io_wq_enqueue` makes no other
+/// for the new request and nobody is left to do it.
 pub(crate) struct Ring {
     is_used: Cell<bool>,
     fd: i64,
