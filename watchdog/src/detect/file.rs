@@ -8,6 +8,9 @@ use super::sizes::{Doubt, Reach, Sizes};
 use super::table::Slot;
 use crate::model::{BootNanos, InodeId, Place, Role, Span};
 
+/// How many truncations are remembered that found nothing to cut off.
+const IDLE: usize = 4;
+
 /// An inode that stands, or stood, at a name that matters.
 #[derive(Debug)]
 pub(super) struct File {
@@ -26,6 +29,8 @@ pub(super) struct File {
     pub(super) writing: Writing,
     /// When the last modification returned that was part of no session.
     pub(super) unjudged: BootNanos,
+    /// The last truncations that found nothing to cut off as far as is known, and the size that they set.
+    idle: Vec<(Span, u64)>,
     /// When the last of those returned that changed it for certain, under no name that counts.
     pub(super) changed_aside: BootNanos,
     /// Apart from the rest: most files have none.
@@ -85,6 +90,7 @@ impl File {
             sizes: Sizes::default(),
             writing: Writing::default(),
             unjudged: BootNanos(0),
+            idle: Vec::new(),
             changed_aside: BootNanos(0),
             current: None,
             past: VecDeque::new(),
@@ -100,6 +106,15 @@ impl File {
     /// The size before the session that an operation entered at `at` begins, when it is known.
     pub(super) fn size_before(&self, at: BootNanos) -> Option<u64> {
         if self.unjudged >= at { None } else { self.sizes.before(at) }
+    }
+
+    /// Notes a truncation to `to` that found nothing to cut off, as far as is known. What was under way may have met it.
+    pub(super) fn note_idle(&mut self, span: Span, to: u64) {
+        self.unjudged = self.unjudged.max(span.end);
+        if self.idle.len() >= IDLE {
+            self.idle.remove(0);
+        }
+        self.idle.push((span, to));
     }
 
     /// The state file that it is now, when it is one.
@@ -175,8 +190,9 @@ impl File {
             let changes = session.changes.iter().map(|change| (change.span, change.reach()));
             changes.chain(writers.map(|writer| (writer.busy, Reach::ANY)))
         });
+        let idle = self.idle.iter().map(|(span, to)| (*span, Reach::truncation(*to)));
         let left = |doubt: Option<Doubt>, (span, reach): (Span, Reach)| doubt?.without(span, reach);
-        known.fold(Some(doubt).filter(|doubt| self.unjudged <= doubt.from), left)
+        known.chain(idle).fold(Some(doubt).filter(|doubt| self.changed_aside <= doubt.from), left)
     }
 
     /// True when nothing is left that could matter.

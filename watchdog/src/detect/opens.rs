@@ -73,8 +73,7 @@ impl Engine {
                 || known.current.is_some()
                 || known.sizes.awaits_truncation(span, 0));
         if *truncated && !emptied {
-            // As far as is known. A write that was under way may have met it.
-            known.unjudged = known.unjudged.max(span.end);
+            known.note_idle(span, 0);
         }
         if *created || emptied {
             let operation = if *created { Operation::Create } else { Operation::OpenTruncate };
@@ -143,7 +142,9 @@ impl Engine {
             let unseen = size_before.is_none() && size.is_none() && returned < requested;
             let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
             let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
-            let doubt = ended.or_else(reached);
+            let short = (*returned > 0 && returned < requested).then_some(size_before.zip(*size)).flatten();
+            let cut = || Doubt::between(span, short?, end);
+            let doubt = ended.or_else(reached).or_else(cut);
             self.doubt_size(file, doubt);
         }
         let call = Call {

@@ -36,8 +36,8 @@ struct Version {
     size: Option<u64>,
     /// It is at least that long.
     least: u64,
-    /// Or it is as long as its last write made it, if somebody saw it so.
-    written: Option<u64>,
+    /// Or it is as long as its last write made it, if somebody saw it so before that returned.
+    written: Option<(u64, BootNanos)>,
 }
 
 #[derive(Debug)]
@@ -204,8 +204,10 @@ impl Version {
     fn size_admits(&self, pass: &Pass, index: usize) -> bool {
         match (pass.length(index), self.size) {
             (Some(length), Some(size)) => {
-                let seen = |size: &u64| pass.calls.get(index).is_some_and(|call| call.saw(*size));
-                length.admits(size) || self.written.filter(seen).is_some_and(|size| length.admits(size))
+                let call = pass.calls.get(index);
+                let seen = |size, until| call.is_some_and(|call| call.saw(size) && call.span.start < until);
+                let written = |(size, until)| length.admits(size) && seen(size, until);
+                length.admits(size) || self.written.is_some_and(written)
             }
             (Some(Length::Exactly(length) | Length::AtMost(length)), None) => length >= self.least,
             _ => true,
@@ -298,7 +300,7 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
 
 /// Where the write ended that returned last, when it met a truncation of the set: that cut the file first, if the file was
 /// seen to be that long. That it was found to have another size in the end may be the doing of somebody not known yet.
-fn written(workers: &[Worker<'_>], set: Set) -> Option<u64> {
+fn written(workers: &[Worker<'_>], set: Set) -> Option<(u64, BootNanos)> {
     let within = || workers.iter().enumerate().filter(|(index, _)| set & single(*index) != 0);
     let (_, worker) = within().max_by_key(|(_, worker)| worker.writer.busy.end)?;
     let last = worker.changes.iter().find(|change| change.span == worker.writer.last)?;
@@ -307,7 +309,7 @@ fn written(workers: &[Worker<'_>], set: Set) -> Option<u64> {
     let longer =
         |cut: &Change| changes().any(|other| other.end() > Some(end) && cut.span.is_before(other.span));
     let meets = |change: &Change| !change.span.is_before(last.span) && !last.span.is_before(change.span);
-    changes().any(|cut| cut.truncates.is_some() && meets(cut) && !longer(cut)).then_some(end)
+    changes().any(|cut| cut.truncates.is_some() && meets(cut) && !longer(cut)).then_some((end, last.span.end))
 }
 
 /// At least how long the version is that has `set` in it, when a truncation returned last: nothing that met it cut more.

@@ -104,7 +104,7 @@ impl Engine {
                 // What it was at entry it may not have been any more when others were at work.
                 let as_it_was = *size_before == Some(*to) && known.is_at_rest(span);
                 if (as_it_was || still) && !known.sizes.awaits_truncation(span, *to) {
-                    known.unjudged = known.unjudged.max(span.end);
+                    known.note_idle(span, *to);
                     return;
                 }
                 // Whether a write that returned meanwhile came before or after it, its size does not say. If it is that
