@@ -22,6 +22,8 @@ const CONTAINERS: usize = 10_000;
 pub(crate) const EMPTY: usize = 100;
 /// What the agent may hold, whatever the machine.
 const RESIDENT_MIB: f64 = 40.0;
+/// The runtime's name.
+const RUNTIME: &str = "crowd";
 const READ: Duration = Duration::from_secs(300);
 
 /// What was measured of one source.
@@ -109,7 +111,7 @@ pub(crate) fn measure(agent: &Path, options: &[&str], containers: usize, idle: D
     populate(&root, containers)?;
     let log = scratch.path().join("agent.log");
     let begun = Instant::now();
-    let agent = Agent::start_with(agent, options, &[("crowd", &root)], &log, None)?;
+    let agent = Agent::start_with(agent, options, &[(RUNTIME, &root)], &log, None)?;
     let ready = begun.elapsed();
     let empty = containers.div_ceil(EMPTY) as u64;
     let judged = until(READ, || {
@@ -117,6 +119,13 @@ pub(crate) fn measure(agent: &Path, options: &[&str], containers: usize, idle: D
         Ok((damaged >= empty).then(|| begun.elapsed()))
     })?;
     let judged = judged.with_context(|| format!("not all files were read within {} s", READ.as_secs()))?;
+    let metrics = agent.metrics()?;
+    let known = metrics.sum("state_watchdog_state_files", &[("runtime", RUNTIME)]);
+    ensure!(known == containers as f64, "{known} of {containers} state files are known");
+    let lost = metrics.count("state_watchdog_events_lost_total", &[]);
+    ensure!(lost == 0, "{lost} events were lost, and nothing happened");
+    let evicted = metrics.count("state_watchdog_anomalies_total", &[("kind", "evicted")]);
+    ensure!(evicted == 0, "{evicted} things were forgotten for want of room");
     // Free memory is given back every five seconds.
     let settled = Instant::now() + Duration::from_secs(8);
     let mut least = resident(&agent)?;

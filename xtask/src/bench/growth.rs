@@ -1,6 +1,6 @@
 //! How the agent grows: with the containers that stand there, and with what happens to their state files.
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     agent::Agent,
+    markdown::Table,
     repository::Repository,
     scale::{self, Figures, Scrape},
 };
@@ -19,8 +20,8 @@ use crate::{
 const PICTURE: &str = "docs/images/growth.svg";
 const LINK: &str = "![Memory by containers, processor by operations](images/growth.svg)";
 
-/// How many containers stand there. The agent looks at 16,384 entries of a directory and knows as many state files at most.
-const CONTAINERS: [usize; 6] = [10, 100, 1_000, 5_000, 10_000, 16_000];
+/// How many containers stand there.
+const CONTAINERS: [usize; 6] = [10, 100, 1_000, 5_000, 10_000, 20_000];
 /// How much happens to state files, a second.
 const RATES: [u64; 6] = [1, 10, 100, 500, 1_000, 5_000];
 /// How long each lasts.
@@ -81,29 +82,56 @@ fn load(rate: u64, agent: &Path, workload: &Path) -> Result<Load> {
 }
 
 fn tables(crowds: &[(usize, Figures)], loads: &[Load]) -> String {
-    let mut text = String::from(
-        "| containers | ready, s | all judged, s | resident, MiB | idle, % of a core | scrape, ms | scrape, KiB | series |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
+    let mut growing = Table::new(&[
+        "containers",
+        "ready, s",
+        "all judged, s",
+        "resident, MiB",
+        "idle, % of a core",
+        "scrape, ms",
+        "scrape, KiB",
+        "series",
+    ]);
     for (containers, Figures { ready, judged, resident, idle, scrape }) in crowds {
-        let (ready, judged, idle) = (ready.as_secs_f64(), judged.as_secs_f64(), idle * 100.0);
-        let _ = writeln!(
-            text,
-            "| {containers} | {ready:.2} | {judged:.1} | {resident:.1} | {idle:.2} | {} |",
-            cells(scrape)
-        );
+        let [took, bytes, series] = cells(scrape);
+        growing.row(&[
+            &containers.to_string(),
+            &format!("{:.2}", ready.as_secs_f64()),
+            &format!("{:.1}", judged.as_secs_f64()),
+            &format!("{resident:.1}"),
+            &format!("{:.2}", idle * 100.0),
+            &took,
+            &bytes,
+            &series,
+        ]);
     }
-    text.push_str(
-        "\n| operations a second | told | lost | processor, % of a core | resident, MiB | scrape, ms | scrape, KiB | series |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
+    let mut busy = Table::new(&[
+        "operations a second",
+        "told",
+        "lost",
+        "processor, % of a core",
+        "resident, MiB",
+        "scrape, ms",
+        "scrape, KiB",
+        "series",
+    ]);
     for Load { rate, told, lost, cpu, resident, scrape } in loads {
-        let cpu = cpu * 100.0;
-        let _ = writeln!(text, "| {rate} | {told} | {lost} | {cpu:.2} | {resident:.1} | {} |", cells(scrape));
+        let [took, bytes, series] = cells(scrape);
+        busy.row(&[
+            &rate.to_string(),
+            &told.to_string(),
+            &lost.to_string(),
+            &format!("{:.2}", cpu * 100.0),
+            &format!("{resident:.1}"),
+            &took,
+            &bytes,
+            &series,
+        ]);
     }
-    text
+    format!("{}\n{}", growing.text(), busy.text())
 }
 
-fn cells(Scrape { took, bytes, series }: &Scrape) -> String {
-    format!("{:.1} | {:.0} | {series}", took.as_secs_f64() * 1e3, *bytes as f64 / 1024.0)
+fn cells(Scrape { took, bytes, series }: &Scrape) -> [String; 3] {
+    let took = format!("{:.1}", took.as_secs_f64() * 1e3);
+    [took, format!("{:.0}", *bytes as f64 / 1024.0), series.to_string()]
 }

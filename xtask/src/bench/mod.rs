@@ -16,13 +16,7 @@ mod throughput;
 
 use anyhow::{Result, ensure};
 
-use crate::{
-    check::build,
-    kernels, privilege,
-    repository::Repository,
-    scale,
-    tools::{self, Cache},
-};
+use crate::{check::Given, kernels, privilege, repository::Repository, scale, tools::Cache};
 
 /// How much is measured. Without one of the options that say "do nothing else", all but the growth, the peers and
 /// the kernels. `UPDATE_DOCS=1` writes what was measured into docs/OVERHEAD.md.
@@ -57,6 +51,9 @@ pub(crate) struct Options {
     /// Measure the engine alone, without a kernel, and do nothing else; needs no root.
     #[arg(long)]
     engine: bool,
+    /// Nothing but the memory.
+    #[arg(long)]
+    memory: bool,
     /// Count what a Prometheus has to bear for many nodes, and do nothing else.
     #[arg(long)]
     fleet: bool,
@@ -68,6 +65,8 @@ pub(crate) struct Options {
     kernels: bool,
     #[command(flatten)]
     machines: kernels::Options,
+    #[command(flatten)]
+    programs: Given,
 }
 
 /// Sets up, builds, measures, prints.
@@ -81,13 +80,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     ensure!(privilege::is_root(), "measuring loads the probes and so needs root; run it with sudo");
     let cache = Cache::open()?;
-    tools::set_up_bpf(&cache, None)?;
-    let (agent, workload) = build(&repository)?;
+    let (agent, workload) = options.programs.or_built()?;
     let rounds = options.rounds.max(1);
     let throughput =
         || throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload, &repository);
     if options.only_containers {
         return scale::print(&agent, options.containers);
+    }
+    if options.memory {
+        return memory::memory(options.saves, &agent, &workload, &repository);
     }
     if options.growth {
         return growth::growth(&agent, &workload, &repository);

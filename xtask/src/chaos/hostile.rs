@@ -70,9 +70,11 @@ pub(super) fn names(stage: &Stage<'_>) -> Result<String> {
 
 /// As many directories, each with a state file in it.
 const FILES: u64 = 100_000;
+/// At most so many state files are remembered.
+const KNOWN: f64 = 24_576.0;
 
 /// More containers than anyone has: the tables are full, the rest is left out, and what is known is judged as ever. A
-/// million would take a gigabyte of the kernel's memory on a tmpfs, and show no more: the tables end at 16,384.
+/// million would take a gigabyte of the kernel's memory on a tmpfs, and show no more: the tables end at 24,576.
 pub(super) fn files(stage: &Stage<'_>) -> Result<String> {
     let agent = stage.agent(&[])?;
     let calm = stage.play(BEFORE)?;
@@ -90,7 +92,7 @@ pub(super) fn files(stage: &Stage<'_>) -> Result<String> {
     let resident = bounded(&agent)?;
     let known = metrics.sum("state_watchdog_state_files", &[]);
     let evicted = metrics.count("state_watchdog_anomalies_total", &[("kind", "evicted")]);
-    ensure!(known <= 16_384.0, "{known} state files are kept in mind");
+    ensure!(known <= KNOWN, "{known} state files are kept in mind");
     let lost = lost(&metrics);
     let unknown = metrics.count("state_watchdog_write_sessions_total", &[("outcome", "unknown")]);
     let findings = agent.stop()?;
