@@ -7,16 +7,26 @@ use crate::model::BootNanos;
 /// Nanoseconds since boot now, by the clock that stamps events in the kernel.
 #[must_use]
 pub fn boot_now() -> BootNanos {
+    BootNanos(told_by(libc::CLOCK_BOOTTIME))
+}
+
+/// Nanoseconds of processor time that this thread took so far.
+#[must_use]
+pub fn thread_time() -> u64 {
+    told_by(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn told_by(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    #[expect(unsafe_code, reason = "std offers no CLOCK_BOOTTIME")]
+    #[expect(unsafe_code, reason = "std offers neither of these clocks")]
     // SAFETY: `time` is a valid timespec for the kernel to fill; the call keeps no pointer.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     if result != 0 {
-        return BootNanos(0);
+        return 0;
     }
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    BootNanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 /// Translates boot time to wall time.

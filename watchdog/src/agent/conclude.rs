@@ -240,7 +240,7 @@ impl<S: Source> Agent<S> {
         let root = self.roots.get(place.root)?;
         let path = root.host_path.join(&*place.container).join(&*place.name);
         let owner = container(root, place).and_then(|(directory, id)| {
-            self.pods.find(Container { place, directory: &directory, id }, boot_now()).cloned()
+            self.pods.find(Container { place, directory: &directory, id }, boot_now())
         });
         let Owner { pod, image } = owner.unwrap_or_default();
         Some(FileFacts {

@@ -130,6 +130,7 @@ impl<S: Source> Agent<S> {
         self.look_around();
         self.house_canary();
         self.show_status();
+        memory::let_go_of_the_start();
         loop {
             let (wake, asked) = (self.next_wake(), boot_now());
             tokio::select! {
@@ -278,6 +279,9 @@ impl<S: Source> Agent<S> {
             self.pods.expire(now);
             if now.since(self.memory_given_back) > Self::MEMORY_PERIOD {
                 self.memory_given_back = now;
+                self.survey.shrink();
+                self.items.shrink_to_fit();
+                self.outputs.shrink_to_fit();
                 memory::give_back();
             }
             self.show_status();

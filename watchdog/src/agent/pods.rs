@@ -66,16 +66,22 @@ impl Pods {
     }
 
     /// Whom it belongs to, as far as is known. A container whose state file could not be read yet is looked for
-    /// elsewhere, once.
-    pub(super) fn find(&mut self, container: Container<'_>, now: BootNanos) -> Option<&Owner> {
+    /// elsewhere, once; one that there is no room to remember, each time.
+    pub(super) fn find(&mut self, container: Container<'_>, now: BootNanos) -> Option<Owner> {
         let host = self.host.clone();
-        let known = self.entry(container.place)?;
-        if !std::mem::replace(&mut known.asked, true) {
-            known.owner = owner(&host, container.directory, container.id, &Identity::default());
-            // Nobody may ever say that it is gone.
-            known.gone = Some(now);
-        }
-        Some(&known.owner).filter(|owner| **owner != Owner::default())
+        let elsewhere = || owner(&host, container.directory, container.id, &Identity::default());
+        let owner = match self.entry(container.place) {
+            Some(known) => {
+                if !std::mem::replace(&mut known.asked, true) {
+                    known.owner = elsewhere();
+                    // Nobody may ever say that it is gone.
+                    known.gone = Some(now);
+                }
+                known.owner.clone()
+            }
+            None => elsewhere(),
+        };
+        Some(owner).filter(|owner| *owner != Owner::default())
     }
 
     /// The container is gone.
@@ -212,6 +218,13 @@ mod tests {
         for number in 0..Pods::MAX + 10 {
             bench.learn(&number.to_string(), &said(Some("web-0"), None));
         }
+        assert_eq!(bench.pods.known.len(), Pods::MAX);
+        let bundle =
+            bench.host.path().join("run/containerd/io.containerd.runtime.v2.task/k8s.io/one too many");
+        fs::create_dir_all(&bundle).unwrap();
+        let config = r#"{"annotations":{"io.kubernetes.cri.sandbox-name":"db-0"}}"#;
+        fs::write(bundle.join("config.json"), config).unwrap();
+        assert_eq!(bench.name("one too many").as_deref(), Some("db-0"));
         assert_eq!(bench.pods.known.len(), Pods::MAX);
         bench.pods.leave(&place("7"), BootNanos(5));
         bench.learn("one more", &said(Some("web-0"), None));

@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use super::{Agent, conclude::Job, millis};
-use crate::clock::boot_now;
+use crate::clock::{boot_now, thread_time};
 use crate::enrich::Content;
 use crate::http::RootView;
-use crate::model::{Actor, BootNanos, EventOperation, FileEvent, Place, Span};
-use crate::profile::{Census, Sighting};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, MAX_FILES, Place, Span};
+use crate::profile::{Census, Changes, Settled, Sighting};
 use crate::source::Source;
 
 /// What is remembered between two looks.
@@ -19,9 +19,9 @@ pub(super) struct Survey {
     census: Census,
     damaged: HashMap<Arc<Place>, Content>,
     /// What stood there, not yet told to the engine.
-    seen: VecDeque<FileEvent>,
+    seen: VecDeque<Seen>,
     /// Files that are to be read.
-    settled: VecDeque<Sighting>,
+    settled: VecDeque<Settled>,
     next: BootNanos,
     next_reading: BootNanos,
     next_roots: BootNanos,
@@ -29,6 +29,17 @@ pub(super) struct Survey {
     unwatched: bool,
     /// A state file could not be read; said once.
     unread: bool,
+    /// There is more than is looked at; said once.
+    unseen: bool,
+}
+
+/// A file that stood there when it was looked at.
+#[derive(Debug)]
+struct Seen {
+    span: Span,
+    place: Arc<Place>,
+    inode: Option<InodeId>,
+    size: u64,
 }
 
 impl Survey {
@@ -36,7 +47,9 @@ impl Survey {
     const PERIOD: u64 = millis(1_000);
     /// Time between two looks for roots: what happens below a new root is not seen before.
     const ROOTS_PERIOD: u64 = millis(100);
-    /// A look never takes more than this part of the time, reading included.
+    /// A look at roots never takes more than this part of the time.
+    const ROOTS_SHARE: u64 = 50;
+    /// A look at files never takes more than this part of a processor's time, reading included.
     const SHARE: u64 = 50;
     /// Nor does a look that finds nothing to read.
     const IDLE_SHARE: u64 = 500;
@@ -45,7 +58,7 @@ impl Survey {
     /// So many of them are read in one turn.
     const READ_AT_ONCE: usize = 16;
     /// At most so many damaged files are remembered: as many as state files are.
-    const MAX_DAMAGED: usize = 16_384;
+    const MAX_DAMAGED: usize = MAX_FILES;
 
     /// Other roots: what cannot be watched now was not said yet.
     pub(super) fn may_warn_again(&mut self) {
@@ -71,6 +84,33 @@ impl Survey {
             tracing::warn!(
                 path = %sighting.path.display(),
                 "a state file cannot be read, so its content is not judged; let the agent read it, as `scan` must"
+            );
+        }
+    }
+
+    /// Gives back the room of queues that were long once.
+    pub(super) fn shrink(&mut self) {
+        self.seen.shrink_to_fit();
+        self.settled.shrink_to_fit();
+    }
+
+    /// Says what a scan left out.
+    fn admit(&mut self, Changes { settled: _, gone: _, beyond, refused }: &Changes) {
+        if *beyond == 0 && refused.is_none() || std::mem::replace(&mut self.unseen, true) {
+            return;
+        }
+        if let Some((path, error)) = refused {
+            tracing::warn!(
+                path = %path.display(),
+                %error,
+                "a directory cannot be looked into to its end; state files there are told when they are written, not before"
+            );
+        }
+        if *beyond > 0 {
+            tracing::warn!(
+                known = MAX_FILES,
+                beyond,
+                "there are more state files than are remembered; the others are told when they are written, not before"
             );
         }
     }
@@ -120,27 +160,33 @@ impl<S: Source> Agent<S> {
             }
         }
         let now = boot_now();
-        self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(now.since(started) * Survey::SHARE));
+        self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(now.since(started) * Survey::ROOTS_SHARE));
         any
     }
 
     /// Looks at the state files; the engine learns their sizes.
     pub(super) fn look_around(&mut self) {
-        let started = boot_now();
-        let changes = self.survey.census.scan(&self.roots);
-        let scanned = boot_now().since(started) * Survey::IDLE_SHARE;
-        for sighting in &changes.new {
-            self.seed(sighting);
-        }
+        let (started, begun) = (boot_now(), thread_time());
+        let Survey { census, seen, .. } = &mut self.survey;
+        let mut new = 0;
+        let changes = census.scan(&self.roots, &mut |sighting| {
+            new += 1;
+            seen.extend(look_at(&self.source, sighting));
+        });
+        // Where most of it is new, as at the start, the next look comes soon: what nobody writes by then is read.
+        let is_known = new < self.survey.census.total() / 2;
+        let scanned = if is_known { thread_time().saturating_sub(begun) } else { 0 };
+        self.survey.admit(&changes);
         for place in &changes.gone {
             self.leave(place, started);
         }
         self.survey.settled.extend(changes.settled);
         self.conclude();
         self.show_roots();
-        let now = boot_now();
-        let looked = now.since(started) * Survey::SHARE;
-        self.survey.next = now.plus(Survey::PERIOD.max(looked).max(scanned));
+        let (now, looked) = (boot_now(), thread_time().saturating_sub(begun));
+        let rest = (looked * Survey::SHARE).max(scanned * Survey::IDLE_SHARE);
+        // Whatever it waited for, it does not come again before it was away as long.
+        self.survey.next = now.plus(Survey::PERIOD.max(rest).max(now.since(started)));
     }
 
     /// No state file stands there any more.
@@ -155,7 +201,8 @@ impl<S: Source> Agent<S> {
             return;
         }
         for _ in 0..Survey::READ_AT_ONCE {
-            let Some(sighting) = self.survey.settled.pop_front() else { break };
+            let Some(settled) = self.survey.settled.pop_front() else { break };
+            let Some(sighting) = settled.sighting(&self.roots) else { continue };
             let path = sighting.path.clone();
             self.read(Job::Settled(sighting), path);
         }
@@ -176,30 +223,13 @@ impl<S: Source> Agent<S> {
         self.roots.entries().iter().enumerate().map(view).collect()
     }
 
-    /// Which file stands there now. The engine is told when it knows all that was before: a file may have taken the name a
-    /// moment ago, by a rename that the source has yet to tell of.
-    fn seed(&mut self, sighting: &Sighting) {
-        // O_PATH reaches no driver and no FIFO.
-        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        let start = boot_now();
-        let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(&sighting.path) else { return };
-        let Ok(metadata) = file.metadata() else { return };
-        if !metadata.is_file() {
-            return;
-        }
-        let operation = EventOperation::Present {
-            place: Arc::clone(&sighting.place),
-            inode: self.source.identify(&file),
-            size: Some(metadata.len()),
-        };
-        let (span, actor) = (Span::new(start, boot_now()), Actor::default());
-        self.survey.seen.push_back(FileEvent { span, actor, lost: self.lost, operation });
-    }
-
     /// The source has told all that was before that time: the engine learns what was seen before it.
     pub(super) fn say_seen(&mut self, told: BootNanos) {
-        while let Some(mut event) = self.survey.seen.pop_front_if(|event| event.span.end <= told) {
-            event.lost = self.lost;
+        while let Some(Seen { span, place, inode, size }) =
+            self.survey.seen.pop_front_if(|seen| seen.span.end <= told)
+        {
+            let operation = EventOperation::Present { place, inode, size: Some(size) };
+            let event = FileEvent { span, actor: Actor::default(), lost: self.lost, operation };
             self.shared.metrics.event(self.source.kind(), &event.operation);
             self.tell(&event);
         }
@@ -226,7 +256,7 @@ impl<S: Source> Agent<S> {
 
     /// A file could not be read for want of hands: it is read later.
     pub(super) fn put_back(&mut self, sighting: Sighting) {
-        self.survey.settled.push_back(sighting);
+        self.survey.settled.push_back(sighting.into());
         self.survey.next_reading = boot_now().plus(Survey::PERIOD);
     }
 
@@ -241,4 +271,22 @@ impl<S: Source> Agent<S> {
             self.shared.metrics.damaged_now(runtime, count);
         }
     }
+}
+
+/// Which file stands there now. The engine is told when it knows all that was before: a file may have taken the name a
+/// moment ago, by a rename that the source has yet to tell of.
+fn look_at(source: &impl Source, sighting: &Sighting) -> Option<Seen> {
+    // O_PATH reaches no driver and no FIFO.
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let start = boot_now();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&sighting.path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let place = Arc::clone(&sighting.place);
+    let seen = || Seen {
+        inode: source.identify(&file),
+        size: metadata.len(),
+        place,
+        span: Span::new(start, boot_now()),
+    };
+    metadata.is_file().then(seen)
 }

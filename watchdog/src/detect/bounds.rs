@@ -141,7 +141,7 @@ impl Engine {
         for reader in waiting {
             self.settle(reader, Occasion::Forced, out);
         }
-        if let Some(session) = self.files.get_mut(slot).and_then(|file| file.past.pop_front()) {
+        if let Some(session) = self.files.get_mut(slot).and_then(File::forget_session) {
             self.operations = self.operations.saturating_sub(session.changes.len());
         }
     }
@@ -270,9 +270,7 @@ impl Engine {
     }
 
     pub(super) fn make_room_for_name(&mut self, out: &mut Vec<Output>) {
-        // A file has its own name, and for a moment a temporary one.
-        let files = self.limits.files.max(1);
-        let most = files.saturating_add(files.div_ceil(2));
+        let most = self.limits.names();
         if self.names.len() < most {
             return;
         }

@@ -234,23 +234,23 @@ impl Engine {
     /// Sets a name's timer.
     pub(super) fn wake_name(&mut self, place: &Arc<Place>, at: BootNanos) {
         if let Some(name) = self.names.get_mut(place) {
-            self.timers.set(&mut name.timer, at, Timer::Name(Arc::clone(place)));
+            self.timers.set(name.timer_mut(), at, Timer::Name(Arc::clone(place)));
         }
     }
 
     fn look_at_name(&mut self, place: &Arc<Place>, at: BootNanos, out: &mut Vec<Output>) {
         let (horizon, remembered) = (nanos(self.limits.horizon), nanos(self.limits.removed_names));
         let Some(name) = self.names.get_mut(place) else { return };
-        if name.timer.is_some_and(|timer| timer > at) {
+        if name.timer().is_some_and(|timer| timer > at) {
             return;
         }
-        name.timer = None;
-        if let Some(doubt) = name.doubt {
+        *name.timer_mut() = None;
+        if let Some(doubt) = name.doubt() {
             let due = doubt.between.end.plus(horizon);
             if due > at {
                 return self.wake_name(place, due);
             }
-            name.doubt = None;
+            name.drop_doubt();
             anomaly(AnomalyKind::ReplacedUnseen, at, Some(place), out);
             if let (Standing::File(inode), false) = (name.standing, doubt.created)
                 && place.role == Role::State

@@ -124,6 +124,8 @@ impl File {
 
     pub(super) fn add_name(&mut self, place: &Arc<Place>) {
         if !self.names.contains(place) {
+            // Most files have one name only.
+            self.names.reserve_exact(1);
             self.names.push(Arc::clone(place));
         }
     }
@@ -142,6 +144,15 @@ impl File {
     pub(super) fn state_since(&self, at: BootNanos) -> Option<&Arc<Place>> {
         let left = self.left.as_ref().filter(|(left, _)| at <= *left).map(|(_, place)| place);
         self.state().or(left)
+    }
+
+    /// Takes the oldest of the ended sessions. What they lay in is given back with the last: most files are at rest.
+    pub(super) fn forget_session(&mut self) -> Option<Session> {
+        let session = self.past.pop_front();
+        if self.past.is_empty() {
+            self.past = VecDeque::new();
+        }
+        session
     }
 
     /// All remembered sessions, in order.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::MAX_FILES;
+
 /// Bounds on the engine's memory, in entries and in time.
 ///
 /// Whatever is forgotten early to stay within a bound either cannot change a verdict any more or is said as an
@@ -46,7 +48,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            files: 16384,
+            files: MAX_FILES,
             descriptions: 4096,
             readers_per_file: 256,
             sessions_per_file: 32,
@@ -67,6 +69,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Names at once: a file has its own, and for a moment a temporary one; and there are those that were removed.
+    pub(super) fn names(&self) -> usize {
+        let files = self.files.max(1);
+        files.saturating_add(files.div_ceil(6))
+    }
+
     /// Bounds that are met soon, for tests of what is forgotten.
     #[must_use]
     pub fn tight() -> Self {

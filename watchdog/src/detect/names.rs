@@ -15,7 +15,8 @@ const HISTORY: usize = 8;
 /// The names that matter.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: FxHashMap<Arc<Place>, Name>,
+    /// Apart from the table, which may be less than half full.
+    names: FxHashMap<Arc<Place>, Box<Name>>,
 }
 
 /// One name.
@@ -24,16 +25,25 @@ pub(super) struct Name {
     pub(super) standing: Standing,
     /// When `standing` last changed, as far as was seen.
     pub(super) changed: Span,
-    /// What stood there before that, and until when.
+    /// When `standing` was last known to be true.
+    pub(super) confirmed: BootNanos,
+    /// Until then it was not known what stands there.
+    unknown_until: BootNanos,
+    /// Apart from the rest: most names never change.
+    past: Option<Box<Past>>,
+}
+
+/// What is known of a name beside what stands there.
+#[derive(Debug)]
+struct Past {
+    /// What stood there before, and until when.
     history: Vec<(Standing, BootNanos)>,
     /// What else may stand there, because the changes had no order, and when the one that put it there returned.
     rivals: Vec<(Standing, BootNanos)>,
-    /// When `standing` was last known to be true.
-    pub(super) confirmed: BootNanos,
-    /// Set while nothing explains how `standing` came to be.
-    pub(super) doubt: Option<Doubt>,
+    /// Set while nothing explains how it came to stand there.
+    doubt: Option<Doubt>,
     /// When its timer goes off.
-    pub(super) timer: Option<BootNanos>,
+    timer: Option<BootNanos>,
 }
 
 /// What stands at a name.
@@ -89,11 +99,11 @@ impl Names {
     }
 
     pub(super) fn get(&self, place: &Place) -> Option<&Name> {
-        self.names.get(place)
+        self.names.get(place).map(Box::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, place: &Place) -> Option<&mut Name> {
-        self.names.get_mut(place)
+        self.names.get_mut(place).map(Box::as_mut)
     }
 
     /// The file at a name, when it is known.
@@ -130,7 +140,7 @@ impl Names {
     ) -> Lesson {
         let found = Standing::File(inode);
         let Some(name) = self.names.get_mut(place) else {
-            self.names.insert(Arc::clone(place), Name::new(found, span));
+            self.names.insert(Arc::clone(place), Box::new(Name::new(found, span)));
             return Lesson::Learned;
         };
         if created {
@@ -166,9 +176,9 @@ impl Names {
             }
             old => {
                 let between = Span::new(name.confirmed.min(span.end), span.end);
-                match &mut name.doubt {
+                match &mut name.past_mut().doubt {
                     Some(doubt) => doubt.between.end = span.end,
-                    None => name.doubt = Some(Doubt { between, created }),
+                    none => *none = Some(Doubt { between, created }),
                 }
                 name.change(found, span);
                 Lesson::Unexplained(old.inode())
@@ -184,7 +194,7 @@ impl Names {
                 name.change(standing, span);
             }
             None => {
-                self.names.insert(Arc::clone(place), Name::new(standing, span));
+                self.names.insert(Arc::clone(place), Box::new(Name::new(standing, span)));
             }
         }
     }
@@ -192,72 +202,105 @@ impl Names {
 
 impl Name {
     fn new(standing: Standing, span: Span) -> Self {
-        Self {
-            standing,
-            changed: span,
-            history: vec![(Standing::Unknown, span.end)],
-            rivals: Vec::new(),
-            confirmed: span.end,
-            doubt: None,
-            timer: None,
+        Self { standing, changed: span, confirmed: span.end, unknown_until: span.end, past: None }
+    }
+
+    fn past_mut(&mut self) -> &mut Past {
+        let history = || vec![(Standing::Unknown, self.unknown_until)];
+        let empty = || Past { history: history(), rivals: Vec::new(), doubt: None, timer: None };
+        self.past.get_or_insert_with(|| Box::new(empty()))
+    }
+
+    /// What stood there before, and until when.
+    fn history(&self) -> impl DoubleEndedIterator<Item = (Standing, BootNanos)> {
+        let unknown = self.past.is_none().then_some((Standing::Unknown, self.unknown_until));
+        unknown.into_iter().chain(self.past.iter().flat_map(|past| past.history.iter().copied()))
+    }
+
+    fn rivals(&self) -> &[(Standing, BootNanos)] {
+        self.past.as_ref().map_or(&[], |past| &past.rivals)
+    }
+
+    /// Set while nothing explains how `standing` came to be.
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        self.past.as_ref()?.doubt
+    }
+
+    /// Nothing will explain it any more.
+    pub(super) fn drop_doubt(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.doubt = None;
         }
+    }
+
+    /// When its timer goes off.
+    pub(super) fn timer(&self) -> Option<BootNanos> {
+        self.past.as_ref()?.timer
+    }
+
+    /// The same, to be set.
+    pub(super) fn timer_mut(&mut self) -> &mut Option<BootNanos> {
+        &mut self.past_mut().timer
     }
 
     /// What stood there before the last change.
     pub(super) fn before(&self) -> Standing {
-        self.history.last().map_or(Standing::Unknown, |(standing, _)| *standing)
+        self.history().next_back().map_or(Standing::Unknown, |(standing, _)| standing)
     }
 
     /// Why nothing stood there at some time since an operation in `span` began, although something does now.
     pub(super) fn vacant_within(&self, span: Span) -> Option<Standing> {
-        let past = self.history.iter().rev().filter(|(_, until)| span.start <= *until);
-        let mut past = past.map(|(standing, _)| *standing).chain(self.rivals.iter().map(|(rival, _)| *rival));
+        let past = self.history().rev().filter(|(_, until)| span.start <= *until);
+        let mut past = past.chain(self.rivals().iter().copied()).map(|(standing, _)| standing);
         past.find(|standing| matches!(standing, Standing::Removed | Standing::Unknown))
             .filter(|_| span.start <= self.changed.end)
     }
 
     /// True when the file stood there, or may have, at some time since an operation in `span` began.
     fn had_within(&self, found: Standing, span: Span) -> bool {
-        self.history.iter().any(|(standing, until)| *standing == found && span.start <= *until)
+        self.history().any(|(standing, until)| standing == found && span.start <= until)
             || span.start <= self.changed.end && self.may_have(found)
     }
 
     fn may_have(&self, standing: Standing) -> bool {
-        self.rivals.iter().any(|(rival, _)| *rival == standing)
+        self.rivals().iter().any(|(rival, _)| *rival == standing)
     }
 
     /// Remembers what else may stand there, or have stood there a moment ago, by a change that returned at `end`.
     pub(super) fn may_be(&mut self, standing: Standing, end: BootNanos) {
-        if let Some((_, known)) = self.rivals.iter_mut().find(|(rival, _)| *rival == standing) {
+        let rivals = &mut self.past_mut().rivals;
+        if let Some((_, known)) = rivals.iter_mut().find(|(rival, _)| *rival == standing) {
             *known = end.max(*known);
-        } else if self.rivals.len() < RIVALS {
-            self.rivals.push((standing, end));
+        } else if rivals.len() < RIVALS {
+            rivals.push((standing, end));
         }
     }
 
     /// Forgets the doubt when an operation in `span` explains it. True when it did.
     pub(super) fn explain(&mut self, span: Span) -> bool {
-        let between = self.doubt.map(|doubt| doubt.between);
+        let between = self.doubt().map(|doubt| doubt.between);
         let explained = between.is_some_and(|between| !span.is_before(between) && !between.is_before(span));
         if explained {
-            self.doubt = None;
+            self.drop_doubt();
         }
         explained
     }
 
     fn change(&mut self, standing: Standing, span: Span) {
         if self.standing != standing {
-            if span.is_before(self.changed) || self.changed.is_before(span) {
-                // What put a rival there may still come after this, if the two had no order either.
-                let (kept, over) = self.rivals.iter().partition(|(_, end)| *end >= span.start);
-                self.rivals = kept;
-                let over: Vec<(Standing, BootNanos)> = over;
-                self.history.extend(over.into_iter().map(|(rival, _)| (rival, span.end)));
-            } else {
-                self.may_be(self.standing, self.changed.end);
+            let (old, changed) = (self.standing, self.changed);
+            let is_ordered = span.is_before(changed) || changed.is_before(span);
+            if !is_ordered {
+                self.may_be(old, changed.end);
             }
-            self.history.push((self.standing, span.end));
-            self.history.drain(..self.history.len().saturating_sub(HISTORY));
+            let past = self.past_mut();
+            if is_ordered {
+                // What put a rival there may still come after this, if the two had no order either.
+                let over = past.rivals.extract_if(.., |(_, end)| *end < span.start);
+                past.history.extend(over.map(|(rival, _)| (rival, span.end)));
+            }
+            past.history.push((old, span.end));
+            past.history.drain(..past.history.len().saturating_sub(HISTORY));
             self.standing = standing;
         }
         self.changed = span;

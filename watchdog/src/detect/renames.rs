@@ -119,7 +119,7 @@ impl Engine {
             matches!(name.standing, Standing::File(_))
                 && match (inode, known) {
                     (Some(inode), Some(known)) => inode != known && span.start <= name.changed.end,
-                    _ => name.doubt.is_some_and(|doubt| !span.is_before(doubt.between)),
+                    _ => name.doubt().is_some_and(|doubt| !span.is_before(doubt.between)),
                 }
         });
         if let Some(file) = inode.and_then(|inode| self.files.find(&inode)) {

@@ -256,6 +256,11 @@ impl Sizes {
                 if self.samples.len() >= SAMPLES {
                     self.samples.pop_front();
                 }
+                // Most files have one size only, or that of their creation and another. A list that grows by itself begins
+                // with room for four.
+                if self.samples.len() < 2 {
+                    self.samples.reserve_exact(1);
+                }
                 self.samples.push_back(Sample { first: at, last: at, value, least: value.unwrap_or(least) });
             }
         }

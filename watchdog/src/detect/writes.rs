@@ -294,7 +294,6 @@ impl Engine {
         file.quiet_since = file.quiet_since.max(session.end.unwrap_or_default());
         // Most files see one session within the time that it is remembered.
         if file.past.is_empty() {
-            file.past.shrink_to_fit();
             file.past.reserve_exact(1);
         }
         self.ended.push_back((session.inode, session.number));

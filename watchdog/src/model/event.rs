@@ -59,6 +59,9 @@ pub enum Role {
     Lock,
 }
 
+/// At most so many state files are remembered, wherever they are: room for 20,000 containers.
+pub const MAX_FILES: usize = 24_576;
+
 /// A name under a runtime root. It names a file as a directory entry does: different inodes may stand there in turn.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {

@@ -11,8 +11,8 @@ mod process;
 
 pub use anomaly::{Anomaly, AnomalyKind};
 pub use event::{
-    Access, Actor, ExitStatus, FileEvent, LockMode, LockOwner, Operation as EventOperation, Place, Role,
-    Target, UNKNOWN_LENGTH,
+    Access, Actor, ExitStatus, FileEvent, LockMode, LockOwner, MAX_FILES, Operation as EventOperation, Place,
+    Role, Target, UNKNOWN_LENGTH,
 };
 pub use finding::{
     Operation, OperationRecord, Outcome, Output, ReadCall, ReadReport, ReaderExit, ReaderResult,

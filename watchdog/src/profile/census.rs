@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::walk::{Found, MAX_ENTRIES, walk};
+use super::walk::{Found, walk};
 use super::{Root, Roots};
-use crate::model::{Place, Role, RootId};
-
-/// At most so many state files are remembered.
-const MAX_FILES: usize = MAX_ENTRIES;
+use crate::model::{MAX_FILES, Place, Role, RootId};
 
 /// A state file that a scan met.
 #[derive(Clone, Debug)]
@@ -31,22 +30,60 @@ impl Sighting {
     }
 }
 
+/// A sighting that waits for its turn, among thousands: where it can be opened is worked out then.
+#[derive(Debug)]
+pub struct Settled {
+    place: Arc<Place>,
+    stamp: Stamp,
+    /// The path, where the place cannot tell it because it is no text.
+    odd: Option<Box<Path>>,
+}
+
+impl Settled {
+    fn new(place: Arc<Place>, path: &Path, stamp: Stamp) -> Self {
+        Self { place, stamp, odd: path.to_str().is_none().then(|| path.into()) }
+    }
+
+    /// Its turn has come; `None` when its root is gone from the table.
+    #[must_use]
+    pub fn sighting(self, roots: &Roots) -> Option<Sighting> {
+        let Self { place, stamp, odd } = self;
+        let path = match odd {
+            Some(path) => path.into_path_buf(),
+            None => roots.get(place.root)?.path.join(&*place.container).join(&*place.name),
+        };
+        Some(Sighting { place, path, stamp })
+    }
+}
+
+impl From<Sighting> for Settled {
+    fn from(Sighting { place, path, stamp }: Sighting) -> Self {
+        Self::new(place, &path, stamp)
+    }
+}
+
 /// What a scan says changed since the last one.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Seen for the first time.
-    pub new: Vec<Sighting>,
     /// Not judged since they last changed, and unchanged since the previous scan: nobody is writing them.
-    pub settled: Vec<Sighting>,
+    pub settled: Vec<Settled>,
     /// Gone.
     pub gone: Vec<Arc<Place>>,
+    /// So many state files stand there and are not remembered: there are too many.
+    pub beyond: u64,
+    /// A directory that could not be looked into, or not to its end.
+    pub refused: Option<(PathBuf, io::Error)>,
 }
 
 /// Remembers the state files of every root between scans.
 #[derive(Debug, Default)]
 pub struct Census {
-    files: HashMap<(RootId, PathBuf), Known>,
-    round: u64,
+    /// By a number that stands for root and path; nobody can foresee which. The paths themselves would take as much again.
+    files: HashMap<u64, Known>,
+    numbers: RandomState,
+    /// The last file's own name: most have the same.
+    name: Arc<str>,
+    round: u32,
 }
 
 #[derive(Debug)]
@@ -54,7 +91,7 @@ struct Known {
     place: Arc<Place>,
     stamp: Stamp,
     judged: bool,
-    round: u64,
+    round: u32,
 }
 
 /// What changes when a file's content does.
@@ -62,30 +99,30 @@ struct Known {
 struct Stamp {
     ino: u64,
     size: u64,
-    modified: (i64, i64),
+    /// Nanoseconds, as far as they count.
+    modified: i64,
 }
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
-        Self {
-            ino: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
+        let seconds = metadata.mtime().wrapping_mul(1_000_000_000);
+        let modified = seconds.wrapping_add(metadata.mtime_nsec());
+        Self { ino: metadata.ino(), size: metadata.len(), modified }
     }
 }
 
 impl Census {
-    /// Looks at every present root. What stands at a state file's name counts as one, whatever it is: a symbolic link, a FIFO
-    /// or a device is a damaged one.
-    pub fn scan(&mut self, roots: &Roots) -> Changes {
-        self.round += 1;
+    /// Looks at every present root, and shows what it sees for the first time. What stands at a state file's name counts as
+    /// one, whatever it is: a symbolic link, a FIFO or a device is a damaged one.
+    pub fn scan(&mut self, roots: &Roots, new: &mut dyn FnMut(&Sighting)) -> Changes {
+        self.round = self.round.wrapping_add(1);
         let mut changes = Changes::default();
         for root in roots.table().iter().filter(|root| root.present) {
-            walk(root, &mut |found| {
-                if let Found::Name(path) = found {
-                    self.sight(root, path, &mut changes);
-                }
+            walk(root, &mut |found| match found {
+                Found::Name(path) => self.sight(root, path, new, &mut changes),
+                // It went while it was looked at.
+                Found::Refused(_, error) if error.kind() == io::ErrorKind::NotFound => {}
+                Found::Refused(path, error) => changes.refused = Some((path, error)),
             });
         }
         let round = self.round;
@@ -101,54 +138,63 @@ impl Census {
 
     /// Another directory stands for the root: what is there is new, and what was known is gone.
     pub fn forget(&mut self, root: RootId) -> Vec<Arc<Place>> {
-        let gone = self.files.extract_if(|(id, _), _| *id == root);
+        let gone = self.files.extract_if(|_, known| known.place.root == root);
         gone.map(|(_, known)| known.place).collect()
+    }
+
+    /// How many state files all roots hold.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.files.len()
     }
 
     /// How many state files the root holds.
     #[must_use]
     pub fn count(&self, root: RootId) -> usize {
-        self.files.keys().filter(|(id, _)| *id == root).count()
+        self.files.values().filter(|known| known.place.root == root).count()
     }
 
-    fn sight(&mut self, root: &Root, path: PathBuf, changes: &mut Changes) {
+    fn sight(&mut self, root: &Root, path: PathBuf, new: &mut dyn FnMut(&Sighting), changes: &mut Changes) {
         let Ok(metadata) = fs::symlink_metadata(&path) else { return };
-        let Ok(relative) = path.strip_prefix(&root.path).map(Path::to_owned) else { return };
+        let Ok(relative) = path.strip_prefix(&root.path) else { return };
         let stamp = Stamp::of(&metadata);
         let full = self.files.len() >= MAX_FILES;
-        let key = (root.id, relative);
-        if let Some(known) = self.files.get_mut(&key) {
+        let number = self.numbers.hash_one((root.id, relative));
+        if let Some(known) = self.files.get_mut(&number) {
             known.round = self.round;
             if known.stamp == stamp {
                 if !std::mem::replace(&mut known.judged, true) {
-                    let place = Arc::clone(&known.place);
-                    changes.settled.push(Sighting { place, path, stamp });
+                    changes.settled.push(Settled::new(Arc::clone(&known.place), &path, stamp));
                 }
             } else {
                 known.stamp = stamp;
                 known.judged = false;
             }
-        } else if !full {
-            let place = place_of(root.id, &key.1);
-            changes.new.push(Sighting { place: Arc::clone(&place), path, stamp });
-            self.files.insert(key, Known { place, stamp, judged: false, round: self.round });
+        } else if full {
+            changes.beyond += 1;
+        } else {
+            let place = self.place_of(root.id, relative);
+            self.files
+                .insert(number, Known { place: Arc::clone(&place), stamp, judged: false, round: self.round });
+            new(&Sighting { place, path, stamp });
         }
     }
-}
 
-fn place_of(root: RootId, relative: &Path) -> Arc<Place> {
-    let text =
-        |path: Option<&std::ffi::OsStr>| path.unwrap_or_default().to_string_lossy().into_owned().into();
-    Arc::new(Place {
-        root,
-        container: text(relative.parent().map(Path::as_os_str)),
-        name: text(relative.file_name()),
-        role: Role::State,
-    })
+    fn place_of(&mut self, root: RootId, relative: &Path) -> Arc<Place> {
+        let container = relative.parent().unwrap_or(Path::new("")).to_string_lossy();
+        let name = relative.file_name().unwrap_or_default().to_string_lossy();
+        if *self.name != *name {
+            self.name = name.into();
+        }
+        let (container, name) = (container.into(), Arc::clone(&self.name));
+        Arc::new(Place { root, container, name, role: Role::State })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
     use crate::host_root::HostRoot;
     use crate::profile::{Profile, RootEntry};
@@ -163,24 +209,42 @@ mod tests {
         (host, roots)
     }
 
+    fn scanned(census: &mut Census, roots: &Roots) -> (Vec<Sighting>, Changes) {
+        let mut new = Vec::new();
+        let changes = census.scan(roots, &mut |sighting| new.push(sighting.clone()));
+        (new, changes)
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_opened_by_its_own_bytes() {
+        let (host, roots) = fixture();
+        let odd = std::ffi::OsStr::from_bytes(b"a\xff");
+        fs::rename(host.path().join("r/abc"), host.path().join("r").join(odd)).unwrap();
+        let mut census = Census::default();
+        let (new, _) = scanned(&mut census, &roots);
+        assert_eq!(&*new[0].place.container, "a\u{fffd}");
+        let settled = scanned(&mut census, &roots).1.settled.pop().unwrap();
+        assert!(settled.sighting(&roots).unwrap().is_still_so());
+    }
+
     #[test]
     fn a_file_is_new_once_then_settled_once_then_gone() {
         let (host, roots) = fixture();
         let mut census = Census::default();
-        let first = census.scan(&roots);
-        assert_eq!(first.new.len(), 1);
-        assert_eq!(&*first.new[0].place.container, "abc");
-        assert_eq!(&*first.new[0].place.name, "state.json");
+        let (new, first) = scanned(&mut census, &roots);
+        assert_eq!(new.len(), 1);
+        assert_eq!(&*new[0].place.container, "abc");
+        assert_eq!(&*new[0].place.name, "state.json");
         assert!(first.settled.is_empty());
 
-        let second = census.scan(&roots);
-        assert!(second.new.is_empty());
+        let (new, second) = scanned(&mut census, &roots);
+        assert!(new.is_empty());
         assert_eq!(second.settled.len(), 1);
-        assert!(census.scan(&roots).settled.is_empty());
+        assert!(scanned(&mut census, &roots).1.settled.is_empty());
         assert_eq!(census.count(RootId(0)), 1);
 
         fs::remove_dir_all(host.path().join("r/abc")).unwrap();
-        assert_eq!(census.scan(&roots).gone.len(), 1);
+        assert_eq!(scanned(&mut census, &roots).1.gone.len(), 1);
         assert_eq!(census.count(RootId(0)), 0);
     }
 
@@ -188,24 +252,24 @@ mod tests {
     fn what_is_forgotten_is_new_again() {
         let (_host, roots) = fixture();
         let mut census = Census::default();
-        census.scan(&roots);
+        scanned(&mut census, &roots);
         assert_eq!(census.forget(RootId(1)).len(), 0);
         assert_eq!(census.forget(RootId(0)).len(), 1);
-        let changes = census.scan(&roots);
-        assert_eq!((changes.new.len(), changes.gone.len()), (1, 0));
+        let (new, changes) = scanned(&mut census, &roots);
+        assert_eq!((new.len(), changes.gone.len()), (1, 0));
     }
 
     #[test]
     fn a_changed_file_settles_again() {
         let (host, roots) = fixture();
         let mut census = Census::default();
-        census.scan(&roots);
-        let settled = census.scan(&roots).settled;
-        assert!(settled[0].is_still_so());
+        scanned(&mut census, &roots);
+        let settled = scanned(&mut census, &roots).1.settled.pop().unwrap().sighting(&roots).unwrap();
+        assert!(settled.is_still_so());
         fs::write(host.path().join("r/abc/state.json"), "{\"a\":1}").unwrap();
-        assert!(!settled[0].is_still_so());
-        assert!(census.scan(&roots).settled.is_empty());
-        assert_eq!(census.scan(&roots).settled.len(), 1);
+        assert!(!settled.is_still_so());
+        assert!(scanned(&mut census, &roots).1.settled.is_empty());
+        assert_eq!(scanned(&mut census, &roots).1.settled.len(), 1);
     }
 
     #[test]
@@ -216,6 +280,6 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc/passwd", host.path().join("r/link/state.json")).unwrap();
         fs::create_dir(host.path().join("r/dir/state.json")).unwrap();
-        assert_eq!(Census::default().scan(&roots).new.len(), 3);
+        assert_eq!(scanned(&mut Census::default(), &roots).0.len(), 3);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use builtin::{BUILTIN, Builtin, builtin};
-pub use census::{Census, Changes, Sighting};
+pub use census::{Census, Changes, Settled, Sighting};
 pub use obstacle::obstacles;
 pub use pattern::{check_runtime, name_pattern, root_pattern};
 pub use roots::{MAX_ROOTS, Root, RootEntry, Roots};

@@ -8,8 +8,9 @@ use super::Root;
 use crate::model::Role;
 use crate::source::Shape;
 
-/// At most so many entries of one directory are looked at.
-pub(super) const MAX_ENTRIES: usize = 16_384;
+/// At most so many entries of one directory are looked at: twice as many as state files are remembered, because each may have
+/// a lock beside it, and a few more.
+const MAX_ENTRIES: usize = 65_536;
 
 /// What a walk comes upon.
 #[derive(Debug)]

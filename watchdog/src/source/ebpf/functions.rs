@@ -29,6 +29,7 @@ const FORCE: &str = "STATE_WATCHDOG_MECHANISM";
 impl Doors for Functions {
     const KIND: SourceKind = SourceKind::Vfs;
     const CHANNEL: Channel = Channel::Fallocate;
+    const CASTS: bool = true;
 
     fn functions() -> Vec<&'static str> {
         let mut names: Vec<_> =

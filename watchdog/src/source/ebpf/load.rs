@@ -125,6 +125,8 @@ pub trait Doors {
     /// How its programs hear the agent.
     #[expect(private_interfaces, reason = "only this folder makes doors")]
     const CHANNEL: Channel;
+    /// One of its programs calls [`cast::FUNCTION`] where the kernel has it.
+    const CASTS: bool;
 
     /// The functions that it would attach to.
     fn functions() -> Vec<&'static str>;
@@ -195,7 +197,7 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
     let key = random()?;
     let settings = Plain(Settings { key, ..layout.settings });
     let (calls, compat) = (calls::table(), calls::compat_opens());
-    let object = cast::linked(OBJECT, layout.cast);
+    let object = cast::linked(OBJECT, layout.cast.filter(|_| D::CASTS));
     let mut ebpf = EbpfLoader::new()
         .btf(None)
         .override_global("SETTINGS", &settings, true)

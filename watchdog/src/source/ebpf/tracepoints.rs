@@ -37,6 +37,7 @@ struct Probe {
 impl Doors for Tracepoints {
     const KIND: SourceKind = SourceKind::Syscalls;
     const CHANNEL: Channel = Channel::Fsync;
+    const CASTS: bool = false;
 
     fn functions() -> Vec<&'static str> {
         Vec::new()

@@ -1,6 +1,7 @@
 //! From records to events: kernel numbers become words.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::names::Names;
 use super::paths::{Answer, Base, Directory, Identify, Resolver};
 use crate::model::{
     Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
-    LockOwner, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span, Target,
+    LockOwner, MAX_FILES, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span, Target,
 };
 use crate::source::{Item, NamePattern, guarded_by};
 
@@ -23,9 +24,6 @@ const FMODE_WRITE: u32 = 0x2;
 /// include/linux/fs.h, 4.19 to 7.2.
 const FMODE_CREATED: u32 = 0x10_0000;
 const RENAME_EXCHANGE: u64 = 2;
-/// Places that are kept for sharing; beyond that the table starts anew.
-const MAX_PLACES: usize = 16_384;
-
 /// Why a record gave no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Discarded {
@@ -41,12 +39,22 @@ pub(super) enum Discarded {
 pub(super) struct Translator {
     pub(super) resolver: Resolver,
     patterns: HashMap<u16, Vec<NamePattern>>,
-    places: HashMap<(u16, Vec<u8>, Vec<u8>), Arc<Place>>,
+    /// By a number that stands for the bytes of the name; nobody can foresee which.
+    places: HashMap<u64, Arc<Place>>,
+    numbers: RandomState,
+    /// The last file's own name: most have the same.
+    name: Arc<str>,
 }
 
 impl Translator {
     pub(super) fn new() -> Self {
-        Self { resolver: Resolver::new(), patterns: HashMap::new(), places: HashMap::new() }
+        Self {
+            resolver: Resolver::new(),
+            patterns: HashMap::new(),
+            places: HashMap::new(),
+            numbers: RandomState::new(),
+            name: Arc::default(),
+        }
     }
 
     /// Takes note of a root's patterns.
@@ -58,7 +66,7 @@ impl Translator {
     pub(super) fn forget(&mut self, root: RootId) {
         self.resolver.remove(root);
         self.patterns.remove(&root.0);
-        self.places.retain(|(known, ..), _| *known != root.0);
+        self.places.retain(|_, place| place.root != root);
     }
 
     /// Translates one record; `lost_here` is what the agent itself could not keep so far.
@@ -95,7 +103,7 @@ impl Translator {
         let role = if open.what == LOCKED_DIRECTORY { Role::Lock } else { Names::role(patterns, names.file) };
         let place = match role {
             Role::Lock => self.lock(open, names, container),
-            role => self.place(open.root, container, names.file.to_vec(), role),
+            role => self.place(open.root, &container, names.file, role),
         };
         Operation::Open {
             id: OpenId { file: open.file, opened: open.opened },
@@ -169,7 +177,7 @@ impl Translator {
         };
         let patterns = self.patterns.get(&place.root).map_or(&[][..], Vec::as_slice);
         let role = Names::role(patterns, file);
-        Some(self.place(place.root, container, file.to_vec(), role))
+        Some(self.place(place.root, &container, file, role))
     }
 
     /// The place that one of a call's paths means; `None` when it lies outside the roots.
@@ -200,25 +208,28 @@ impl Translator {
             Answer::Inside(found) => {
                 let patterns = self.patterns.get(&found.root.0).map_or(&[][..], Vec::as_slice);
                 let role = Names::role(patterns, name);
-                Ok(Some(self.place(found.root.0, found.container, name.to_vec(), role)))
+                Ok(Some(self.place(found.root.0, &found.container, name, role)))
             }
         }
     }
 
-    fn place(&mut self, root: u16, container: Vec<u8>, name: Vec<u8>, role: Role) -> Arc<Place> {
-        let key = (root, container, name);
-        if let Some(place) = self.places.get(&key) {
+    fn place(&mut self, root: u16, container: &[u8], name: &[u8], role: Role) -> Arc<Place> {
+        let number = self.numbers.hash_one((root, container, name));
+        if let Some(place) = self.places.get(&number) {
             return Arc::clone(place);
         }
-        let lossy = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes).as_ref());
-        let place =
-            Arc::new(Place { root: RootId(root), container: lossy(&key.1), name: lossy(&key.2), role });
+        let container = String::from_utf8_lossy(container).into();
+        if self.name.as_bytes() != name {
+            self.name = String::from_utf8_lossy(name).into();
+        }
+        let place = Arc::new(Place { root: RootId(root), container, name: Arc::clone(&self.name), role });
         // A temporary's name seldom comes again.
         if role != Role::Temporary {
-            if self.places.len() >= MAX_PLACES {
+            // They are kept to be shared alone.
+            if self.places.len() >= MAX_FILES {
                 self.places.clear();
             }
-            self.places.insert(key, Arc::clone(&place));
+            self.places.insert(number, Arc::clone(&place));
         }
         place
     }

@@ -13,6 +13,9 @@ use crate::source::RootSpec;
 /// How many reads of the queue one turn takes at most, so that the agent's loop turns.
 const READS: usize = 8;
 
+/// Room for so much news is kept.
+const USUAL_NEWS: usize = 64;
+
 /// What comes out.
 pub(super) enum Taken {
     /// The queue overflowed. All directories are looked at anew, and what that shows follows.
@@ -65,25 +68,31 @@ impl Intake {
         } else {
             self.watches.event(event, &mut self.news);
         }
-        self.news.drain(..).map(Taken::News).for_each(tell);
+        self.spread(tell);
     }
 
     /// Looks at all roots anew.
     pub(super) fn rescan(&mut self, tell: &mut impl FnMut(Taken)) {
         self.watches.rescan(&mut self.news);
-        self.news.drain(..).map(Taken::News).for_each(tell);
+        self.spread(tell);
     }
 
     /// Watches a root.
     pub(super) fn add_root(&mut self, root: &RootSpec, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
         let result = self.watches.add_root(root, &mut self.news).map_err(limits::explain);
-        self.news.drain(..).map(Taken::News).for_each(tell);
+        self.spread(tell);
         result
     }
 
     /// Does not watch a root any more.
     pub(super) fn remove_root(&mut self, id: RootId, tell: &mut impl FnMut(Taken)) {
         self.watches.remove_root(id, &mut self.news);
+        self.spread(tell);
+    }
+
+    fn spread(&mut self, tell: &mut impl FnMut(Taken)) {
         self.news.drain(..).map(Taken::News).for_each(tell);
+        // A look at all roots brings thousands at once, and seldom.
+        self.news.shrink_to(USUAL_NEWS);
     }
 }

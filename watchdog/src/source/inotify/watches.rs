@@ -12,7 +12,7 @@ use ::inotify::{EventMask, WatchDescriptor, WatchMask, Watches as Instance};
 
 use super::limits;
 use super::queue::Raw;
-use crate::model::{BootNanos, Place, Role, RootId};
+use crate::model::{BootNanos, MAX_FILES, Place, Role, RootId};
 use crate::source::{NamePattern, RootSpec, Shape};
 
 /// What the directories told, in the words of the roots.
@@ -92,10 +92,9 @@ impl Watches {
         }
     }
 
-    /// Waits to be told when a root comes back, and watches half as many directories: as many as state files are
-    /// remembered.
+    /// Waits to be told when a root comes back, and watches fewer directories: as many as state files are remembered.
     pub(super) fn for_witness(self) -> Self {
-        Self { parents: false, most: Self::MAX_DIRECTORIES / 2, ..self }
+        Self { parents: false, most: MAX_FILES, ..self }
     }
 
     /// How many directories could not be watched when last tried, and why.
@@ -143,10 +142,11 @@ impl Watches {
     /// Looks at all roots anew: what is missing is added, what is gone is dropped.
     pub(super) fn rescan(&mut self, out: &mut Vec<News>) {
         let before = std::mem::take(&mut self.stands);
+        let mut found = Vec::new();
         self.refused = 0;
         let roots: Vec<RootId> = self.roots.keys().copied().collect();
         for id in roots {
-            if self.enter_root(id, out).is_err() {
+            if self.enter_root(id, &mut found).is_err() {
                 // The agent will say so when it stands there again.
                 self.set_identity(id, None);
             }
@@ -166,6 +166,8 @@ impl Watches {
                 self.unwatch(directory);
             }
         }
+        // A directory that was made anew under its old name has ended, and begins.
+        out.append(&mut found);
     }
 
     /// Takes in one event.

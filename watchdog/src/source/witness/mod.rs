@@ -30,6 +30,9 @@ pub struct Witnessed<S> {
 }
 
 impl<S: Source> Witnessed<S> {
+    /// Room for so many sights is kept; a look at all roots brings thousands at once, and seldom.
+    const USUAL_SIGHTS: usize = 1_024;
+
     /// The source, and a witness when one is `wanted` and can be had. Must run inside a tokio runtime.
     #[must_use]
     pub fn new(source: S, wanted: bool) -> Self {
@@ -91,6 +94,7 @@ impl<S: Source> Witnessed<S> {
         for sight in self.sights.drain(..) {
             self.witness_story.sight(sight, now, &mut self.testimony);
         }
+        self.sights.shrink_to(Self::USUAL_SIGHTS);
     }
 
     fn judge(&mut self, now: BootNanos, out: &mut Vec<Item>) {
