@@ -209,7 +209,7 @@ impl Engine {
         let Some(description) = self.descriptions.get_mut(slot) else { return };
         let (id, file) = (description.id, description.file);
         // Several may hold it, and one may be in the middle of its close while another still reads.
-        let read = description.calls().map(|call| call.span.start).max().unwrap_or_default();
+        let read = description.calls().map(|call| call.span.end).max().unwrap_or_default();
         let span = Span::new(span.start.max(read).min(span.end), span.end);
         description.end_pass();
         description.released = Some(span);

@@ -274,10 +274,11 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
     let Some(worker) = of(true).max_by_key(|worker| worker.writer.busy.end) else {
         return found?.size_before;
     };
-    if worker.ends_unsure {
+    let left = worker.writer;
+    let meets_aside = worker.changes.iter().any(|change| change.span == left.last && !change.alone);
+    if worker.ends_unsure || meets_aside {
         return None;
     }
-    let left = worker.writer;
     let others = || of(true).map(|worker| worker.writer).filter(|other| !std::ptr::eq(*other, left));
     let meets_last = |span: Span| !span.is_before(left.last) && !left.last.is_before(span);
     let met = !worker.known_all
@@ -318,11 +319,15 @@ fn least(workers: &[Worker<'_>], set: Set) -> u64 {
     let Some((_, worker)) = within.max_by_key(|(_, worker)| worker.writer.busy.end) else { return 0 };
     let last = worker.changes.iter().find(|change| change.span == worker.writer.last);
     let Some((last, to)) = last.and_then(|last| Some((last, last.truncates?))) else { return 0 };
-    if worker.ends_unsure || !last.alone || !workers.iter().all(|worker| worker.known_all) {
+    let meets = |change: &Change| !change.span.is_before(last.span) && !last.span.is_before(change.span);
+    let outside = workers.iter().enumerate().filter(|(index, _)| set & single(*index) == 0);
+    // If it found the file just that long, others may have made it so after the version.
+    let unsure =
+        worker.ends_unsure && outside.flat_map(|(_, worker)| &worker.changes).any(|change| meets(change));
+    if unsure || !last.alone || !workers.iter().all(|worker| worker.known_all) {
         return 0;
     }
-    let changes = workers.iter().flat_map(|worker| &worker.changes);
-    let met = changes.filter(|other| !other.span.is_before(last.span) && !last.span.is_before(other.span));
+    let met = workers.iter().flat_map(|worker| &worker.changes).filter(|change| meets(change));
     met.filter_map(|change| change.cuts()).fold(to, u64::min)
 }
 

@@ -27,8 +27,9 @@ pub(crate) struct Judged {
     pub(crate) verdict: Option<Option<Verdict>>,
     /// Some order of what happened makes it torn.
     pub(crate) may_be_torn: bool,
-    /// Its bytes are those of one complete version of its time.
-    pub(crate) got_a_version: bool,
+    /// Its bytes are those of one complete version of its time, which could be known of since then: since the operation
+    /// that made it returned, or at once if somebody saw the file of that size.
+    pub(crate) got_a_version: Option<u64>,
     /// Its bytes are those of no version, no call of it met an operation, and no two writers' operations met.
     pub(crate) certainly_torn: bool,
     /// It may get more than one verdict.
@@ -467,7 +468,8 @@ fn descriptions(played: &Played, sessions: &[Session]) -> BTreeMap<OpenId, Reade
             Operation::Release { id } => {
                 let reader = readers.entry(*id).or_default();
                 // Another process that holds it may read while a close is under way.
-                let read = reader.reads.last().map_or(0, |read| played.events[*read].span.start.0);
+                let ends = reader.reads.iter().map(|read| played.events[*read].span.end.0);
+                let read = ends.max().unwrap_or(0).min(event.span.end.0);
                 reader.released = Some((event.span.start.0.max(read), number));
             }
             _ => {}
@@ -494,7 +496,7 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
         id,
         verdict: None,
         may_be_torn: true,
-        got_a_version: false,
+        got_a_version: None,
         certainly_torn: false,
         may_repeat: true,
     };
@@ -511,7 +513,7 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
     let all = times_at_work(played, reader.inode);
     let live = times_of(&here);
     let matches = |busy: &[(u64, u64)], between: (u64, u64)| {
-        single_pass && matches_a_version(played, busy, &touched, reader, between)
+        single_pass.then(|| matching_version(played, busy, &touched, reader, between)).flatten()
     };
     let got_bytes = reader.reads.iter().any(|read| !played.bytes[*read].is_empty());
     // An end-of-file alone is like that of any empty version, of whatever time; and what was the same before the first
@@ -519,7 +521,8 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
     let span = |read: &usize| played.events[*read].span;
     let first = reader.reads.first().map_or(0, |read| span(read).start.0);
     let reading = (first, reader.reads.last().map_or(0, |read| span(read).end.0));
-    judged.got_a_version = got_bytes && matches(&all, reading) && matches(&live, reading);
+    let known = matches(&all, reading).zip(matches(&live, reading));
+    judged.got_a_version = known.filter(|_| got_bytes).map(|(all, live)| all.max(live));
     let meets = |span: Span| here.iter().flat_map(|s| &s.changes).any(|change| overlap(change.span, span));
     let changes = || here.iter().flat_map(|session| &session.changes);
     let apart = changes()
@@ -527,8 +530,8 @@ fn judge_reader(played: &Played, sessions: &[Session], id: OpenId, reader: &Read
     judged.certainly_torn = single_pass
         && apart
         && !modified_unjudged(played, &here, &touched, reader.inode)
-        && !matches(&all, (0, u64::MAX))
-        && !matches(&live, (0, u64::MAX))
+        && matches(&all, (0, u64::MAX)).is_none()
+        && matches(&live, (0, u64::MAX)).is_none()
         && played.sizes_shown
         && touched.iter().all(|session| session.end.is_some())
         && reader.reads.iter().all(|read| !meets(played.events[*read].span));
@@ -609,19 +612,19 @@ fn is_one_pass(played: &Played, reader: &Reader) -> bool {
     })
 }
 
-/// The bytes are those of a version that was complete at some moment around the touched sessions and `between` these
-/// times.
-fn matches_a_version(
+/// Since when a version can be known of that was complete at some moment around the touched sessions and `between` these
+/// times, and whose bytes those of the reader are.
+fn matching_version(
     played: &Played,
     busy: &[(u64, u64)],
     touched: &[&Session],
     reader: &Reader,
     between: (u64, u64),
-) -> bool {
+) -> Option<u64> {
     let from = touched.iter().map(|session| session.window().0).min().unwrap().max(between.0);
     let to = touched.iter().map(|session| session.window().1).max().unwrap();
     let history = &played.contents[&reader.inode];
-    history.iter().enumerate().any(|(index, (since, content))| {
+    let matching = history.iter().enumerate().filter(|(index, (since, content))| {
         let until = history.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
         let complete = busy.iter().all(|(first, last)| *since < *first || *since >= *last);
         complete
@@ -644,7 +647,30 @@ fn matches_a_version(
                 };
                 same && (*returned == 0 || returned == requested || !last || content.len() == end)
             })
-    })
+    });
+    let known = matching.map(|(index, (since, content))| {
+        let until = history.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
+        let made = played.instants.iter().position(|instant| instant == since);
+        let seen = (0..played.events.len())
+            .any(|number| saw_size(played, number, content.len() as u64, (*since, until)));
+        if seen { 0 } else { made.map_or(0, |made| played.events[made].span.end.0) }
+    });
+    known.min()
+}
+
+/// True when somebody looked at the size `between` these times and found it to be that.
+fn saw_size(played: &Played, number: usize, size: u64, (from, until): (u64, u64)) -> bool {
+    let event = &played.events[number];
+    let (before, after) = match &event.operation {
+        Operation::Open { size, .. } | Operation::Present { size, .. } => (None, *size),
+        Operation::Read { size_before, size, .. } | Operation::Write { size_before, size, .. } => {
+            (*size_before, *size)
+        }
+        Operation::Truncate { size_before, .. } => (*size_before, None),
+        _ => (None, None),
+    };
+    let looks = [(event.span.start.0, before), (event.span.end.0, after)];
+    looks.iter().any(|(at, seen)| *seen == Some(size) && (from..until).contains(at))
 }
 
 /// The inode that an event modified, by whatever name.
