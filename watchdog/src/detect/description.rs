@@ -53,7 +53,7 @@ impl Description {
     /// True when it was certainly open during the session's window, and is not one of its writers.
     pub(super) fn touches(&self, session: &Session, now: BootNanos) -> bool {
         let (life, window) = (self.life(now), session.window(now));
-        !life.is_before(window) && !window.is_before(life) && !session.is_writer(self.id)
+        life.meets(window) && !session.is_writer(self.id)
     }
 
     /// The time that its verdict is about: its life and the sessions that it touched since the last one.

@@ -168,7 +168,7 @@ impl File {
     /// True when no known modification was under way within `span`.
     pub(super) fn is_at_rest(&self, span: Span) -> bool {
         let mut changes = self.sessions().flat_map(|session| &session.changes);
-        changes.all(|change| change.span.is_before(span) || span.is_before(change.span))
+        changes.all(|change| !change.span.meets(span))
     }
 
     /// True when the size is `to` after a truncation to that in `span`, whichever came first of it and the operations
@@ -177,8 +177,7 @@ impl File {
         self.unjudged < span.start
             && !self.sizes.doubts_more_than(span, Reach::truncation(to))
             && self.sessions().flat_map(|session| &session.changes).all(|change| {
-                change.span.is_before(span)
-                    || span.is_before(change.span)
+                !change.span.meets(span)
                     || change.truncates.is_none() && change.end().is_some_and(|end| end <= to)
             })
     }
@@ -189,7 +188,7 @@ impl File {
             return 0;
         }
         let changes = self.sessions().flat_map(|session| &session.changes);
-        let met = changes.filter(|change| !change.span.is_before(span) && !span.is_before(change.span));
+        let met = changes.filter(|change| change.span.meets(span));
         met.filter_map(Change::cuts).fold(to, u64::min)
     }
 

@@ -214,7 +214,7 @@ fn around<'a>(file: &'a File, touched: &impl Fn(&Session) -> bool, now: BootNano
             let window = other.window(now);
             let overlaps = picked.iter().any(|session| {
                 let known = session.window(now);
-                !known.is_before(window) && !window.is_before(known)
+                known.meets(window)
             });
             if overlaps {
                 picked.push(other);
@@ -232,7 +232,7 @@ fn around<'a>(file: &'a File, touched: &impl Fn(&Session) -> bool, now: BootNano
 /// True when the call was under way within the session's window.
 fn meets(call: &Call, session: &Session, now: BootNanos) -> bool {
     let window = session.window(now);
-    call.requested > 0 && !call.span.is_before(window) && !window.is_before(call.span)
+    call.requested > 0 && call.span.meets(window)
 }
 
 /// True when a call of the pass overlaps a session, and locks did not keep the two apart.

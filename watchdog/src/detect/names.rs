@@ -279,7 +279,7 @@ impl Name {
     /// Forgets the doubt when an operation in `span` explains it. True when it did.
     pub(super) fn explain(&mut self, span: Span) -> bool {
         let between = self.doubt().map(|doubt| doubt.between);
-        let explained = between.is_some_and(|between| !span.is_before(between) && !between.is_before(span));
+        let explained = between.is_some_and(|between| span.meets(between));
         if explained {
             self.drop_doubt();
         }
@@ -289,7 +289,7 @@ impl Name {
     fn change(&mut self, standing: Standing, span: Span) {
         if self.standing != standing {
             let (old, changed) = (self.standing, self.changed);
-            let is_ordered = span.is_before(changed) || changed.is_before(span);
+            let is_ordered = !span.meets(changed);
             if !is_ordered {
                 self.may_be(old, changed.end);
             }

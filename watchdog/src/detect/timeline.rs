@@ -179,23 +179,20 @@ fn changes_for_certain(change: &Change, sessions: &[(&Session, Part)]) -> bool {
     };
     change.range.is_some()
         && change.size_before != Some(to)
-        && sessions.iter().flat_map(|(session, _)| &session.changes).all(|other| {
-            std::ptr::eq(other, change)
-                || !may_come_to(other)
-                || other.span.is_before(change.span)
-                || change.span.is_before(other.span)
-        })
+        && sessions
+            .iter()
+            .flat_map(|(session, _)| &session.changes)
+            .all(|other| std::ptr::eq(other, change) || !may_come_to(other) || !other.span.meets(change.span))
 }
 
 /// The bytes that a change certainly changed. The size that it found at its entry counts only if nobody else can have
 /// changed it by then.
 fn certain_range(change: &Change, sessions: &[(&Session, Part)]) -> Option<(u64, u64)> {
     let (from, to) = change.range?;
-    let met = sessions.iter().flat_map(|(session, _)| &session.changes).any(|other| {
-        !std::ptr::eq(other, change)
-            && !other.span.is_before(change.span)
-            && !change.span.is_before(other.span)
-    });
+    let met = sessions
+        .iter()
+        .flat_map(|(session, _)| &session.changes)
+        .any(|other| !std::ptr::eq(other, change) && other.span.meets(change.span));
     let own = change.truncates.or(change.offset).filter(|_| met);
     Some((own.unwrap_or(from), to))
 }
@@ -280,7 +277,7 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
         return None;
     }
     let others = || of(true).map(|worker| worker.writer).filter(|other| !std::ptr::eq(*other, left));
-    let meets_last = |span: Span| !span.is_before(left.last) && !left.last.is_before(span);
+    let meets_last = |span: Span| span.meets(left.last);
     let met = !worker.known_all
         || worker.changes.iter().filter(|change| meets_last(change.span)).count() > 1
         || others().any(|other| meets_last(other.busy));
@@ -309,7 +306,7 @@ fn written(workers: &[Worker<'_>], set: Set) -> Option<(u64, BootNanos)> {
     let changes = || within().flat_map(|(_, worker)| &worker.changes);
     let longer =
         |cut: &Change| changes().any(|other| other.end() > Some(end) && cut.span.is_before(other.span));
-    let meets = |change: &Change| !change.span.is_before(last.span) && !last.span.is_before(change.span);
+    let meets = |change: &Change| change.span.meets(last.span);
     changes().any(|cut| cut.truncates.is_some() && meets(cut) && !longer(cut)).then_some((end, last.span.end))
 }
 
@@ -319,7 +316,7 @@ fn least(workers: &[Worker<'_>], set: Set) -> u64 {
     let Some((_, worker)) = within.max_by_key(|(_, worker)| worker.writer.busy.end) else { return 0 };
     let last = worker.changes.iter().find(|change| change.span == worker.writer.last);
     let Some((last, to)) = last.and_then(|last| Some((last, last.truncates?))) else { return 0 };
-    let meets = |change: &Change| !change.span.is_before(last.span) && !last.span.is_before(change.span);
+    let meets = |change: &Change| change.span.meets(last.span);
     let outside = workers.iter().enumerate().filter(|(index, _)| set & single(*index) == 0);
     // If it found the file just that long, others may have made it so after the version.
     let unsure =

@@ -47,6 +47,12 @@ impl Span {
     pub fn is_before(self, other: Self) -> bool {
         self.end < other.start
     }
+
+    /// True when neither lies before the other: they have no order.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        !self.is_before(other) && !other.is_before(self)
+    }
 }
 
 /// An open file description: the kernel object behind file descriptors, shared by dup and fork.

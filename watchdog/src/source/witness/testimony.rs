@@ -149,7 +149,7 @@ impl Testimony {
             Side::Source => &stories.witness,
             Side::Witness => &stories.source,
         };
-        other.iter().any(|span| !span.is_before(session) && !session.is_before(*span))
+        other.iter().any(|span| span.meets(session))
     }
 }
 
