@@ -142,9 +142,7 @@ impl Engine {
             let unseen = size_before.is_none() && size.is_none() && returned < requested;
             let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
             let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
-            let short = (*returned > 0 && returned < requested).then_some(size_before.zip(*size)).flatten();
-            let cut = || Doubt::between(span, short?, end);
-            let doubt = ended.or_else(reached).or_else(cut);
+            let doubt = ended.or_else(reached);
             self.doubt_size(file, doubt);
         }
         let call = Call {

@@ -54,13 +54,6 @@ impl Doubt {
         Self { from, to, size, needs_cut: shrank, needs_end: true, guessed: false, or_more: false }
     }
 
-    /// The doubt that a read in `span` leaves, which ended at `end` although the file had neither that size before it nor
-    /// after it, but two others.
-    pub(super) fn between(span: Span, (before, after): (u64, u64), end: u64) -> Option<Self> {
-        let doubt = Self { guessed: true, ..Self::new(span.start, span.end, end, end < before) };
-        (before != after && end != before && end != after).then_some(doubt)
-    }
-
     /// True when the change may have been within `span`.
     pub(super) fn meets(self, span: Span) -> bool {
         self.from <= span.end && self.to >= span.start
