@@ -53,6 +53,9 @@ pub(super) fn check(stage: &Stage, cache: &Cache, tally: &mut Tally) {
     let Some(drawing) = drawing else { return };
     tally.check("the dashboards fit Grafana's schemas", || drawing.fits());
     tally.check("Grafana's components draw every panel", || {
+        // The last multiple of a step of ten seconds must have two samples before it.
+        let samples = "max(count_over_time(state_watchdog_torn_reader_exits_total[5m]))";
+        stage.prometheus.wait_for(samples, |samples| samples >= 13.0)?;
         let pictures =
             drawing.draw(stage, cache, &cache.folder().join("pictures"), Duration::from_secs(60))?;
         Ok(pictures.join(", "))
