@@ -272,7 +272,7 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
         return found?.size_before;
     };
     let left = worker.writer;
-    let meets_aside = worker.changes.iter().any(|change| change.span == left.last && !change.alone);
+    let meets_aside = worker.last().is_some_and(|last| !last.alone);
     if worker.ends_unsure || meets_aside {
         return None;
     }
@@ -301,7 +301,7 @@ fn size(workers: &[Worker<'_>], set: Set, last_size: Option<u64>) -> Option<u64>
 fn written(workers: &[Worker<'_>], set: Set) -> Option<(u64, BootNanos)> {
     let within = || workers.iter().enumerate().filter(|(index, _)| set & single(*index) != 0);
     let (_, worker) = within().max_by_key(|(_, worker)| worker.writer.busy.end)?;
-    let last = worker.changes.iter().find(|change| change.span == worker.writer.last)?;
+    let last = worker.last()?;
     let end = last.end().filter(|end| last.cuts().is_none() && last.size_before > Some(*end))?;
     let changes = || within().flat_map(|(_, worker)| &worker.changes);
     let longer =
@@ -314,8 +314,7 @@ fn written(workers: &[Worker<'_>], set: Set) -> Option<(u64, BootNanos)> {
 fn least(workers: &[Worker<'_>], set: Set) -> u64 {
     let within = workers.iter().enumerate().filter(|(index, _)| set & single(*index) != 0);
     let Some((_, worker)) = within.max_by_key(|(_, worker)| worker.writer.busy.end) else { return 0 };
-    let last = worker.changes.iter().find(|change| change.span == worker.writer.last);
-    let Some((last, to)) = last.and_then(|last| Some((last, last.truncates?))) else { return 0 };
+    let Some((last, to)) = worker.last().and_then(|last| Some((last, last.truncates?))) else { return 0 };
     let meets = |change: &Change| change.span.meets(last.span);
     let outside = workers.iter().enumerate().filter(|(index, _)| set & single(*index) == 0);
     // If it found the file just that long, others may have made it so after the version.
@@ -328,7 +327,12 @@ fn least(workers: &[Worker<'_>], set: Set) -> u64 {
     met.filter_map(|change| change.cuts()).fold(to, u64::min)
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    /// The operation that returned last, as far as it is known.
+    fn last(&self) -> Option<&'a Change> {
+        self.changes.iter().copied().find(|change| change.span == self.writer.last)
+    }
+
     /// A truncation that may have found nothing to cut off need not be waited for.
     fn find_end(&mut self, sessions: &[(&Session, Part)]) {
         let counts = |change: &&&Change| change.truncates.is_none() || changes_for_certain(change, sessions);
@@ -341,7 +345,7 @@ impl Worker<'_> {
     /// What its last operation made of the size that it found, if nobody of the version met it. Whoever else was under
     /// way then comes after the version.
     fn last_size(&self) -> Option<u64> {
-        let last = self.changes.iter().find(|change| change.span == self.writer.last && change.alone)?;
+        let last = self.last().filter(|last| last.alone)?;
         match last.truncates {
             Some(to) => Some(to),
             None if last.cuts().is_some() => None,
