@@ -41,6 +41,9 @@ pub(crate) fn names(list: &Section) -> Result<Vec<&str>> {
     Ok(names)
 }
 
+/// The module whose tests are about the harness itself: they must pass as all do, but are no kind of operation.
+const HARNESS: &str = "child";
+
 /// Every test's verdict; an error says what failed, what was skipped and what left no line. Judged by the lines, by the
 /// summary and by the exit status, because each alone can lie.
 pub(crate) fn judge(names: &[&str], said: &Section, unseen: &Section) -> (Groups, Result<u64>) {
@@ -53,8 +56,11 @@ pub(crate) fn judge(names: &[&str], said: &Section, unseen: &Section) -> (Groups
             () if unseen.lines.iter().any(|line| line.trim() == *name) => Verdict::NotVisible,
             () => Verdict::Passed,
         };
-        let group = name.split("::").next().unwrap_or(name).to_owned();
-        groups.entry(group).and_modify(|whole| *whole = whole.with(verdict)).or_insert(verdict);
+        let group = name.split("::").next().unwrap_or(name);
+        if group == HARNESS {
+            continue;
+        }
+        groups.entry(group.to_owned()).and_modify(|whole| *whole = whole.with(verdict)).or_insert(verdict);
     }
     (groups, verdict(names, &bad, said))
 }
@@ -111,6 +117,16 @@ mod tests {
         assert_eq!(count.unwrap(), 3);
         assert_eq!(groups["opens"], Verdict::Passed);
         assert_eq!(groups["uring"], Verdict::NotVisible);
+    }
+
+    #[test]
+    fn a_test_of_the_harness_counts_but_is_no_operation() {
+        let names = ["child::d", "opens::a"];
+        let lines = ["test child::d ... ok", "test opens::a ... ok", "test result: ok. 2 passed; 0 failed"];
+        let judged = |lines: &[&str]| judge(&names, &section(0, lines), &section(0, &[]));
+        let (groups, count) = judged(&lines);
+        assert_eq!((groups.into_keys().collect::<Vec<_>>(), count.unwrap()), (vec!["opens".to_owned()], 2));
+        assert!(judged(&lines[1..]).1.unwrap_err().to_string().contains("child::d"));
     }
 
     #[test]

@@ -33,8 +33,18 @@ pub(crate) fn keep(root: &Path, reports: &[Report]) -> Result<String> {
         fs::write(&path, VERSIONS.renew(&renewed, &versions(reports))?)?;
         return Ok("written".to_owned());
     }
-    ensure!(renewed == page, "{PAGE} is stale: set {UPDATE}=1 and run again");
+    ensure!(
+        renewed == page,
+        "{PAGE} is stale: set {UPDATE}=1 and run again; it lacks these lines:\n{}",
+        new_lines(&page, &renewed)
+    );
     Ok(String::new())
+}
+
+/// The lines that the page should have and has not, for a person.
+fn new_lines(page: &str, renewed: &str) -> String {
+    let known: BTreeSet<&str> = page.lines().collect();
+    renewed.lines().filter(|line| !known.contains(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// Everything, for the terminal.
@@ -154,6 +164,11 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_stale_page_is_told_by_what_it_lacks() {
+        assert_eq!(new_lines("one\ntwo\nthree", "one\n2\nthree\nfour"), "2\nfour");
     }
 
     #[test]
