@@ -95,8 +95,9 @@ impl Survey {
     }
 
     /// Says what a scan left out.
-    fn admit(&mut self, Changes { settled: _, gone: _, beyond, refused }: &Changes) {
-        if *beyond == 0 && refused.is_none() || std::mem::replace(&mut self.unseen, true) {
+    fn admit(&mut self, Changes { settled: _, gone: _, refused }: &Changes) {
+        let beyond = self.census.beyond();
+        if beyond == 0 && refused.is_none() || std::mem::replace(&mut self.unseen, true) {
             return;
         }
         if let Some((path, error)) = refused {
@@ -106,7 +107,7 @@ impl Survey {
                 "a directory cannot be looked into to its end; state files there are told when they are written, not before"
             );
         }
-        if *beyond > 0 {
+        if beyond > 0 {
             tracing::warn!(
                 known = MAX_FILES,
                 beyond,

@@ -73,8 +73,11 @@ pub(super) const DAMAGE: Family = counter(
 );
 pub(super) const DAMAGED_NOW: Family =
     gauge("state_watchdog_damaged_state_files", &["runtime"], "State files that are damaged on disk now.");
-pub(super) const STATE_FILES: Family =
-    gauge("state_watchdog_state_files", &["runtime"], "State files on disk now.");
+pub(super) const STATE_FILES: Family = gauge(
+    "state_watchdog_state_files",
+    &["runtime"],
+    "State files on disk now, those included that are too many to be remembered.",
+);
 pub(super) const ROOT_PRESENT: Family = gauge(
     "state_watchdog_runtime_root_present",
     &["runtime", "root"],

@@ -69,14 +69,12 @@ pub struct Changes {
     pub settled: Vec<Settled>,
     /// Gone.
     pub gone: Vec<Arc<Place>>,
-    /// So many state files stand there and are not remembered: there are too many.
-    pub beyond: u64,
     /// A directory that could not be looked into, or not to its end.
     pub refused: Option<(PathBuf, io::Error)>,
 }
 
 /// Remembers the state files of every root between scans.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Census {
     /// By a number that stands for root and path; nobody can foresee which. The paths themselves would take as much again.
     files: HashMap<u64, Known>,
@@ -84,6 +82,23 @@ pub struct Census {
     /// The last file's own name: most have the same.
     name: Arc<str>,
     round: u32,
+    /// At most so many files are remembered.
+    room: usize,
+    /// Those of each root that were seen by the last scan, and for which there was no room.
+    beyond: HashMap<RootId, usize>,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self {
+            files: HashMap::default(),
+            numbers: RandomState::default(),
+            name: Arc::default(),
+            round: 0,
+            room: MAX_FILES,
+            beyond: HashMap::default(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -116,6 +131,7 @@ impl Census {
     /// one, whatever it is: a symbolic link, a FIFO or a device is a damaged one.
     pub fn scan(&mut self, roots: &Roots, new: &mut dyn FnMut(&Sighting)) -> Changes {
         self.round = self.round.wrapping_add(1);
+        self.beyond.clear();
         let mut changes = Changes::default();
         for root in roots.table().iter().filter(|root| root.present) {
             walk(root, &mut |found| match found {
@@ -138,27 +154,35 @@ impl Census {
 
     /// Another directory stands for the root: what is there is new, and what was known is gone.
     pub fn forget(&mut self, root: RootId) -> Vec<Arc<Place>> {
+        self.beyond.remove(&root);
         let gone = self.files.extract_if(|_, known| known.place.root == root);
         gone.map(|(_, known)| known.place).collect()
     }
 
-    /// How many state files all roots hold.
+    /// How many state files are remembered.
     #[must_use]
     pub fn total(&self) -> usize {
         self.files.len()
     }
 
-    /// How many state files the root holds.
+    /// How many more stand there: they are counted and forgotten.
+    #[must_use]
+    pub fn beyond(&self) -> usize {
+        self.beyond.values().sum()
+    }
+
+    /// How many state files the root holds, remembered or not.
     #[must_use]
     pub fn count(&self, root: RootId) -> usize {
-        self.files.values().filter(|known| known.place.root == root).count()
+        let known = self.files.values().filter(|known| known.place.root == root).count();
+        known + self.beyond.get(&root).unwrap_or(&0)
     }
 
     fn sight(&mut self, root: &Root, path: PathBuf, new: &mut dyn FnMut(&Sighting), changes: &mut Changes) {
         let Ok(metadata) = fs::symlink_metadata(&path) else { return };
         let Ok(relative) = path.strip_prefix(&root.path) else { return };
         let stamp = Stamp::of(&metadata);
-        let full = self.files.len() >= MAX_FILES;
+        let full = self.files.len() >= self.room;
         let number = self.numbers.hash_one((root.id, relative));
         if let Some(known) = self.files.get_mut(&number) {
             known.round = self.round;
@@ -171,7 +195,7 @@ impl Census {
                 known.judged = false;
             }
         } else if full {
-            changes.beyond += 1;
+            *self.beyond.entry(root.id).or_default() += 1;
         } else {
             let place = self.place_of(root.id, relative);
             self.files
@@ -246,6 +270,21 @@ mod tests {
         fs::remove_dir_all(host.path().join("r/abc")).unwrap();
         assert_eq!(scanned(&mut census, &roots).1.gone.len(), 1);
         assert_eq!(census.count(RootId(0)), 0);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted_and_taken_in_when_there_is() {
+        let (host, roots) = fixture();
+        fs::create_dir(host.path().join("r/b")).unwrap();
+        fs::write(host.path().join("r/b/state.json"), "{}").unwrap();
+        let mut census = Census { room: 1, ..Census::default() };
+        for new in [1, 0, 0] {
+            assert_eq!(scanned(&mut census, &roots).0.len(), new);
+            assert_eq!((census.total(), census.beyond(), census.count(RootId(0))), (1, 1, 2));
+        }
+        census.room = 2;
+        assert_eq!(scanned(&mut census, &roots).0.len(), 1);
+        assert_eq!((census.total(), census.beyond(), census.count(RootId(0))), (2, 0, 2));
     }
 
     #[test]

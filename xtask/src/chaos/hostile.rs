@@ -70,8 +70,8 @@ pub(super) fn names(stage: &Stage<'_>) -> Result<String> {
 
 /// As many directories, each with a state file in it.
 const FILES: u64 = 100_000;
-/// At most so many state files are remembered.
-const KNOWN: f64 = 24_576.0;
+/// So many names of one directory are looked at.
+const SEEN: f64 = 65_536.0;
 
 /// More containers than anyone has: the tables are full, the rest is left out, and what is known is judged as ever. A
 /// million would take a gigabyte of the kernel's memory on a tmpfs, and show no more: the tables end at 24,576.
@@ -90,9 +90,9 @@ pub(super) fn files(stage: &Stage<'_>) -> Result<String> {
     let sessions = calm.saves() + during.saves();
     let metrics = settle(&agent, sessions)?;
     let resident = bounded(&agent)?;
-    let known = metrics.sum("state_watchdog_state_files", &[]);
+    let seen = metrics.sum("state_watchdog_state_files", &[]);
     let evicted = metrics.count("state_watchdog_anomalies_total", &[("kind", "evicted")]);
-    ensure!(known <= KNOWN, "{known} state files are kept in mind");
+    ensure!(seen <= SEEN, "{seen} state files are counted");
     let lost = lost(&metrics);
     let unknown = metrics.count("state_watchdog_write_sessions_total", &[("outcome", "unknown")]);
     let findings = agent.stop()?;
@@ -103,7 +103,7 @@ pub(super) fn files(stage: &Stage<'_>) -> Result<String> {
         "{told} of {of} saves told, {unknown} unknown, and nothing was lost"
     );
     Ok(format!(
-        "{} names made at {rate:.0} a second, {known} files known, {evicted} forgotten and counted, {lost} events lost, \
+        "{} names made at {rate:.0} a second, {seen} files seen, {evicted} forgotten and counted, {lost} events lost, \
          {told} of {of} saves told; {resident:.1} MiB",
         2 * FILES
     ))
