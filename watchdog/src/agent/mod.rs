@@ -8,6 +8,7 @@ mod conclude;
 mod descriptions;
 mod follow;
 mod own;
+mod pace;
 mod pods;
 mod reload;
 mod start;
@@ -38,6 +39,7 @@ use canary::{Canary, Vitality};
 use conclude::Job;
 use descriptions::Descriptions;
 use own::Own;
+use pace::Pace;
 use pods::Pods;
 use reload::Reload;
 use survey::Survey;
@@ -69,6 +71,7 @@ pub struct Agent<S> {
     outputs: Vec<Output>,
     /// The loss total of the last event.
     lost: u64,
+    pace: Pace,
     memory_given_back: BootNanos,
     /// When it began, and the wall clock then.
     began: (BootNanos, WallClock),
@@ -104,6 +107,7 @@ impl<S: Source> Agent<S> {
             items: Vec::new(),
             outputs: Vec::new(),
             lost: 0,
+            pace: Pace::default(),
             memory_given_back: started,
             began: (started, wall),
             follower: None,
@@ -144,14 +148,18 @@ impl<S: Source> Agent<S> {
                 // The source was asked first and had nothing more.
                 () = tokio::time::sleep(wake) => self.say_seen(asked),
             }
+            let found = self.items.len();
             self.absorb();
             self.tick();
             if *self.canary.vitality() == Vitality::Mute {
                 let source_kind = self.source.kind();
                 return Err(self.give_up(SourceError::Mute { source_kind }));
             }
-            // A busy source must not keep the pages from being served.
-            tokio::task::yield_now().await;
+            match self.pace.turn(found, boot_now()) {
+                Some(rest) => tokio::time::sleep(rest).await,
+                // A busy source must not keep the pages from being served.
+                None => tokio::task::yield_now().await,
+            }
         }
         self.finish().await
     }
