@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io;
 use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
@@ -20,7 +21,12 @@ use watchdog::source::SourceKind;
 const LONGEST: usize = 256 << 10;
 
 thread_local! {
-    static HOST: RefCell<Option<TempDir>> = RefCell::new(tempfile::tempdir().ok());
+    static HOST: RefCell<Option<TempDir>> = RefCell::new(folder().ok());
+}
+
+/// In memory where it can be: a disk would take most of the time.
+fn folder() -> io::Result<TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
 }
 
 /// Whatever /proc, the probes and the names of files say, a finding is one line of JSON, without a character that
