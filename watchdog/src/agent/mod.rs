@@ -107,7 +107,7 @@ impl<S: Source> Agent<S> {
             items: Vec::new(),
             outputs: Vec::new(),
             lost: 0,
-            pace: Pace::default(),
+            pace: Pace::of(source.kind()),
             memory_given_back: started,
             began: (started, wall),
             follower: None,

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::millis;
 use crate::model::BootNanos;
+use crate::source::SourceKind;
 
 /// A turn of the loop makes system calls of its own: it wakes, asks what the probes missed, and listens to the witness. While
 /// events are few, that is what makes findings prompt. While they come by the ten thousand, it would be most of the work,
 /// and what the writers pay to wake the loop comes on top of it: turns rest a moment then, so that the next finds many.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pace {
+    /// What the source tells is the same when it is taken later.
+    may_rest: bool,
     began: BootNanos,
     events: u64,
     is_high: bool,
@@ -24,6 +27,11 @@ impl Pace {
     const ENOUGH: usize = 256;
     const REST: Duration = Duration::from_millis(1);
 
+    pub(super) fn of(source: SourceKind) -> Self {
+        // inotify tells no times: an event happened when it was taken.
+        Self { may_rest: source != SourceKind::Inotify, began: BootNanos(0), events: 0, is_high: false }
+    }
+
     /// A turn is over that found so many; how long to rest before the next one.
     pub(super) fn turn(&mut self, found: usize, now: BootNanos) -> Option<Duration> {
         self.events += found as u64;
@@ -32,7 +40,7 @@ impl Pace {
             self.is_high = self.events.saturating_mul(Self::WINDOW) > Self::MANY.saturating_mul(passed);
             (self.began, self.events) = (now, 0);
         }
-        (self.is_high && found < Self::ENOUGH).then_some(Self::REST)
+        (self.may_rest && self.is_high && found < Self::ENOUGH).then_some(Self::REST)
     }
 }
 
@@ -48,21 +56,26 @@ mod tests {
 
     #[test]
     fn few_events_are_taken_as_they_come() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::of(SourceKind::Vfs);
         assert_eq!(rested(&mut pace, millis(5_000), millis(1_000), 10_000, 1), 0);
     }
 
     #[test]
     fn many_are_taken_together() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::of(SourceKind::Vfs);
         let rested = rested(&mut pace, 0, millis(1_000), 50_000, 1);
         // The first window must pass before it is known.
         assert!((49_000..50_000).contains(&rested), "{rested}");
     }
 
     #[test]
+    fn inotify_is_never_made_to_wait() {
+        assert_eq!(rested(&mut Pace::of(SourceKind::Inotify), 0, millis(1_000), 50_000, 1), 0);
+    }
+
+    #[test]
     fn a_turn_that_found_enough_does_not_rest() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::of(SourceKind::Vfs);
         rested(&mut pace, 0, millis(1_000), 1_000, 100);
         assert_eq!(pace.turn(Pace::ENOUGH, BootNanos(millis(1_000))), None);
         assert_eq!(pace.turn(Pace::ENOUGH - 1, BootNanos(millis(1_000))), Some(Pace::REST));
@@ -70,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_first_event_after_a_flood_is_prompt() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::of(SourceKind::Vfs);
         rested(&mut pace, 0, millis(1_000), 50_000, 1);
         assert_eq!(pace.turn(1, BootNanos(millis(1_100))), None);
     }
