@@ -160,9 +160,9 @@ pub(super) fn clients(stage: &Stage<'_>) -> Result<String> {
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let resident = bounded(&agent)?;
     let findings = agent.stop()?;
+    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
     during.exact(&findings)?;
     after.exact(&findings)?;
-    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
     Ok(format!(
         "{SLOW} silent clients, {descriptors} descriptors, all saves told; then {answers} scrapes by 50 clients; \
          {resident:.1} MiB"

@@ -40,9 +40,9 @@ pub(super) fn descriptors(stage: &Stage<'_>) -> Result<String> {
     let after = stage.play(AFTER)?;
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let findings = agent.stop()?;
+    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
     during.exact(&findings)?;
     after.exact(&findings)?;
-    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
     let refused = refusal(stage, "ulimit -n 8")?;
     Ok(format!(
         "all of {} saves told without a descriptor; started with 8: {refused}; saves x{:.1}",
@@ -183,8 +183,8 @@ pub(super) fn memory(stage: &Stage<'_>) -> Result<String> {
     let during = stage.play(DURING)?;
     let metrics = settle(&agent, calm.saves() + during.saves())?;
     let findings = agent.stop()?;
-    during.exact(&findings)?;
     ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
+    during.exact(&findings)?;
     let peak = group.peak()?;
     let tight = Group::new("tight", 2 << 20)?;
     let (words, _) = stage.command(&[])?;

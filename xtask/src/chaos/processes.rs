@@ -51,10 +51,10 @@ pub(super) fn stop(stage: &Stage<'_>) -> Result<String> {
     let after = stage.play(AFTER)?;
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let findings = agent.stop()?;
+    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
     calm.exact(&findings)?;
     during.exact(&findings)?;
     after.exact(&findings)?;
-    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
     let slowed = during.slowed(&calm)?;
     Ok(format!(
         "{} saves told late, {} torn reads, 0 lost; saves x{slowed:.1}",
