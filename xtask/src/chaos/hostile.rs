@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use workload::FORGED;
 
-use super::stage::{AFTER, BEFORE, DURING, Stage, lost, settle};
+use super::stage::{AFTER, BEFORE, DURING, Stage, lost, nothing_lost, settle};
 use crate::{agent::Agent, deadline::until, metrics::Metrics};
 
 /// No more memory than that, whatever happens: all tables full, with names of the usual length.
@@ -160,7 +160,7 @@ pub(super) fn clients(stage: &Stage<'_>) -> Result<String> {
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let resident = bounded(&agent)?;
     let findings = agent.stop()?;
-    ensure!(lost(&metrics) == 0, "{} events lost", lost(&metrics));
+    nothing_lost(&metrics)?;
     during.exact(&findings)?;
     after.exact(&findings)?;
     Ok(format!(
