@@ -16,7 +16,7 @@ use super::stage::{AFTER, BEFORE, DURING, Stage, lost, nothing_lost, settle};
 use crate::{agent::Agent, deadline::until, metrics::Metrics};
 
 /// No more memory than that, whatever happens: all tables full, with names of the usual length.
-const ROOM: u64 = 64 << 20;
+const ROOM: u64 = 80 << 20;
 /// At most so many process names are label values, and `other`.
 const NAMES: usize = 33;
 
