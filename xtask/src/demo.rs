@@ -118,7 +118,7 @@ fn summary(truths: &[Truth], metrics: &Metrics) -> bool {
     let failed = reads.clone().filter(|read| read.content.is_torn() && !read.parsed).count() as u64;
     let labels = [("runtime", RUNTIME), ("result", "failure")];
     row("torn readers that failed", failed, metrics.count("state_watchdog_torn_reader_exits_total", &labels));
-    let lost = metrics.count("state_watchdog_events_lost_total", &[]);
+    let lost = metrics.lost();
     row("events lost", 0, lost);
     let told = |content| reads.clone().filter(|read| read.content == content).count();
     println!(

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
+
+/// What the agent could not tell of, by reason.
+const LOST: &str = "state_watchdog_events_lost_total";
+
 /// All samples of one scrape.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(Vec<Sample>);
@@ -40,6 +45,19 @@ impl Metrics {
             }
         }
         sums
+    }
+
+    /// How many events the agent lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.count(LOST, &[])
+    }
+
+    /// An error that says by reason what the agent lost, or that it counts no losses.
+    pub(crate) fn nothing_lost(&self) -> Result<()> {
+        let reasons = self.by(LOST, "reason", &[]);
+        ensure!(!reasons.is_empty(), "the agent has no count of lost events");
+        ensure!(reasons.values().all(|count| *count == 0), "events were lost: {reasons:?}");
+        Ok(())
     }
 
     /// The upper bound of the histogram bucket in which the median lies, in the histogram's unit.
@@ -98,6 +116,16 @@ delay_bucket{le=\"+Inf\"} 10
 delay_count 10
 not a sample
 ";
+
+    #[test]
+    fn what_was_lost_is_told_by_reason() {
+        let told = |text: &str| Metrics::parse(text).nothing_lost().map_err(|error| error.to_string());
+        let lost = "state_watchdog_events_lost_total{reason=\"ring_full\"} 2\n";
+        assert_eq!(Metrics::parse(lost).lost(), 2);
+        assert_eq!(told(lost).unwrap_err(), "events were lost: {\"ring_full\": 2}");
+        assert_eq!(told(&lost.replace('2', "0")), Ok(()));
+        assert!(told(SCRAPE).is_err(), "nobody counts");
+    }
 
     #[test]
     fn samples_are_summed_over_the_labels_not_named() {

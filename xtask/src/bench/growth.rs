@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::{
     page::{self, Part},
     plot,
-    throughput::{Played, lost, play, received},
+    throughput::{Played, play, received},
 };
 use crate::{
     agent::Agent,
@@ -78,7 +78,7 @@ pub(super) fn growth(agent: &Path, workload: &Path, repository: &Repository) -> 
 fn load(rate: u64, agent: &Path, workload: &Path) -> Result<Load> {
     let look = |running: &Agent| Ok((scale::resident(running)?, Scrape::of(running)?));
     let Played { sent, after, cpu, looked: (resident, scrape) } = play(rate, 0, BUSY, agent, workload, look)?;
-    Ok(Load { rate, told: received(&after), lost: lost(&after), cpu: cpu / sent.seconds, resident, scrape })
+    Ok(Load { rate, told: received(&after), lost: after.lost(), cpu: cpu / sent.seconds, resident, scrape })
 }
 
 fn tables(crowds: &[(usize, Figures)], loads: &[Load]) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use workload::{How, Style};
 
 use super::page::{self, Part};
@@ -41,9 +41,8 @@ pub(super) fn memory(saves: u64, agent: &Path, workload: &Path, repository: &Rep
     let at_end = resident(&running)?;
     let latency =
         metrics.median("state_watchdog_detection_latency_seconds").context("no finding was told")?;
-    let lost = metrics.count("state_watchdog_events_lost_total", &[]);
     running.stop()?;
-    ensure!(lost == 0, "{lost} events were lost");
+    metrics.nothing_lost()?;
     let mut table = Table::new(&["what", "figure"]);
     table.row(&["start to ready", &format!("{ready:.2} s")]);
     table.row(&["resident after start", &format!("{at_start:.1} MiB")]);
@@ -52,6 +51,6 @@ pub(super) fn memory(saves: u64, agent: &Path, workload: &Path, repository: &Rep
         "release of the writer's description to the finding counted, median",
         &format!("at most {:.2} ms", latency * 1e3),
     ]);
-    table.row(&["events lost", &lost.to_string()]);
+    table.row(&["events lost", &metrics.lost().to_string()]);
     page::keep(repository, Part::Memory, table.text())
 }

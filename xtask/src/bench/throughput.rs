@@ -70,7 +70,7 @@ pub(super) fn play<T>(
     let output =
         storm(workload, &root, &["--rate", &asked, "--unrelated", &unrelated, "--seconds", &seconds])?;
     let sent: Sent = serde_json::from_str(&output).context("the storm printed no figures")?;
-    let after = running.settled(|metrics| received(metrics) + lost(metrics) >= sent.total())?;
+    let after = running.settled(|metrics| received(metrics) + metrics.lost() >= sent.total())?;
     let cpu = after.sum("process_cpu_seconds_total", &[]) - before;
     let looked = look(&running)?;
     running.stop()?;
@@ -80,7 +80,7 @@ pub(super) fn play<T>(
 fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<[String; HEADS.len()]> {
     let Played { sent, after, cpu, looked: memory } =
         play(rate, UNRELATED, seconds, agent, workload, resident)?;
-    let (received, lost) = (received(&after), lost(&after));
+    let (received, lost) = (received(&after), after.lost());
     let per_10k = cpu * 1e3 / (received as f64 / 1e4);
     ensure!(received + lost == sent.total(), "{received} received and {lost} lost are not {}", sent.total());
     if lost == 0 {
@@ -108,10 +108,6 @@ fn one(rate: u64, seconds: u64, agent: &Path, workload: &Path) -> Result<[String
 pub(super) fn received(metrics: &Metrics) -> u64 {
     let count = |operation| metrics.count("state_watchdog_events_total", &[("operation", operation)]);
     Sent::OPERATIONS.into_iter().map(count).sum()
-}
-
-pub(super) fn lost(metrics: &Metrics) -> u64 {
-    metrics.count("state_watchdog_events_lost_total", &[])
 }
 
 fn storm(workload: &Path, root: &Path, options: &[&str]) -> Result<String> {

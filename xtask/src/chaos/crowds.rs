@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, thread};
 use anyhow::{Context as _, Result, ensure};
 use workload::{Churned, Flooded};
 
-use super::stage::{AFTER, BEFORE, DURING, Stage, lost, settle};
+use super::stage::{AFTER, BEFORE, DURING, Stage, settle};
 
 /// Short-lived processes without end, half of them under the process id of one that has just ended; the readers of the
 /// workload do the same. Who read what stays told apart.
@@ -24,7 +24,7 @@ pub(super) fn flood(stage: &Stage<'_>) -> Result<String> {
     let after = stage.play(AFTER)?;
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let findings = agent.stop()?;
-    let lost = lost(&metrics);
+    let lost = metrics.lost();
     let (told, of) = during.honest(&findings)?;
     ensure!(told == of || lost > 0, "{told} of {of} saves told, and nothing was lost");
     if lost == 0 {
@@ -65,8 +65,7 @@ pub(super) fn churn(stage: &Stage<'_>) -> Result<String> {
     let known = metrics.count(files, &[]);
     ensure!(known == Stage::CONTAINERS, "{known} state files are known, {} are there", Stage::CONTAINERS);
     let findings = agent.stop()?;
-    let lost = lost(&metrics);
-    ensure!(lost == 0, "{lost} events lost");
+    metrics.nothing_lost()?;
     during.exact(&findings)?;
     after.exact(&findings)?;
     let of_churn =

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use workload::FORGED;
 
-use super::stage::{AFTER, BEFORE, DURING, Stage, lost, nothing_lost, settle};
+use super::stage::{AFTER, BEFORE, DURING, Stage, settle};
 use crate::{agent::Agent, deadline::until, metrics::Metrics};
 
 /// No more memory than that, whatever happens: all tables full, with names of the usual length.
@@ -70,6 +70,8 @@ pub(super) fn names(stage: &Stage<'_>) -> Result<String> {
 
 /// As many directories, each with a state file in it.
 const FILES: u64 = 100_000;
+/// At most so many state files are remembered.
+const KNOWN: f64 = 24_576.0;
 /// So many names of one directory are looked at.
 const SEEN: f64 = 65_536.0;
 
@@ -88,12 +90,14 @@ pub(super) fn files(stage: &Stage<'_>) -> Result<String> {
     let rate = 2.0 * FILES as f64 / begun.elapsed().as_secs_f64();
     let during = stage.play(DURING)?;
     let sessions = calm.saves() + during.saves();
-    let metrics = settle(&agent, sessions)?;
+    settle(&agent, sessions)?;
+    let seen = |metrics: &Metrics| metrics.sum("state_watchdog_state_files", &[]);
+    let metrics = agent.settled(|metrics| seen(metrics) > KNOWN)?;
     let resident = bounded(&agent)?;
-    let seen = metrics.sum("state_watchdog_state_files", &[]);
+    let seen = seen(&metrics);
     let evicted = metrics.count("state_watchdog_anomalies_total", &[("kind", "evicted")]);
-    ensure!(seen <= SEEN, "{seen} state files are counted");
-    let lost = lost(&metrics);
+    ensure!(seen > KNOWN && seen <= SEEN, "{seen} state files are counted");
+    let lost = metrics.lost();
     let unknown = metrics.count("state_watchdog_write_sessions_total", &[("outcome", "unknown")]);
     let findings = agent.stop()?;
     let (told, of) = during.honest(&findings)?;
@@ -160,7 +164,7 @@ pub(super) fn clients(stage: &Stage<'_>) -> Result<String> {
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let resident = bounded(&agent)?;
     let findings = agent.stop()?;
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     during.exact(&findings)?;
     after.exact(&findings)?;
     Ok(format!(

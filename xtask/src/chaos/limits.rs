@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
-use super::stage::{AFTER, BEFORE, DURING, Stage, nothing_lost, settle};
+use super::stage::{AFTER, BEFORE, DURING, Stage, settle};
 use crate::{
     agent::Agent,
     deadline::{output, until},
@@ -40,7 +40,7 @@ pub(super) fn descriptors(stage: &Stage<'_>) -> Result<String> {
     let after = stage.play(AFTER)?;
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let findings = agent.stop()?;
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     during.exact(&findings)?;
     after.exact(&findings)?;
     let refused = refusal(stage, "ulimit -n 8")?;
@@ -183,7 +183,7 @@ pub(super) fn memory(stage: &Stage<'_>) -> Result<String> {
     let during = stage.play(DURING)?;
     let metrics = settle(&agent, calm.saves() + during.saves())?;
     let findings = agent.stop()?;
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     during.exact(&findings)?;
     let peak = group.peak()?;
     let tight = Group::new("tight", 2 << 20)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Signal, kill_process};
 use workload::{How, Style};
 
-use super::stage::{AFTER, Act, BEFORE, DURING, Stage, nothing_lost, settle};
+use super::stage::{AFTER, Act, BEFORE, DURING, Stage, settle};
 use crate::{deadline::until, finding::Finding, truth::Plan};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub(super) fn stop(stage: &Stage<'_>) -> Result<String> {
     let after = stage.play(AFTER)?;
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let findings = agent.stop()?;
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     calm.exact(&findings)?;
     during.exact(&findings)?;
     after.exact(&findings)?;

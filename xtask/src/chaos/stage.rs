@@ -247,15 +247,3 @@ pub(super) fn settle(agent: &Agent, sessions: u64) -> Result<Metrics> {
     ensure!(count(&metrics) >= sessions, "{sessions} saves, {} sessions counted", count(&metrics));
     Ok(metrics)
 }
-
-/// An error that says what was lost so far, and why.
-pub(super) fn nothing_lost(metrics: &Metrics) -> Result<()> {
-    let reasons = metrics.by("state_watchdog_events_lost_total", "reason", &[]);
-    ensure!(lost(metrics) == 0, "events lost: {reasons:?}");
-    Ok(())
-}
-
-/// Everything that was lost so far.
-pub(super) fn lost(metrics: &Metrics) -> u64 {
-    metrics.count("state_watchdog_events_lost_total", &[])
-}

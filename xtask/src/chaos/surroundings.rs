@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{
     mount::Tmpfs,
     shim::Clock,
-    stage::{AFTER, BEFORE, DURING, Stage, nothing_lost, settle},
+    stage::{AFTER, BEFORE, DURING, Stage, settle},
 };
 use crate::{
     agent::Agent,
@@ -54,7 +54,7 @@ pub(super) fn disk(stage: &Stage<'_>) -> Result<String> {
     ensure!(whole > 0, "no finding was written when there was room again: {text:.300}");
     let said = fs::read_to_string(stage.log())?;
     ensure!(said.contains("cannot be written to standard output"), "the log says nothing: {said}");
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     Ok(format!(
         "{more} findings dropped and counted, {whole} written afterwards; saves x{:.1}",
         during.slowed(&calm)?
@@ -129,7 +129,7 @@ pub(super) fn remount(stage: &Stage<'_>) -> Result<String> {
     let after = stage.play(AFTER)?;
     let metrics = settle(&agent, calm.saves() + during.saves() + after.saves())?;
     let findings = agent.stop()?;
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     let anomalies = metrics.by("state_watchdog_anomalies_total", "kind", &[]);
     calm.exact(&findings)?;
     for act in [&during, &after] {
@@ -174,7 +174,7 @@ pub(super) fn clock(stage: &Stage<'_>) -> Result<String> {
     })?;
     ensure!(told.is_some(), "told {last}, it is {expected:?}");
     let metrics = agent.metrics()?;
-    nothing_lost(&metrics)?;
+    metrics.nothing_lost()?;
     agent.stop()?;
     let saves = calm.saves() + during.saves();
     Ok(format!("all of {saves} saves told, the last one at {last}; saves x{:.1}", during.slowed(&calm)?))

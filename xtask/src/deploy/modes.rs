@@ -198,8 +198,7 @@ impl Seen {
             torn += truth.torn();
         }
         ensure!(self.has_root(RUNTIME) && self.has_root("stranger"), "a root is missing");
-        let lost = self.metrics.by("state_watchdog_events_lost_total", "reason", &[]);
-        ensure!(lost.values().all(|count| *count == 0), "events were lost: {lost:?}");
+        self.metrics.nothing_lost()?;
         let readers = self.truths.iter().flat_map(|truth| &truth.reads).map(|read| read.pid);
         let readers: BTreeSet<u32> = readers.collect();
         let named = |finding: &&Finding| readers.contains(&finding.reader_pid());

@@ -50,17 +50,14 @@ pub(crate) fn judge(names: &[&str], said: &Section, unseen: &Section) -> (Groups
     let passed = |name: &str| said.lines.iter().any(|line| line.trim() == format!("test {name} ... ok"));
     let bad: Vec<&str> = names.iter().copied().filter(|name| !passed(name)).collect();
     let mut groups = Groups::new();
-    for name in names {
+    let group = |name: &str| name.split("::").next().unwrap_or_default().to_owned();
+    for name in names.iter().filter(|name| group(name) != HARNESS) {
         let verdict = match () {
             () if bad.contains(name) => Verdict::Failed,
             () if unseen.lines.iter().any(|line| line.trim() == *name) => Verdict::NotVisible,
             () => Verdict::Passed,
         };
-        let group = name.split("::").next().unwrap_or(name);
-        if group == HARNESS {
-            continue;
-        }
-        groups.entry(group.to_owned()).and_modify(|whole| *whole = whole.with(verdict)).or_insert(verdict);
+        groups.entry(group(name)).and_modify(|whole| *whole = whole.with(verdict)).or_insert(verdict);
     }
     (groups, verdict(names, &bad, said))
 }

@@ -58,8 +58,7 @@ impl Watched {
         ensure!(sessions.is_empty(), "other outcomes: {sessions:?}");
         ensure!(self.saves > 0, "nothing was saved");
         ensure!(atomic >= self.saves as u64, "{} saves, {atomic} atomic replaces", self.saves);
-        let lost = self.metrics.count("state_watchdog_events_lost_total", &[]);
-        ensure!(lost == 0, "{lost} events were lost");
+        self.metrics.nothing_lost()?;
         Ok(format!("{atomic} atomic replaces"))
     }
 

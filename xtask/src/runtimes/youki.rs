@@ -48,8 +48,7 @@ pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {
     tally.check(&name("each torn read carries the container and its pod"), || attributed(&watched));
     tally.check(&name("the metrics name the writer"), || {
         let metrics = &watched.metrics;
-        let lost = metrics.count("state_watchdog_events_lost_total", &[]);
-        ensure!(lost == 0, "{lost} events were lost");
+        metrics.nothing_lost()?;
         let writes = metrics.by("state_watchdog_nonatomic_writes_total", "writer", &[("runtime", RUNTIME)]);
         ensure!(
             writes.get(RUNTIME).is_some_and(|count| *count > 0),

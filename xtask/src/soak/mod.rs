@@ -162,7 +162,7 @@ impl Work<'_> {
         let metrics = self.agent.settled(|metrics| counted(metrics, &all) >= self.told.sessions)?;
         let (sessions, expected) = (counted(&metrics, &all), self.told.sessions);
         let guarded = counted(&metrics, &under_lock);
-        let lost = metrics.count("state_watchdog_events_lost_total", &[]);
+        let lost = metrics.lost();
         if lost > self.told.lost {
             (self.told.lost, self.told.loss) = (lost, Some(Instant::now()));
             self.told.losses += 1;

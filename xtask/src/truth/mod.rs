@@ -106,9 +106,7 @@ impl Watched {
 
     /// An error when the agent lost events, or saw none.
     pub(crate) fn nothing_lost(&self) -> Result<String> {
-        let lost = self.metrics.by("state_watchdog_events_lost_total", "reason", &[]);
-        ensure!(!lost.is_empty(), "the agent has no count of lost events");
-        ensure!(lost.values().all(|count| *count == 0), "{lost:?}");
+        self.metrics.nothing_lost()?;
         let events = self.metrics.count("state_watchdog_events_total", &[]);
         ensure!(events > 0, "the agent counted no event");
         let mut anomalies = self.metrics.by("state_watchdog_anomalies_total", "kind", &[]);
