@@ -55,6 +55,11 @@ impl Transcript {
         transcript
     }
 
+    /// True when the first program said anything: it does so before it starts another.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.sections.is_empty()
+    }
+
     /// A section, when it came whole.
     pub(crate) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.get(name).filter(|section| section.status.is_some())
@@ -98,6 +103,7 @@ mod tests {
     fn a_section_without_its_end_is_not_given_out() {
         let transcript = Transcript::parse("@@ begin a\none\nKernel panic - not syncing");
         assert_eq!(transcript.section("a"), None);
+        assert!(transcript.has_begun());
         assert!(!transcript.done);
         assert!(transcript.end().contains("Kernel panic"), "{}", transcript.end());
     }
@@ -109,6 +115,14 @@ mod tests {
         let transcript = Transcript::parse("@@ begin a\n@@ end a what\n@@ done");
         assert_eq!(transcript.section("a"), None);
         assert!(transcript.done);
+    }
+
+    #[test]
+    fn a_kernel_that_dies_at_boot_has_begun_nothing() {
+        let transcript =
+            Transcript::parse("SeaBIOS\n[    1.5] Oops: int3: 0000 [#1]\n[    1.6] Kernel panic");
+        assert!(!transcript.has_begun());
+        assert_eq!(transcript.outside.len(), 3);
     }
 
     #[test]

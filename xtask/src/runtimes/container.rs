@@ -11,6 +11,12 @@ use anyhow::{Context as _, Result, ensure};
 
 const CONFIG: &str = include_str!("config.json");
 
+/// What youki says when it could not seal the copy of itself that it begins with: the kernel refuses while anything
+/// still holds a page of it (`memfd_wait_for_pins`), and nothing has been done yet.
+const NOT_BEGUN: &str = "failed to seal /proc/self/exe";
+/// A runtime that never begins is told after so many tries.
+const TRIES: usize = 10;
+
 /// A container that sleeps.
 #[derive(Debug)]
 pub(super) struct Container {
@@ -55,6 +61,12 @@ pub(super) struct Call {
     pub(super) said: String,
 }
 
+impl Call {
+    fn has_not_begun(&self) -> bool {
+        !self.success && self.said.contains(NOT_BEGUN)
+    }
+}
+
 impl Container {
     /// Creates and starts one under `root`, with its files in `bundle`.
     pub(super) fn start(runtime: &Runtime, root: &Path, bundle: &Path, busybox: &Path) -> Result<Self> {
@@ -82,8 +94,19 @@ impl Container {
         &self.id
     }
 
-    /// Calls the runtime: `before`, the container's id, `after`.
+    /// Calls the runtime: `before`, the container's id, `after`; again when it could not even begin.
     pub(super) fn call(&self, before: &[&str], after: &[&str]) -> Result<Call> {
+        for _ in 1..TRIES {
+            let call = self.call_once(before, after)?;
+            if !call.has_not_begun() {
+                return Ok(call);
+            }
+            println!("  again, for it had not begun: {}", call.said.trim());
+        }
+        self.call_once(before, after)
+    }
+
+    fn call_once(&self, before: &[&str], after: &[&str]) -> Result<Call> {
         let said = tempfile(&self.root)?;
         // A container keeps what its creator had open: a pipe would never end.
         let mut child = self
@@ -151,4 +174,19 @@ fn contents(mut file: fs::File) -> Result<String> {
     file.rewind()?;
     file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_runtime_that_has_not_begun_is_called_again() {
+        let call = |success, said: &str| Call { pid: 1, success, said: said.to_owned() };
+        let busy =
+            "Error: failed to seal /proc/self/exe\n\nCaused by:\n    Device or resource busy (os error 16)";
+        assert!(call(false, busy).has_not_begun());
+        assert!(!call(true, busy).has_not_begun());
+        assert!(!call(false, "Error: Device or resource busy (os error 16)").has_not_begun());
+    }
 }
