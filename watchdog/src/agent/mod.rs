@@ -321,7 +321,14 @@ impl<S: Source> Agent<S> {
         self.shared.metrics.losses(kind, &losses);
         let mut status = self.shared.status();
         let (life, proof) = view(self.canary.vitality());
-        status.readiness = readiness(life, &probes);
+        let before = std::mem::replace(&mut status.readiness, readiness(life, &probes));
+        if before != status.readiness {
+            tracing::info!(
+                before = before.as_str(),
+                now = status.readiness.as_str(),
+                "readiness has changed"
+            );
+        }
         self.shared.metrics.readiness(status.readiness);
         status.proof_of_life = proof;
         status.source = Some(kind.as_str());

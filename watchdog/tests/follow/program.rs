@@ -20,8 +20,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it on a root of runtime `test` and waits until that is watched; `None`, and said, where the source cannot
-    /// run, which is a failure where `CI=true`.
+    /// Starts it on a root of runtime `test` and waits until it knows what stands there: of a file that is truncated
+    /// before, nobody can tell what a reader lost. `None`, and said, where the source cannot run, which is a failure
+    /// where `CI=true`.
     pub(crate) fn start(command: &str, source: &str, root: &Path, options: &[&str]) -> Option<Self> {
         let mut child = Command::new(PROGRAM)
             .args([command, "--source", source, "--root"])
@@ -35,8 +36,8 @@ impl Program {
         let stdout = Collected::from(child.stdout.take().unwrap());
         let stderr = Collected::from(child.stderr.take().unwrap());
         let mut program = Self { child, stdout, stderr };
-        wait("the root is watched", || {
-            program.child.try_wait().unwrap().is_some() || program.stderr.has("watching a runtime root", 1)
+        wait("it is ready", || {
+            program.child.try_wait().unwrap().is_some() || program.stderr.has("readiness has changed", 1)
         });
         if let Some(status) = program.child.try_wait().unwrap() {
             let said = program.stderr.lines().join("\n");
@@ -49,8 +50,16 @@ impl Program {
     }
 
     /// Waits until so many lines of stdout hold `text`.
+    #[track_caller]
     pub(crate) fn shows(&self, text: &str, count: usize) {
-        wait(text, || self.stdout.has(text, count));
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stdout.has(text, count) {
+            if Instant::now() >= deadline {
+                let (stdout, stderr) = (self.stdout.lines().join("\n"), self.stderr.lines().join("\n"));
+                panic!("never shown {count} times: {text}\n{stdout}\n{stderr}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends it with a signal, and gives how it ended and what stdout said.
