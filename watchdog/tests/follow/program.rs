@@ -52,14 +52,8 @@ impl Program {
     /// Waits until so many lines of stdout hold `text`.
     #[track_caller]
     pub(crate) fn shows(&self, text: &str, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.stdout.has(text, count) {
-            if Instant::now() >= deadline {
-                let (stdout, stderr) = (self.stdout.lines().join("\n"), self.stderr.lines().join("\n"));
-                panic!("never shown {count} times: {text}\n{stdout}\n{stderr}");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let said = || [self.stdout.lines(), self.stderr.lines()].concat().join("\n");
+        wait_or(|| self.stdout.has(text, count), || format!("{count} times {text}\n{}", said()));
     }
 
     /// Ends it with a signal, and gives how it ended and what stdout said.
@@ -94,10 +88,18 @@ pub(crate) fn send(child: &Child, signal: &str) {
 
 /// Waits until it is so.
 #[track_caller]
-pub(crate) fn wait(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, so: impl FnMut() -> bool) {
+    wait_or(so, || what.to_owned());
+}
+
+/// The same, and says in the end what never happened.
+#[track_caller]
+fn wait_or(mut so: impl FnMut() -> bool, what: impl FnOnce() -> String) {
     let deadline = Instant::now() + PATIENCE;
     while !so() {
-        assert!(Instant::now() < deadline, "never happened: {what}");
+        if Instant::now() >= deadline {
+            panic!("never happened: {}", what());
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
