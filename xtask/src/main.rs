@@ -1,5 +1,6 @@
 //! What cargo cannot say: the toolchain, the demonstration, the checks that need a kernel.
 
+mod again;
 mod agent;
 mod bench;
 mod chaos;

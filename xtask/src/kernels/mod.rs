@@ -30,6 +30,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    again::until_begun,
     check::Tally,
     repository::Repository,
     scratch::{Medium, Scratch},
@@ -222,7 +223,7 @@ impl Job<'_> {
         let word = if purpose == Purpose::Count { "count" } else { "kernel" };
         let log = cache.folder().join("logs").join(format!("{word}-{}.log", self.choice.name));
         let mut died = String::new();
-        let run = begun(|boot| {
+        let run = until_begun(BOOTS, |boot| {
             let run = self.run(purpose)?;
             fs::write(&log, &run.said).with_context(|| format!("cannot write {}", log.display()))?;
             *transcript = Transcript::parse(&run.said);
@@ -251,16 +252,6 @@ impl Job<'_> {
     }
 }
 
-/// Runs a machine until its first program has begun, at most [`BOOTS`] times; gives what came of the last run.
-fn begun<T>(mut run: impl FnMut(usize) -> Result<(bool, T)>) -> Result<T> {
-    for boot in 1..BOOTS {
-        if let (true, outcome) = run(boot)? {
-            return Ok(outcome);
-        }
-    }
-    Ok(run(BOOTS)?.1)
-}
-
 /// A disk with an empty ext4 that every kernel here can read.
 fn make_disk(disk: &Path) -> Result<()> {
     // Debian keeps it where only root's path leads.
@@ -278,13 +269,6 @@ mod tests {
         assert_eq!(choose(&[]).unwrap(), KERNELS);
         assert_eq!(choose(&["6.1".to_owned()]).unwrap(), [KERNELS[1]]);
         assert!(choose(&["2.4".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn a_machine_that_dies_at_boot_is_started_again_and_no_other() {
-        let boots = |wanted: usize| begun(|boot| Ok((boot >= wanted, boot))).unwrap();
-        assert_eq!([1, 2, 3, 4].map(boots), [1, 2, 3, 3]);
-        assert!(begun(|_| -> Result<(bool, ())> { anyhow::bail!("no emulator") }).is_err());
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::again::until_begun;
+
 const CONFIG: &str = include_str!("config.json");
 
 /// What youki says when it could not seal the copy of itself that it begins with: the kernel refuses while anything
@@ -62,8 +64,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn has_not_begun(&self) -> bool {
-        !self.success && self.said.contains(NOT_BEGUN)
+    fn has_begun(&self) -> bool {
+        self.success || !self.said.contains(NOT_BEGUN)
     }
 }
 
@@ -96,14 +98,13 @@ impl Container {
 
     /// Calls the runtime: `before`, the container's id, `after`; again when it could not even begin.
     pub(super) fn call(&self, before: &[&str], after: &[&str]) -> Result<Call> {
-        for _ in 1..TRIES {
+        until_begun(TRIES, |_| {
             let call = self.call_once(before, after)?;
-            if !call.has_not_begun() {
-                return Ok(call);
+            if !call.has_begun() {
+                println!("  it had not begun: {}", call.said.trim());
             }
-            println!("  again, for it had not begun: {}", call.said.trim());
-        }
-        self.call_once(before, after)
+            Ok((call.has_begun(), call))
+        })
     }
 
     fn call_once(&self, before: &[&str], after: &[&str]) -> Result<Call> {
@@ -185,8 +186,8 @@ mod tests {
         let call = |success, said: &str| Call { pid: 1, success, said: said.to_owned() };
         let busy =
             "Error: failed to seal /proc/self/exe\n\nCaused by:\n    Device or resource busy (os error 16)";
-        assert!(call(false, busy).has_not_begun());
-        assert!(!call(true, busy).has_not_begun());
-        assert!(!call(false, "Error: Device or resource busy (os error 16)").has_not_begun());
+        assert!(!call(false, busy).has_begun());
+        assert!(call(true, busy).has_begun());
+        assert!(call(false, "Error: Device or resource busy (os error 16)").has_begun());
     }
 }
