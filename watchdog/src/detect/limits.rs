@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::MAX_FILES;
 
-/// Bounds on the engine's memory, in entries and in time.
+/// Bounds on the engine's memory, in entries and in time, and what it takes for granted of the kernel.
 ///
 /// Whatever is forgotten early to stay within a bound either cannot change a verdict any more or is said as an
 /// anomaly.
@@ -43,6 +43,9 @@ pub struct Limits {
     pub exit_wait: Duration,
     /// How long a removed name is remembered, so that its next file is `recreated`.
     pub removed_names: Duration,
+    /// How long the kernel's pages are, in bytes: a read may get the rest of the one that the file's end lies in. Where they
+    /// are longer, such a read is `unknown`.
+    pub page: u64,
 }
 
 impl Default for Limits {
@@ -64,6 +67,7 @@ impl Default for Limits {
             session_deadline: Duration::from_secs(60),
             exit_wait: Duration::from_secs(10),
             removed_names: Duration::from_secs(600),
+            page: 4096,
         }
     }
 }

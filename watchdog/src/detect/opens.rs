@@ -135,13 +135,15 @@ impl Engine {
                 self.look_at_size(file, at, *size);
             }
         }
+        let page_size = self.limits.page;
         if let Some(offset) = offset
             && let Some(known) = self.file_mut(file)
         {
             let end = offset.saturating_add(*returned);
+            let page = page_got_whole(end, returned == requested, page_size);
             let unseen = size_before.is_none() && size.is_none() && returned < requested;
-            let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
-            let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
+            let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0, page)).flatten();
+            let reached = || (*returned > 0).then(|| known.sizes.reached(span, end, page)).flatten();
             let doubt = ended.or_else(reached);
             self.doubt_size(file, doubt);
         }
@@ -411,4 +413,13 @@ impl Engine {
             self.drop_retired(id);
         }
     }
+}
+
+/// Where the page begins whose rest a call got, up to `end`, as if the file went on behind it: to the page's end, or as
+/// much as was asked for. So tmpfs answers when the file is cut to before that page between its two looks at the size
+/// (`shmem_file_read_iter`, seen on 5.10, 6.1 and 6.12, not on 6.18 and 7.2). What lies behind the file's end is zeros.
+fn page_got_whole(end: u64, got_all: bool, page_size: u64) -> Option<u64> {
+    let page_size = page_size.max(1);
+    let whole = got_all || end.is_multiple_of(page_size);
+    whole.then(|| end.saturating_sub(1) / page_size * page_size)
 }

@@ -46,12 +46,23 @@ pub(super) struct Doubt {
     guessed: bool,
     /// More than that size will do as well.
     or_more: bool,
+    /// So will a cut to less than that: where the page begins of which a read then got all.
+    page: Option<u64>,
 }
 
 impl Doubt {
     /// The size changed to `size` between the two times, from more when it `shrank`.
     pub(super) fn new(from: BootNanos, to: BootNanos, size: u64, shrank: bool) -> Self {
-        Self { from, to, size, needs_cut: shrank, needs_end: true, guessed: false, or_more: false }
+        Self {
+            from,
+            to,
+            size,
+            needs_cut: shrank,
+            needs_end: true,
+            guessed: false,
+            or_more: false,
+            page: None,
+        }
     }
 
     /// True when the change may have been within `span`.
@@ -65,7 +76,9 @@ impl Doubt {
         if span.start < self.to && span.end > self.from {
             self.needs_cut &= reach.least.is_none_or(|least| least > self.size);
             let goes_beyond = self.or_more && reach.range.1 >= self.size;
-            self.needs_end &= !goes_beyond && !reach.leaves(self.size, self.guessed || span.end >= self.to);
+            let cuts_below = reach.least.zip(self.page).is_some_and(|(least, page)| least < page);
+            let leaves = reach.leaves(self.size, self.guessed || span.end >= self.to);
+            self.needs_end &= !goes_beyond && !cuts_below && !leaves;
         }
         (self.needs_cut || self.needs_end).then_some(self)
     }
@@ -174,22 +187,28 @@ impl Sizes {
     }
 
     /// Takes an end-of-file at `end`, read in `span` by someone who did not look at the size. Answers with a doubt when
-    /// the size known before cannot have given it.
-    pub(super) fn end_of_file(&self, span: Span, end: u64, nothing_read: bool) -> Option<Doubt> {
+    /// the size known before cannot have given it. `page` as for `reached`.
+    pub(super) fn end_of_file(
+        &self,
+        span: Span,
+        end: u64,
+        nothing_read: bool,
+        page: Option<u64>,
+    ) -> Option<Doubt> {
         let last = self.samples.back().filter(|sample| sample.last < span.start)?;
         let known = last.value?;
         let fits = if nothing_read { known <= end } else { known == end };
-        let doubt = Doubt::new(last.last, span.end, end, end < known);
+        let doubt = Doubt { page, ..Doubt::new(last.last, span.end, end, end < known) };
         (!fits).then_some(Doubt { needs_end: end > known, guessed: true, ..doubt })
     }
 
-    /// Takes a read in `span` that got bytes up to `end`. Answers with a doubt when the file is not known to have been that
-    /// long meanwhile.
-    pub(super) fn reached(&self, span: Span, end: u64) -> Option<Doubt> {
+    /// Takes a read in `span` that got bytes up to `end`, where the page began at `page` if it can have got all that it asked
+    /// of that. Answers with a doubt when the file is not known to have been that long meanwhile.
+    pub(super) fn reached(&self, span: Span, end: u64, page: Option<u64>) -> Option<Doubt> {
         let since = self.samples.iter().rposition(|sample| sample.first < span.start)?;
         let mut seen = self.samples.iter().skip(since).take_while(|sample| sample.first <= span.end);
         let from = self.samples.get(since)?.last.min(span.start);
-        let doubt = Doubt { or_more: true, ..Doubt::new(from, span.end, end, false) };
+        let doubt = Doubt { or_more: true, page, ..Doubt::new(from, span.end, end, false) };
         seen.all(|sample| sample.value.is_some_and(|value| value < end)).then_some(doubt)
     }
 

@@ -6,8 +6,10 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use watchdog::detect::{Engine, Limits};
 use watchdog::model::{
-    BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Pid, Place, ProcessFacts, RootId,
+    BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Output, Pid, Place, ProcessFacts,
+    RootId,
 };
 use watchdog::source::ebpf::Options;
 use watchdog::source::{Item, LossReason, Losses};
@@ -113,6 +115,19 @@ pub(crate) struct Story {
     /// What was lost meanwhile.
     pub(crate) losses: Losses,
     pub(crate) pid: Pid,
+}
+
+impl Story {
+    /// What the engine makes of it.
+    pub(crate) fn judged(&self) -> Vec<Output> {
+        let (mut engine, mut outputs) = (Engine::new(Limits::default()), Vec::new());
+        let lost = self.events.first().map_or(0, |event| event.lost);
+        for event in &self.events {
+            engine.observe(&FileEvent { lost: event.lost - lost, ..event.clone() }, &mut outputs);
+        }
+        engine.advance(BootNanos(u64::MAX), &mut outputs);
+        outputs
+    }
 }
 
 /// A site of depth 1 on each filesystem; none when this machine cannot run the probes.

@@ -1,13 +1,14 @@
 //! What the engine makes of what the source says: ways to a file on which verdicts hang, with real locks and rings.
 
+mod tails;
+
 use std::ptr;
 
 use libc::{
     AT_FDCWD, F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_SH, LOCK_UN, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC,
     O_WRONLY,
 };
-use watchdog::detect::{Engine, Limits};
-use watchdog::model::{BootNanos, Output};
+use watchdog::model::Output;
 
 use crate::bench::{run, sites};
 use crate::call::{in_another_process, sys};
@@ -23,13 +24,7 @@ const NEW: &[u8; 12] = br#"{"id":"new"}"#;
 fn judged(calls: impl Fn(&Site), expected: &[&str]) {
     for site in sites() {
         let story = run(&site, |_| calls(&site));
-        let (mut engine, mut outputs) = (Engine::new(Limits::default()), Vec::new());
-        let lost = story.events.first().map_or(0, |event| event.lost);
-        for mut event in story.events {
-            event.lost -= lost;
-            engine.observe(&event, &mut outputs);
-        }
-        engine.advance(BootNanos(u64::MAX), &mut outputs);
+        let outputs = story.judged();
         let mut said: Vec<&str> = outputs.iter().filter_map(word).collect();
         said.sort_unstable();
         let lines = story.lines.join("\n");

@@ -1,6 +1,8 @@
 //! A small world: processes that write, replace and read one state file, on files of real bytes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::iter::repeat_n;
+use std::ops::Range;
 use std::sync::Arc;
 
 use watchdog::model::{
@@ -22,6 +24,9 @@ pub(crate) struct Played {
     pub(crate) sizes_shown: bool,
 }
 
+/// How long a page is. As short as the files, so that they have several.
+pub(crate) const PAGE: u64 = 16;
+
 /// The processes and files at one moment.
 pub(crate) struct World {
     random: Random,
@@ -35,6 +40,8 @@ pub(crate) struct World {
     contents: BTreeMap<u64, Vec<(u64, Vec<u32>)>>,
     stamp: u32,
     sizes_shown: bool,
+    /// A read that a cut meets may get a page's tail, as from tmpfs.
+    gives_tails: bool,
 }
 
 struct Random(u64);
@@ -133,6 +140,7 @@ impl World {
             contents: BTreeMap::new(),
             stamp: 0,
             sizes_shown: true,
+            gives_tails: seed % 4 == 3,
         };
         world.sizes_shown = !world.random.one_in(8);
         world.populate();
@@ -385,19 +393,23 @@ impl World {
             Act::Read { length } | Act::ReadAll { chunk: length, .. } => {
                 let Some(held) = held else { return };
                 let description = &mut self.descriptions[held];
-                let content = &self.files[description.file].content;
-                let from = usize::try_from(description.position).unwrap().min(content.len());
-                let to = content.len().min(from + usize::try_from(length).unwrap());
-                call.bytes = content[from..to].to_vec();
+                let file = &self.files[description.file];
+                let from = usize::try_from(description.position).unwrap();
+                let to = from + usize::try_from(length).unwrap();
+                let history = &self.contents[&file.inode.ino];
+                let tail = if self.gives_tails { tail(history, call.start, from..to) } else { None };
+                let part = || file.content[from.min(file.content.len())..to.min(file.content.len())].to_vec();
+                call.bytes = tail.unwrap_or_else(part);
+                let returned = call.bytes.len() as u64;
                 call.told = Some(EventOperation::Read {
                     id: description.id,
                     offset: Some(description.position),
                     requested: length,
-                    returned: (to - from) as u64,
+                    returned,
                     size_before: call.size_before,
                     size: None,
                 });
-                description.position += (to - from) as u64;
+                description.position += returned;
             }
             Act::Seek { to } => {
                 if let Some(held) = held {
@@ -614,6 +626,19 @@ impl World {
         }
         at
     }
+}
+
+/// What a read of `range` that began at `start` gets if tmpfs finds that the last page of it, which it has already, lies
+/// behind the end of the file by now: all of that page, of which what was never written is zeros.
+fn tail(history: &[(u64, Vec<u32>)], start: u64, range: Range<usize>) -> Option<Vec<u32>> {
+    let page = usize::try_from(PAGE).unwrap();
+    let (_, now) = history.last()?;
+    let mut steps = history.iter().zip(history.iter().skip(1)).rev();
+    let ((_, old), _) = steps.find(|((_, old), (at, new))| *at > start && new.len() < old.len())?;
+    let last = range.end.min(old.len()).checked_sub(1)? / page;
+    let end = range.end.min((last + 1) * page);
+    let given = range.start < old.len() && old.len() < end && now.len() / page < last;
+    given.then(|| old[range.start..].iter().copied().chain(repeat_n(0, end - old.len())).collect())
 }
 
 fn open(name: &str, write: bool, truncate: bool) -> Act {

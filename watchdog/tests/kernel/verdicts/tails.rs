@@ -1,0 +1,101 @@
+//! A read that a truncation meets on tmpfs may get what lies behind the file's end: the rest of the page, in zeros.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use libc::{AT_FDCWD, O_RDONLY, O_TRUNC, O_WRONLY};
+use watchdog::model::{EventOperation as Operation, FileEvent, OpenId, Output, Verdict};
+
+use crate::bench::{Story, run, sites};
+use crate::call::{exit, fork, sys, wait};
+use crate::site::{Filesystem, Site};
+
+/// How long the file is: its end lies in its second page.
+const LENGTH: usize = 5453;
+/// What each read asks for: bytes on both sides of the file's end.
+const READ: (i64, usize) = (5120, 512);
+/// Saves and reads of one run: not so many readers that the engine would forget some before their time.
+const SAVES: usize = 100;
+const READS: usize = 200;
+/// A kernel that gives tails must have given one by then.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Saves in place, while another process reads the file's end until it gets too much of it.
+fn save_and_read(site: &Site) {
+    let path = site.path("a/state.test");
+    let reader = fork();
+    if reader == 0 {
+        let mut room = [0_u8; READ.1];
+        for _ in 0..READS {
+            let fd = sys!(SYS_openat, AT_FDCWD, &*path, O_RDONLY);
+            let got = sys!(SYS_pread64, fd, room.as_mut_ptr(), room.len(), READ.0);
+            sys!(SYS_close, fd);
+            if READ.0 + got > LENGTH as i64 {
+                break;
+            }
+        }
+        exit(0);
+    }
+    let content = [b'x'; LENGTH];
+    for _ in 0..SAVES {
+        let fd = sys!(SYS_openat, AT_FDCWD, &*path, O_WRONLY | O_TRUNC);
+        sys!(SYS_write, fd, content.as_ptr(), content.len());
+        sys!(SYS_close, fd);
+    }
+    assert_eq!(wait(reader), 0);
+}
+
+/// Who got more than the file ever had.
+fn tails(events: &[FileEvent]) -> Vec<OpenId> {
+    let tail = |event: &FileEvent| match event.operation {
+        Operation::Read { id, offset, returned, .. } => {
+            (offset.unwrap() + returned > LENGTH as u64).then_some(id)
+        }
+        _ => None,
+    };
+    events.iter().filter_map(tail).collect()
+}
+
+/// `shmem_file_read_iter` gives them on 5.10, 6.1 and 6.12, and no more on 6.18.
+fn gives_tails(site: &Site) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    site.filesystem == Filesystem::Memory && version <= (6, 12)
+}
+
+#[test]
+fn a_tail_behind_the_files_end_is_torn_and_puts_nobody_in_doubt() {
+    for site in sites() {
+        let (start, mut given, mut judged) = (Instant::now(), 0, 0);
+        while judged == 0 || given == 0 && gives_tails(&site) {
+            assert!(start.elapsed() < DEADLINE, "{judged} runs without a loss, {given} tails");
+            let story = run(&site, |_| save_and_read(&site));
+            // Where something was lost, nothing need be known.
+            if story.losses.total() > 0 {
+                continue;
+            }
+            let tails = tails(&story.events);
+            check(&story, &tails);
+            judged += 1;
+            given += tails.len();
+        }
+        println!("{:?}: {given} reads went beyond the end in {:?}", site.filesystem, start.elapsed());
+    }
+}
+
+fn check(story: &Story, tails: &[OpenId]) {
+    let outputs = story.judged();
+    let mut torn = HashSet::new();
+    for output in &outputs {
+        match output {
+            Output::Read(report) => {
+                assert_ne!(report.verdict, Verdict::Unknown, "{report:#?}");
+                torn.extend((report.verdict == Verdict::Torn).then_some(report.open));
+            }
+            Output::Anomaly(anomaly) => panic!("{anomaly:?}"),
+            Output::Session(_) | Output::ReaderExit(_) => {}
+        }
+    }
+    assert!(tails.iter().all(|tail| torn.contains(tail)), "{tails:?}, but torn: {torn:?}");
+}
