@@ -1,10 +1,9 @@
 //! A read that a truncation meets on tmpfs may get what lies behind the file's end: the rest of the page, in zeros.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use libc::{AT_FDCWD, O_RDONLY, O_TRUNC, O_WRONLY};
-use watchdog::model::{AnomalyKind, EventOperation as Operation, FileEvent, OpenId, Output, Verdict};
+use watchdog::model::{EventOperation as Operation, FileEvent, OpenId, Output, Verdict};
 
 use crate::bench::{Story, run, sites};
 use crate::call::{exit, fork, sys, wait};
@@ -19,7 +18,7 @@ const SAVES: usize = 30;
 /// Reads of one run at most.
 const READS: usize = 100;
 /// A kernel that gives tails must have given one by then.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Saves in place, while another process reads the file's end until it gets too much of it.
 fn save_and_read(site: &Site) {
@@ -66,37 +65,31 @@ fn gives_tails(site: &Site) -> bool {
 }
 
 #[test]
-fn a_tail_behind_the_files_end_is_torn_and_puts_nobody_in_doubt() {
+fn a_tail_behind_the_files_end_is_torn() {
     for site in sites() {
-        let (start, mut given, mut judged) = (Instant::now(), 0, 0);
-        while judged == 0 || given == 0 && gives_tails(&site) {
-            assert!(start.elapsed() < DEADLINE, "{judged} runs without a loss, {given} tails");
+        let (start, mut runs, mut torn) = (Instant::now(), 0, 0);
+        while runs == 0 || torn == 0 && gives_tails(&site) {
+            assert!(start.elapsed() < DEADLINE, "in {runs} runs no tail was told as torn");
             let story = run(&site, |_| save_and_read(&site));
-            // Where something was lost, nothing need be known.
-            if story.losses.total() > 0 {
-                continue;
-            }
-            let tails = tails(&story.events);
-            check(&story, &tails);
-            judged += 1;
-            given += tails.len();
+            torn += torn_tails(&story);
+            runs += 1;
         }
-        println!("{:?}: {given} reads went beyond the end in {:?}", site.filesystem, start.elapsed());
+        println!("{:?}: {torn} tails in {runs} runs, {:?}", site.filesystem, start.elapsed());
     }
 }
 
-fn check(story: &Story, tails: &[OpenId]) {
+/// How many tails are told as torn. Others are unknown: something was lost, or the file was cut twice within one look
+/// at its size, between whose halves the probe stood still.
+fn torn_tails(story: &Story) -> usize {
     let outputs = story.judged();
-    let mut torn = HashSet::new();
-    for output in &outputs {
-        match output {
-            Output::Read(report) => {
-                assert_ne!(report.verdict, Verdict::Unknown, "{report:#?}");
-                torn.extend((report.verdict == Verdict::Torn).then_some(report.open));
-            }
-            Output::Anomaly(anomaly) => assert_ne!(anomaly.kind, AnomalyKind::SizeUnexplained),
-            Output::Session(_) | Output::ReaderExit(_) => {}
-        }
-    }
-    assert!(tails.iter().all(|tail| torn.contains(tail)), "{tails:?}, but torn: {torn:?}");
+    let verdict = |tail: OpenId| {
+        outputs.iter().rev().find_map(|output| match output {
+            Output::Read(report) if report.open == tail => Some(report.verdict),
+            _ => None,
+        })
+    };
+    let told: Vec<Option<Verdict>> = tails(&story.events).into_iter().map(verdict).collect();
+    let honest = |told: &Option<Verdict>| matches!(told, Some(Verdict::Torn | Verdict::Unknown));
+    assert!(told.iter().all(honest), "{told:?}:\n{}", story.lines.join("\n"));
+    told.iter().filter(|told| **told == Some(Verdict::Torn)).count()
 }
