@@ -140,11 +140,11 @@ impl Engine {
             && let Some(known) = self.file_mut(file)
         {
             let end = offset.saturating_add(*returned);
-            let page = page_got_whole(end, returned == requested, page_size);
             let unseen = size_before.is_none() && size.is_none() && returned < requested;
-            let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0, page)).flatten();
-            let reached = || (*returned > 0).then(|| known.sizes.reached(span, end, page)).flatten();
-            let doubt = ended.or_else(reached);
+            let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
+            let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
+            let page = || page_got_whole(end, returned == requested, page_size);
+            let doubt = ended.or_else(reached).map(|doubt| doubt.of_page(page()));
             self.doubt_size(file, doubt);
         }
         let call = Call {

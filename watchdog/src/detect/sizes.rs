@@ -65,6 +65,12 @@ impl Doubt {
         }
     }
 
+    /// The same doubt of a read that may have got all that it asked of the page that begins at `page`, as if the file went
+    /// on behind it.
+    pub(super) fn of_page(self, page: Option<u64>) -> Self {
+        Self { page, ..self }
+    }
+
     /// True when the change may have been within `span`.
     pub(super) fn meets(self, span: Span) -> bool {
         self.from <= span.end && self.to >= span.start
@@ -187,28 +193,22 @@ impl Sizes {
     }
 
     /// Takes an end-of-file at `end`, read in `span` by someone who did not look at the size. Answers with a doubt when
-    /// the size known before cannot have given it. `page` as for `reached`.
-    pub(super) fn end_of_file(
-        &self,
-        span: Span,
-        end: u64,
-        nothing_read: bool,
-        page: Option<u64>,
-    ) -> Option<Doubt> {
+    /// the size known before cannot have given it.
+    pub(super) fn end_of_file(&self, span: Span, end: u64, nothing_read: bool) -> Option<Doubt> {
         let last = self.samples.back().filter(|sample| sample.last < span.start)?;
         let known = last.value?;
         let fits = if nothing_read { known <= end } else { known == end };
-        let doubt = Doubt { page, ..Doubt::new(last.last, span.end, end, end < known) };
+        let doubt = Doubt::new(last.last, span.end, end, end < known);
         (!fits).then_some(Doubt { needs_end: end > known, guessed: true, ..doubt })
     }
 
-    /// Takes a read in `span` that got bytes up to `end`, where the page began at `page` if it can have got all that it asked
-    /// of that. Answers with a doubt when the file is not known to have been that long meanwhile.
-    pub(super) fn reached(&self, span: Span, end: u64, page: Option<u64>) -> Option<Doubt> {
+    /// Takes a read in `span` that got bytes up to `end`. Answers with a doubt when the file is not known to have been that
+    /// long meanwhile.
+    pub(super) fn reached(&self, span: Span, end: u64) -> Option<Doubt> {
         let since = self.samples.iter().rposition(|sample| sample.first < span.start)?;
         let mut seen = self.samples.iter().skip(since).take_while(|sample| sample.first <= span.end);
         let from = self.samples.get(since)?.last.min(span.start);
-        let doubt = Doubt { or_more: true, page, ..Doubt::new(from, span.end, end, false) };
+        let doubt = Doubt { or_more: true, ..Doubt::new(from, span.end, end, false) };
         seen.all(|sample| sample.value.is_some_and(|value| value < end)).then_some(doubt)
     }
 
