@@ -8,10 +8,10 @@ use workload::{Content, How, Style};
 
 use crate::{
     agent::{Agent, Listener},
-    check::Given,
     finding::Finding,
     metrics::Metrics,
     privilege,
+    programs::PrebuiltPrograms,
     scratch::{Medium, Scratch},
     tools::Cache,
     truth::{Plan, Truth, compare},
@@ -24,7 +24,7 @@ const READS: u64 = 2000;
 const SHOWN: usize = 12;
 
 /// Sets up, builds, shows; an error when the agent's counts are not the workload's.
-pub(crate) fn run(programs: &Given) -> Result<()> {
+pub(crate) fn run(programs: &PrebuiltPrograms) -> Result<()> {
     let (agent, workload) = programs.or_built()?;
     if privilege::is_root() {
         return show(&agent, &workload);

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
-    check::Tally,
     repository::Repository,
+    tally::Tally,
     tools::{self, CARGO_FUZZ, Cache},
 };
 

@@ -19,6 +19,7 @@ mod marks;
 mod metrics;
 mod page;
 mod privilege;
+mod programs;
 mod prometheus;
 mod repository;
 mod runtimes;
@@ -27,6 +28,7 @@ mod scrape;
 mod scratch;
 mod soak;
 mod supply;
+mod tally;
 mod tools;
 mod truth;
 
@@ -56,7 +58,7 @@ enum Task {
         kernels: bool,
     },
     /// Run the agent beside an unsafe and a safe writer, and compare its counts with theirs.
-    Demo(check::Given),
+    Demo(programs::PrebuiltPrograms),
     /// Draw the dashboards for the documentation, after minutes of work on three agents; as root.
     Pictures,
     /// Measure what the agent costs everybody else, and how much memory it takes.

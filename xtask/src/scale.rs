@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
     deadline::until,
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
 };
 
 /// How many containers a check makes.

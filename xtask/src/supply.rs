@@ -5,8 +5,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    check::Tally,
     repository::Repository,
+    tally::Tally,
     tools::{CARGO_DENY, Cache},
 };
 

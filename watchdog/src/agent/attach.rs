@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::reload::Reload;
-use super::start::Stop;
+use super::stop::Stop;
 use super::{Agent, SharedFollower};
 use crate::cli::FindingsFormat;
 use crate::config::Config;

@@ -12,6 +12,7 @@ mod pace;
 mod pods;
 mod reload;
 mod start;
+mod stop;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,14 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::SharedFollower;
 use super::attach::{attach, attach_followed};
 use super::reload::Reload;
+use super::stop::{Ended, Stop};
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -154,29 +154,4 @@ fn refuse(plan: &Plan) -> Exit {
         tracing::error!(source, reason = why.reason, remedy, "this source cannot run");
     }
     if plan.lacks_permission() { Exit::Permission } else { Exit::Unavailable }
-}
-
-/// When somebody else than the user ends the agent.
-type Ended = Pin<Box<dyn Future<Output = ()>>>;
-
-/// The signals that end the agent, caught from before anything is attached.
-pub(super) struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-    ended: Ended,
-}
-
-impl Stop {
-    fn new(ended: Ended) -> io::Result<Self> {
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt, ended })
-    }
-
-    pub(super) async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            () = &mut self.ended => {}
-        }
-    }
 }

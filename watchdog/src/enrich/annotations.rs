@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Identity, Pod};
+use super::Pod;
 
 /// More bytes of a name are no name: Kubernetes allows 253, images have some more.
 const MAX_NAME_BYTES: usize = 512;
@@ -29,8 +29,19 @@ const LOGS: &str = "io.kubernetes.cri.sandbox-log-directory";
 /// CRI-O keeps the pod's labels as JSON within one annotation.
 const LABELS: &str = "io.kubernetes.cri-o.Labels";
 
-/// What the annotations tell.
-pub(super) fn told(mut annotations: HashMap<String, String>) -> Identity {
+/// What annotations say of a container.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Annotated {
+    /// The pod it belongs to.
+    pub(super) pod: Pod,
+    /// Its image.
+    pub(super) image: Option<String>,
+    /// The id of the pod's sandbox.
+    pub(super) sandbox: Option<String>,
+}
+
+/// Reads the annotations, however their manager spells them.
+pub(super) fn told(mut annotations: HashMap<String, String>) -> Annotated {
     if let Some(labels) = annotations.remove(LABELS)
         && let Ok(labels) = serde_json::from_str::<HashMap<String, String>>(&labels)
     {
@@ -52,7 +63,7 @@ pub(super) fn told(mut annotations: HashMap<String, String>) -> Identity {
         // CRI-O and dockershim call it `POD`.
         pod.container = None;
     }
-    Identity { pod, image, sandbox, ..Identity::default() }
+    Annotated { pod, image, sandbox }
 }
 
 #[expect(clippy::ptr_arg, reason = "the signature that `Option::filter` asks for")]
@@ -76,7 +87,7 @@ fn of_log_directory(path: &str) -> Pod {
 mod tests {
     use super::*;
 
-    fn of(pairs: &[(&str, &str)]) -> Identity {
+    fn of(pairs: &[(&str, &str)]) -> Annotated {
         told(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
@@ -150,8 +161,8 @@ mod tests {
         let long = "x".repeat(MAX_NAME_BYTES + 1);
         assert_eq!(
             of(&[("io.kubernetes.pod.name", ""), ("io.kubernetes.pod.uid", &long)]),
-            Identity::default()
+            Annotated::default()
         );
-        assert_eq!(of(&[("io.kubernetes.cri-o.Labels", "{")]), Identity::default());
+        assert_eq!(of(&[("io.kubernetes.cri-o.Labels", "{")]), Annotated::default());
     }
 }

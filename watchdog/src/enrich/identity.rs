@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Pod, annotations};
+use super::Pod;
+use super::annotations::{self, Annotated};
 use crate::model::Pid;
 
 /// What a good file says of its container.
@@ -101,15 +102,16 @@ pub fn identity(bytes: &[u8]) -> Identity {
         // The image's own id names it to nobody.
         image = named.filter(|image| !image.is_empty() && !image.starts_with("sha256:"));
     }
-    let told = annotations::told(all);
+    let Annotated { pod, image: annotated, sandbox } = annotations::told(all);
     let init = init_process_pid.or(pid).and_then(|pid| u32::try_from(pid).ok());
     let cgroups = cgroup_paths.unwrap_or_default().into_values().chain(cgroup_path);
     Identity {
-        image: told.image.or(image),
+        pod,
+        image: annotated.or(image),
+        sandbox,
         bundle: bundle.filter(|bundle| bundle.is_absolute() && *bundle != Path::new("/")),
         cgroups: cgroups.chain(linux.and_then(|linux| linux.cgroups_path)).collect(),
         init: init.filter(|pid| *pid != 0).map(Pid),
-        ..told
     }
 }
 

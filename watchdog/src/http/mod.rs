@@ -6,6 +6,7 @@ mod page;
 mod password;
 mod routes;
 mod server;
+mod spoken;
 mod status;
 mod stream;
 mod tls;
@@ -13,8 +14,8 @@ mod web;
 
 pub use routes::routes;
 pub use server::{bind, guarded, serve, serve_apart};
+pub(crate) use spoken::{is_curve, is_suite};
 pub use status::{ProbeView, ProofView, ReloadView, RootView, Shared, Status};
-pub(crate) use tls::{is_curve, is_suite};
 pub(crate) use web::chain;
 pub use web::{Web, WebError};
 

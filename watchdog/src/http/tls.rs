@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
-use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 
+use super::spoken::{group, name_of};
 use crate::config::{ClientAuth, Pem, TlsConfig};
 
 /// A file with certificates or a key is never larger.
@@ -87,32 +88,6 @@ fn provider(config: &TlsConfig) -> CryptoProvider {
         provider.kx_groups = config.curves.iter().filter_map(|name| group(name)).collect();
     }
     provider
-}
-
-/// True for a suite that can be spoken, by its IANA name.
-pub(crate) fn is_suite(name: &str) -> bool {
-    ring::ALL_CIPHER_SUITES.iter().any(|suite| name_of(suite) == name)
-}
-
-/// True for a curve that can be spoken, by its name in Go.
-pub(crate) fn is_curve(name: &str) -> bool {
-    group(name).is_some()
-}
-
-fn name_of(suite: &SupportedCipherSuite) -> String {
-    let name = format!("{:?}", suite.suite());
-    // The library marks those of TLS 1.3.
-    name.strip_prefix("TLS13_").map_or_else(|| name.clone(), |rest| format!("TLS_{rest}"))
-}
-
-fn group(name: &str) -> Option<&'static dyn SupportedKxGroup> {
-    let wanted = match name {
-        "X25519" => NamedGroup::X25519,
-        "CurveP256" => NamedGroup::secp256r1,
-        "CurveP384" => NamedGroup::secp384r1,
-        _ => return None,
-    };
-    ring::ALL_KX_GROUPS.iter().copied().find(|group| group.name() == wanted)
 }
 
 fn certificates(pem: &Pem, what: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {

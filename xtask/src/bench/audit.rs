@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::peers::Process;
+use super::process::Process;
 use crate::tools::{self, Cache};
 
 /// A rule by which new processes are left alone.

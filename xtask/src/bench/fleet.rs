@@ -15,7 +15,7 @@ use workload::{How, Style};
 
 use super::{
     page::{self, Part},
-    rules::{self, Load},
+    rules::{self, INTERVAL, Load},
 };
 use crate::{
     agent::Agent,
@@ -37,8 +37,6 @@ const TYPICAL: usize = 100;
 /// How many nodes are measured, and how many are reckoned from them.
 const NODES: [usize; 2] = [100, 1_000];
 const FLEET: usize = 10_000;
-/// How often the chart's PodMonitor has a node scraped, in seconds.
-pub(super) const INTERVAL: u32 = 30;
 /// Until windows of five minutes are full, on a busy machine.
 const FULL: Duration = Duration::from_secs(900);
 /// What Prometheus itself notes of each scrape: `up`, how long it took, and how many samples it had.

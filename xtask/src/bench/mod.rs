@@ -11,12 +11,13 @@ mod memory;
 mod page;
 mod peers;
 mod plot;
+mod process;
 mod rules;
 mod throughput;
 
 use anyhow::{Result, ensure};
 
-use crate::{check::Given, kernels, privilege, repository::Repository, scale, tools::Cache};
+use crate::{kernels, privilege, programs::PrebuiltPrograms, repository::Repository, scale, tools::Cache};
 
 /// How much is measured. Without one of the options that say "do nothing else", all but the growth, the peers and
 /// the kernels. `UPDATE_DOCS=1` writes what was measured into docs/OVERHEAD.md.
@@ -66,7 +67,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     machines: kernels::Options,
     #[command(flatten)]
-    programs: Given,
+    programs: PrebuiltPrograms,
 }
 
 /// Sets up, builds, measures, prints.

@@ -9,9 +9,10 @@ use promql_parser::{
 };
 use serde_json::Value;
 
-use super::fleet::INTERVAL;
 use crate::prometheus::Prometheus;
 
+/// How often the chart's PodMonitor has a node scraped, in seconds.
+pub(super) const INTERVAL: u32 = 30;
 /// Each rule is asked for so often, and the quickest answer counts.
 const ASKED: usize = 3;
 /// How often rules write, in seconds.

@@ -15,8 +15,9 @@ use std::{fmt::Write as _, time::Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::{
-    check::{Given, Programs, Tally},
     privilege,
+    programs::{PrebuiltPrograms, Programs},
+    tally::Tally,
 };
 
 use stage::Stage;
@@ -134,7 +135,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum)]
     fault: Vec<Fault>,
     #[command(flatten)]
-    programs: Given,
+    programs: PrebuiltPrograms,
 }
 
 /// Builds, then lets everything go wrong.

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Part, Programs, Tally, programs::word};
+use super::part::Part;
 use crate::{
     chaos, dashboards, page, privilege,
+    programs::Programs,
     repository::Repository,
     runtimes, scale,
     scratch::{Medium, Scratch},
     soak,
-    tools::Cache,
+    tally::Tally,
+    tools::{Cache, Runtimes},
     truth,
 };
 
@@ -38,7 +40,8 @@ pub(super) fn run(part: Part, repository: &Repository, cache: &Cache, tally: &mu
     }
     let mut programs = None;
     tally.check("the programs are there", || {
-        programs = Some(Programs::get(part, repository, cache)?);
+        let built = Programs::get(repository, cache)?;
+        programs = Some(Programs { runtimes: runtimes(part, cache)?, ..built });
         Ok(String::new())
     });
     let Some(programs) = programs else { return };
@@ -60,7 +63,7 @@ pub(crate) fn run_installed(installed: Installed) -> Result<()> {
     }
     let cache = Cache::open()?;
     // They were installed before; here they are found again.
-    let runtimes = Programs::runtimes(part, &cache)?;
+    let runtimes = runtimes(part, &cache)?;
     let mut tally = Tally::default();
     run_part(part, &Programs { agent, workload, runtimes, promtool }, &cache, &mut tally);
     tally.write(&results)
@@ -74,11 +77,16 @@ fn elsewhere(part: Part, programs: &Programs, cache: &Cache) -> Result<Tally> {
         [("--results", &results), ("--agent", agent), ("--workload", workload), ("--promtool", promtool)];
     let mut arguments = vec!["installed".to_owned(), "--part".to_owned(), part.as_str().to_owned()];
     for (option, path) in options {
-        arguments.extend([option.to_owned(), word(path)]);
+        arguments.extend([option.to_owned(), path.display().to_string()]);
     }
     let status = privilege::again_as_root(cache, &arguments)?;
     ensure!(status.success(), "the part run as root ended with {status}");
     Tally::read(&results)
+}
+
+/// Installs the container runtimes for the part that runs them.
+fn runtimes(part: Part, cache: &Cache) -> Result<Runtimes> {
+    if part == Part::Runtimes { Runtimes::get(cache) } else { Ok(Runtimes::default()) }
 }
 
 fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{UPDATE, rendered};
-use crate::{check::Tally, kernels, repository::Repository, tools::Cache};
+use crate::{kernels, repository::Repository, tally::Tally, tools::Cache};
 
 /// Where Prometheus is taken from: from 3.0 on it says what is doubtful in an expression.
 const CHOICES: [(&str, &[&str]); 2] = [

@@ -17,12 +17,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
-    check::{Tally, build_workload},
     image,
     kernels::Architecture,
     privilege,
+    programs::build_workload,
     repository::Repository,
     scratch::{Medium, Scratch},
+    tally::Tally,
     tools::{Cache, Podman},
 };
 

@@ -13,11 +13,11 @@ use serde_json::Value;
 use super::{container::Container, overlays, programs::Programs};
 use crate::{
     agent::{Agent, free_address},
-    check::Tally,
     finding::Finding,
     image::Image,
     metrics::Metrics,
     scratch::Scratch,
+    tally::Tally,
     tools::Podman,
     truth::{Plan, Truth, compare},
 };

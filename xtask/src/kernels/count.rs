@@ -6,18 +6,18 @@ use anyhow::{Context as _, Result, ensure};
 use workload::Instructions;
 
 use super::{
-    Options,
     catalogue::{Architecture, Choice},
-    in_pairs,
     initramfs::Purpose,
-    jobs,
+    jobs::jobs,
+    options::Options,
+    pairs::in_pairs,
     transcript::Transcript,
 };
 use crate::{
-    check::Tally,
     markdown::Table,
     marks::Marks,
     repository::Repository,
+    tally::Tally,
     tools::{self, Cache},
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{catalogue::Architecture, programs::Compiler, suite::Suite};
+use super::{catalogue::Architecture, compiler::Compiler, suite::Suite};
 use crate::tools::{self, Cache};
 
 /// The linker and the C library that it links.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use super::{catalogue::Choice, transcript::Transcript};
-use crate::{check::Tally, finding::Finding};
+use crate::{finding::Finding, tally::Tally};
 
 /// `/status`, as far as it is needed.
 #[derive(Debug, Deserialize)]

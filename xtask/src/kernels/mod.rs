@@ -2,97 +2,43 @@
 
 mod cases;
 mod catalogue;
+mod compiler;
 mod count;
 mod cross;
 mod index;
 mod initramfs;
+mod jobs;
 mod kernel;
 mod lockdown;
 mod machine;
 mod newc;
+mod options;
+mod pairs;
 mod programs;
 mod suite;
 mod table;
 mod transcript;
 mod verdict;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    panic::resume_unwind,
-    path::Path,
-    process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 
-use crate::{
-    again::until_begun,
-    check::Tally,
-    repository::Repository,
-    scratch::{Medium, Scratch},
-    tools::{self, Cache, sha256},
-};
+use crate::{repository::Repository, tally::Tally, tools::Cache};
 
 pub(crate) use catalogue::Architecture;
 pub(crate) use count::count;
+pub(crate) use options::Options;
 pub(crate) use programs::released_agent;
 pub(crate) use suite::{Suite, released};
 
-use catalogue::{Choice, Door, KERNELS};
+use catalogue::KERNELS;
 use initramfs::Purpose;
+use jobs::{Job, architectures, emulator, jobs};
 use kernel::Kernel;
-use machine::{Machine, Run};
-use programs::Programs;
+use pairs::in_pairs;
 use transcript::Transcript;
 use verdict::judge;
-
-/// A machine that has not powered off by then is stuck.
-const LIMIT: Duration = Duration::from_secs(1800);
-/// A machine is started so often while its kernel dies before the first program runs. Where several processors are
-/// emulated at once, QEMU may run code as it was before the kernel changed it: "Oops: int3" while it boots, rarely (seen
-/// with 7.2; 8.0 does so, too: Red Hat's bug 2216496). Whatever happens later is judged.
-const BOOTS: usize = 3;
-/// The agent's own tests get this much of it.
-const TESTS_LIMIT: Duration = Duration::from_secs(900);
-/// Size of the disk, sparse.
-const DISK: &str = "64M";
-
-/// Which kernels, and what to do beside running them.
-#[derive(Clone, Debug, Default, clap::Args)]
-#[group(id = "machines")]
-pub(crate) struct Options {
-    /// Only these kernels, by the names of the table; may be given again.
-    #[arg(long, value_name = "NAME")]
-    kernel: Vec<String>,
-    /// Only these ways to events, by the names of the table; may be given again.
-    #[arg(long, value_name = "NAME")]
-    door: Vec<String>,
-    /// Ask the releases for newer kernels, instead of taking those that were fetched before.
-    #[arg(long)]
-    refresh: bool,
-    /// Judge the agent as `cargo xtask image` puts it into the image; it takes longer to build.
-    #[arg(long)]
-    released: bool,
-}
-
-impl Options {
-    /// Nothing was left out.
-    fn is_everything(&self) -> bool {
-        self.kernel.is_empty() && self.door.is_empty()
-    }
-}
-
-/// A machine to run.
-struct Job<'a> {
-    choice: Choice,
-    doors: Vec<Door>,
-    kernel: Kernel,
-    programs: &'a Programs,
-}
 
 /// Runs the machines, two at a time, and counts what they prove.
 pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, tally: &mut Tally) {
@@ -116,82 +62,6 @@ pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, t
     }
 }
 
-/// The machines that are wanted, with all that they need.
-fn jobs<'a>(
-    options: &Options,
-    repository: &Repository,
-    cache: &Cache,
-    tally: &mut Tally,
-    built: &'a mut BTreeMap<&'static str, Programs>,
-) -> Vec<Job<'a>> {
-    let mut chosen = Vec::new();
-    tally.check("the kernels are known", || {
-        chosen = choose(&options.kernel)?;
-        Ok(format!("{}", chosen.len()))
-    });
-    for architecture in architectures(&chosen) {
-        tally.check(&format!("the programs for {} are there", architecture.debian()), || {
-            let mut programs = prepare(repository, cache, architecture)?;
-            if options.released {
-                programs.agent = released_agent(repository, cache, architecture)?;
-            }
-            let detail = sha256(&programs.agent)?;
-            built.insert(architecture.debian(), programs);
-            Ok(format!("agent sha256 {detail}"))
-        });
-    }
-    let (mut jobs, built) = (Vec::new(), &*built);
-    for choice in chosen {
-        let Some(programs) = built.get(choice.architecture.debian()) else { continue };
-        let wanted =
-            |door: &&Door| options.door.is_empty() || options.door.iter().any(|name| name == door.name);
-        let doors = choice.doors.iter().filter(wanted).copied().collect();
-        tally.check(&format!("{}: the kernel is there", choice.name), || {
-            let kernel = Kernel::get(cache, choice, options.refresh)?;
-            jobs.push(Job { choice, doors, kernel, programs });
-            Ok(String::new())
-        });
-    }
-    jobs
-}
-
-/// Does the work for all, two at a time; the answers come in the order of `all`.
-fn in_pairs<T: Sync, A: Send>(all: &[T], work: impl Fn(&T) -> A + Sync) -> Vec<A> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut answers = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(one) = all.get(index) else { return answers };
-            answers.push((index, work(one)));
-        }
-    };
-    let mut answers: Vec<(usize, A)> = thread::scope(|scope| {
-        let workers = [scope.spawn(worker), scope.spawn(worker)];
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
-    });
-    answers.sort_by_key(|(index, _)| *index);
-    answers.into_iter().map(|(_, answer)| answer).collect()
-}
-
-fn choose(names: &[String]) -> Result<Vec<Choice>> {
-    let known = KERNELS.map(|kernel| kernel.name);
-    for name in names {
-        ensure!(known.contains(&name.as_str()), "no kernel is called {name}; there are {}", known.join(", "));
-    }
-    let wanted = |kernel: &Choice| names.is_empty() || names.iter().any(|name| name == kernel.name);
-    Ok(KERNELS.into_iter().filter(wanted).collect())
-}
-
-fn architectures(chosen: &[Choice]) -> Vec<Architecture> {
-    let mut all: Vec<_> = chosen.iter().map(|choice| choice.architecture).collect();
-    all.dedup();
-    all
-}
-
 /// Fetches everything that the machines need, so that later runs need no network.
 pub(crate) fn set_up(cache: &Cache) -> Result<()> {
     for architecture in architectures(&KERNELS) {
@@ -203,77 +73,4 @@ pub(crate) fn set_up(cache: &Cache) -> Result<()> {
         println!("  kernel {}: {}", choice.name, kernel.version);
     }
     Ok(())
-}
-
-fn emulator(cache: &Cache, architecture: Architecture) -> Result<()> {
-    let (program, package) = architecture.emulator();
-    if tools::has_program(program) { Ok(()) } else { tools::installed(cache, &[package]) }
-}
-
-/// Everything that the machines of one kind of processor share.
-fn prepare(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Programs> {
-    emulator(cache, architecture)?;
-    Programs::get(repository, cache, architecture)
-}
-
-impl Job<'_> {
-    /// Runs the machine to its end.
-    fn boot(&self, purpose: Purpose, cache: &Cache, transcript: &mut Transcript) -> Result<String> {
-        let version = &self.kernel.version;
-        let word = if purpose == Purpose::Count { "count" } else { "kernel" };
-        let log = cache.folder().join("logs").join(format!("{word}-{}.log", self.choice.name));
-        let mut died = String::new();
-        let run = until_begun(BOOTS, |boot| {
-            let run = self.run(purpose)?;
-            fs::write(&log, &run.said).with_context(|| format!("cannot write {}", log.display()))?;
-            *transcript = Transcript::parse(&run.said);
-            if !transcript.has_begun() {
-                let kept = log.with_extension(format!("boot-{boot}.log"));
-                fs::copy(&log, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
-                died += &format!(", boot {boot} died before the first program ran: {}", kept.display());
-            }
-            Ok((transcript.has_begun(), run))
-        })?;
-        let why = if run.overdue { "was not done in time" } else { "ended early" };
-        let (end, log) = (transcript.end(), log.display());
-        ensure!(transcript.done, "{version} {why}{died}; {end}; all it said: {log}");
-        Ok(format!("{version} in {:.0} s{died}", run.took.as_secs_f64()))
-    }
-
-    /// Runs the machine once, with a disk and a first file system of its own.
-    fn run(&self, purpose: Purpose) -> Result<Run> {
-        let Self { choice, doors, kernel, programs } = self;
-        let scratch = Scratch::new(Medium::Disk)?;
-        let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
-        fs::write(&first, initramfs::build(purpose, programs, kernel, doors, TESTS_LIMIT)?)?;
-        make_disk(&disk)?;
-        let (architecture, counts) = (choice.architecture, purpose == Purpose::Count);
-        Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk, counts }.run(LIMIT)
-    }
-}
-
-/// A disk with an empty ext4 that every kernel here can read.
-fn make_disk(disk: &Path) -> Result<()> {
-    // Debian keeps it where only root's path leads.
-    let output = Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4"]).arg(disk).arg(DISK).output()?;
-    ensure!(output.status.success(), "mke2fs: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_are_chosen_by_name() {
-        assert_eq!(choose(&[]).unwrap(), KERNELS);
-        assert_eq!(choose(&["6.1".to_owned()]).unwrap(), [KERNELS[1]]);
-        assert!(choose(&["2.4".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn answers_come_in_order() {
-        assert_eq!(in_pairs(&[1, 2, 3, 4, 5], |n| n * n), [1, 4, 9, 16, 25]);
-        assert_eq!(in_pairs(&[0; 0], |n| *n), [0; 0]);
-    }
 }

@@ -9,7 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use super::{catalogue::Architecture, cross};
+use super::{
+    catalogue::Architecture,
+    compiler::{Compiler, target},
+    cross,
+};
 use crate::{
     repository::Repository,
     tools::{self, Cache},
@@ -76,11 +80,6 @@ pub(crate) fn released_agent(
     Ok(target(repository).join(architecture.triple()).join(RELEASE).join("state-watchdog"))
 }
 
-/// Flags differ from those of other builds, so what is built lies apart from theirs.
-fn target(repository: &Repository) -> PathBuf {
-    repository.target().join("kernels")
-}
-
 /// Finds or installs what building for `architecture` needs.
 pub(super) fn compiler(cache: &Cache, architecture: Architecture) -> Result<Compiler> {
     if !architecture.is_host() {
@@ -88,36 +87,6 @@ pub(super) fn compiler(cache: &Cache, architecture: Architecture) -> Result<Comp
     }
     let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
     Ok(Compiler { busybox, environment: Vec::new(), flags: String::new() })
-}
-
-/// How to build for a kind of processor.
-#[derive(Clone, Debug)]
-pub(super) struct Compiler {
-    /// A static busybox for it.
-    pub(super) busybox: PathBuf,
-    /// What cargo needs in its environment.
-    pub(super) environment: Vec<(String, String)>,
-    /// What rustc needs on its command line.
-    pub(super) flags: String,
-}
-
-impl Compiler {
-    /// A cargo that links statically.
-    fn cargo(
-        &self,
-        repository: &Repository,
-        architecture: Architecture,
-        task: &str,
-        profile: &str,
-    ) -> Command {
-        let mut cargo = repository.cargo();
-        cargo
-            .args([task, "--profile", profile, "--target", architecture.triple(), "--target-dir"])
-            .arg(target(repository))
-            .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static {}", self.flags))
-            .envs(self.environment.iter().cloned());
-        cargo
-    }
 }
 
 /// One of cargo's messages; only those of test programs carry all that is asked for.

@@ -12,9 +12,9 @@ use super::{
     transcript::{Section, Transcript},
 };
 use crate::{
-    check::Tally,
     finding::Finding,
     metrics::Metrics,
+    tally::Tally,
     truth::{Plan, Truth, Watched, compare, compare_unseen},
 };
 

@@ -25,12 +25,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    check::Tally,
     image,
     kernels::Architecture,
     privilege,
     repository::Repository,
     scratch::{Medium, Scratch},
+    tally::Tally,
     tools::Cache,
 };
 

@@ -8,8 +8,9 @@ use workload::{How, Style};
 
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
     tools::{Browser, Cache, View},
     truth::Plan,
 };

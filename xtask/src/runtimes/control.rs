@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::container::Call;
-use crate::{agent::Agent, check::Tally, finding::Finding, metrics::Metrics, scratch::Medium};
+use crate::{agent::Agent, finding::Finding, metrics::Metrics, scratch::Medium, tally::Tally};
 
 /// Any of these would be an accusation.
 const ACCUSATIONS: [&str; 5] =

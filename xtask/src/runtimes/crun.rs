@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
     deadline::until,
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
 };
 
 const RUNTIME: &str = "crun";

@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
     deadline::until,
     finding::{Finding, Pod},
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
 };
 
 const RUNTIME: &str = "containerd";

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
 };
 
 const RUNTIME: &str = "runc";

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
     deadline::until,
     finding::{Finding, Read},
     metrics::Metrics,
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
 };
 
 const RUNTIME: &str = "youki";

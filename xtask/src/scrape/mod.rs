@@ -2,6 +2,7 @@
 
 mod authority;
 mod prometheus;
+mod user;
 
 use std::{
     fs,
@@ -15,20 +16,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    check::Tally,
     deadline::until,
     scratch::{Medium, Scratch},
+    tally::Tally,
     tools::{self, Cache},
 };
 pub(crate) use authority::Authority;
 pub(crate) use prometheus::configuration as scrape_configuration;
+pub(crate) use user::{HASH, PASSWORD};
 
 /// Anything here happens well within this, however busy the machine is.
 const LIMIT: Duration = Duration::from_secs(60);
-/// No secret.
-pub(crate) const PASSWORD: &str = "watchdog";
-/// The same by bcrypt.
-pub(crate) const HASH: &str = "$2b$05$abcdefghijklmnopqrstuuW/UdwRaWgRoMg0B.hzH85UgFfu3SS3C";
 
 /// Runs the agent with a web configuration and asks it.
 pub(crate) fn check(agent: &Path, cache: &Cache, tally: &mut Tally) {
@@ -42,7 +40,10 @@ pub(crate) fn check(agent: &Path, cache: &Cache, tally: &mut Tally) {
     tally.check("a wrong password, none, and an unknown user get nothing", || site.wrong_password());
     tally.check("plain HTTP on the TLS port is told so and does no harm", || site.plain());
     tally.check("a client that knows another authority does not trust", || site.stranger());
-    tally.check("prometheus scrapes by TLS with a password", || prometheus::scrapes(&site));
+    tally.check("prometheus scrapes by TLS with a password", || {
+        let configuration = scrape_configuration(&site.authority.certificate(), site.address);
+        prometheus::scrapes(&site.prometheus, &site.scratch, &configuration)
+    });
     tally.check("another certificate is served without a restart", || site.rotation());
     tally.check("a broken file leaves the old one in force", || site.broken());
     tally.check("clients must show a certificate where that is asked for", || site.client_certificates());

@@ -4,14 +4,13 @@ use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use super::{PASSWORD, Site};
-use crate::prometheus::Prometheus;
+use super::user::PASSWORD;
+use crate::{prometheus::Prometheus, scratch::Scratch};
 
 /// Starts it, and waits until what it scraped answers a query.
-pub(super) fn scrapes(site: &Site) -> Result<String> {
-    let folder = site.scratch.folder("prometheus")?;
-    let configuration = configuration(&site.authority.certificate(), site.address);
-    let prometheus = Prometheus::start(&site.prometheus, &folder, &configuration)?;
+pub(super) fn scrapes(program: &Path, scratch: &Scratch, configuration: &str) -> Result<String> {
+    let folder = scratch.folder("prometheus")?;
+    let prometheus = Prometheus::start(program, &folder, configuration)?;
     prometheus.wait_for("up * on (job) group_right () state_watchdog_build_info", |up| up == 1.0)?;
     let answer = prometheus.query("state_watchdog_build_info")?;
     let found = answer.series.first().context("nothing was scraped")?;

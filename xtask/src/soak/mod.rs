@@ -16,12 +16,13 @@ use workload::{Churned, How, Style};
 
 use crate::{
     agent::Agent,
-    check::{Given, Programs, Tally},
     deadline::{output, until},
     finding::Finding,
     metrics::Metrics,
     privilege,
+    programs::{PrebuiltPrograms, Programs},
     scratch::{Medium, Scratch},
+    tally::Tally,
     tools::{self, Cache},
     truth::{Plan, Truth, compare},
 };
@@ -34,7 +35,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
     #[command(flatten)]
-    programs: Given,
+    programs: PrebuiltPrograms,
 }
 
 /// As a part of all checks.

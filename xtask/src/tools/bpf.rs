@@ -4,11 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Cache, debian};
-
-#[path = "../../../watchdog/build/toolchain.rs"]
-mod toolchain;
-pub(super) use toolchain::BpfToolchain;
+use super::{cache::Cache, debian, toolchain::BpfToolchain};
 
 /// The linker's version; it decides which aya and which LLVM it works with.
 const LINKER_VERSION: &str = "0.13.0";

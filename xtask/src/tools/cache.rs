@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::bpf::BpfToolchain;
+use super::toolchain::BpfToolchain;
 
 /// How much of a failed command's log is shown.
 const TAIL_LINES: usize = 25;

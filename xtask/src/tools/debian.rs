@@ -1,14 +1,15 @@
 //! Debian packages: installed where a compiler or a runtime needs them in place, unpacked where a file will do.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::Cache;
+use super::{cache::Cache, programs::has_program};
+use crate::privilege;
 
 /// Installs those of `packages` that are missing.
 pub(crate) fn installed(cache: &Cache, packages: &[&str]) -> Result<()> {
@@ -74,7 +75,7 @@ fn unpack(cache: &Cache, package: &str, folder: &Path) -> Result<()> {
 
 /// A command run as root: directly, or through sudo.
 fn elevated(program: &str) -> Result<Command> {
-    let mut command = if crate::privilege::is_root() {
+    let mut command = if privilege::is_root() {
         Command::new(program)
     } else if has_program("sudo") {
         let mut sudo = Command::new("sudo");
@@ -93,23 +94,4 @@ fn is_installed(package: &str) -> bool {
         .stderr(Stdio::null())
         .output()
         .is_ok_and(|output| output.status.success() && output.stdout == b"installed")
-}
-
-/// True when `program` is on the path.
-pub(crate) fn has_program(program: &str) -> bool {
-    find_program(program).is_some()
-}
-
-/// Where `program` is, on the path or where Debian keeps root's programs.
-pub(super) fn find_program(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|file| is_executable(file))
-}
-
-fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

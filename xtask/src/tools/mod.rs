@@ -5,9 +5,12 @@ mod browser;
 mod cache;
 mod debian;
 mod podman;
+mod programs;
 mod published;
 mod python;
 mod runtimes;
+#[path = "../../../watchdog/build/toolchain.rs"]
+mod toolchain;
 
 use std::{path::Path, process::Command};
 
@@ -16,8 +19,9 @@ use anyhow::{Context as _, Result};
 pub(crate) use bpf::{Origin, set_up_bpf};
 pub(crate) use browser::{Browser, View};
 pub(crate) use cache::Cache;
-pub(crate) use debian::{has_program, installed, refresh_package_lists, unpacked};
+pub(crate) use debian::{installed, refresh_package_lists, unpacked};
 pub(crate) use podman::Podman;
+pub(crate) use programs::has_program;
 pub(crate) use published::{CARGO_DENY, CARGO_FUZZ};
 pub(crate) use python::{helm_and_kubectl, python};
 pub(crate) use runtimes::Runtimes;

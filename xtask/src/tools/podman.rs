@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Cache, debian};
+use super::{Cache, debian, programs::has_program};
 
 const PACKAGES: [&str; 4] = ["podman", "runc", "conmon", "catatonit"];
 /// cgroups are written by hand and events go to a file, because there may be no systemd; limits are below those that
@@ -28,7 +28,7 @@ pub(crate) struct Podman {
 impl Podman {
     /// Finds or installs it; `folder` takes all that it keeps.
     pub(crate) fn open(cache: &Cache, folder: PathBuf) -> Result<Self> {
-        if !debian::has_program("podman") || !debian::has_program("runc") {
+        if !has_program("podman") || !has_program("runc") {
             debian::installed(cache, &PACKAGES)?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

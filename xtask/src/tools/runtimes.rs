@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use super::{Cache, debian};
+use super::{Cache, debian, programs::find_program};
 
 /// The programs that run containers.
 #[derive(Clone, Debug, Default)]
@@ -64,9 +64,9 @@ fn youki(cache: &Cache) -> Result<PathBuf> {
 
 /// A program of the Debian package that has its name.
 fn packaged(cache: &Cache, name: &str) -> Result<PathBuf> {
-    if let Some(program) = debian::find_program(name) {
+    if let Some(program) = find_program(name) {
         return Ok(program);
     }
     debian::installed(cache, &[name])?;
-    debian::find_program(name).with_context(|| format!("the package {name} brought no program {name}"))
+    find_program(name).with_context(|| format!("the package {name} brought no program {name}"))
 }

@@ -15,10 +15,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     agent::Agent,
-    check::{Programs, Tally},
     finding::Finding,
     metrics::Metrics,
+    programs::Programs,
     scratch::{Medium, Scratch},
+    tally::Tally,
 };
 use plans::PLANS;
 

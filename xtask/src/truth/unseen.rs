@@ -5,11 +5,7 @@ use anyhow::{Result, ensure};
 use workload::How;
 
 use super::{Truth, Watched, watch};
-use crate::{
-    check::{Programs, Tally},
-    finding::Finding,
-    scratch::Medium,
-};
+use crate::{finding::Finding, programs::Programs, scratch::Medium, tally::Tally};
 
 /// Runs all plans on one medium and counts each as a check.
 pub(crate) fn check(programs: &Programs, medium: Medium, tally: &mut Tally) {

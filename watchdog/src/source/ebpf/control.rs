@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use aya::maps::{Array, Map, MapData, MapError};
 use watchdog_common::{COMMAND_MODE, Command, Identity, RootKey};
 
-use super::load::Plain;
+use super::plain::Plain;
 use crate::model::OpenId;
 
 /// How the probes hear the agent.

@@ -16,6 +16,7 @@ use super::copies::{Programs, Running};
 use super::counters::Counters;
 use super::names::Names;
 use super::offsets::{self, Layout};
+use super::plain::Plain;
 use crate::memory;
 use crate::source::{ProbeStatus, SourceKind};
 
@@ -103,20 +104,6 @@ impl Error for Refusal {
         }
     }
 }
-
-/// A type of [`watchdog_common`] as a map's key or value.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(super) struct Plain<T>(pub(super) T);
-
-macro_rules! plain {
-    ($($type:ty),*) => {$(
-        // SAFETY: `repr(C)`, integers alone, no padding: watchdog-common keeps to that.
-        #[expect(unsafe_code, reason = "aya asks for the promise that any bytes are a value")]
-        unsafe impl aya::Pod for Plain<$type> {}
-    )*};
-}
-plain!(Settings, Filter, Name, RootKey, RootValue, watchdog_common::Identity);
 
 /// What programs are attached to.
 pub trait Doors {

@@ -18,6 +18,7 @@ mod misses;
 mod names;
 mod offsets;
 mod paths;
+mod plain;
 mod preemption;
 mod reader;
 #[cfg(test)]

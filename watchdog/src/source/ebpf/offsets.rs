@@ -6,10 +6,11 @@ use watchdog_common::{Offsets, RegisterOffsets, Settings};
 
 use super::btf::{BtfError, KernelBtf, Kind, synthetic_btf};
 use super::cast;
-use super::tracepoints::IO_URING;
 
 /// The tracepoints that programs attach to.
 const TRACEPOINTS: [&str; 3] = ["sys_enter", "sys_exit", "sched_process_exit"];
+/// What goes past system calls is at least counted.
+pub(super) const IO_URING: &str = "io_uring_file_get";
 /// Those that a kernel may be without.
 const OPTIONAL: [&str; 1] = [IO_URING];
 

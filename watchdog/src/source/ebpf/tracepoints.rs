@@ -6,7 +6,7 @@ use aya::{Btf, Ebpf};
 use super::control::Channel;
 use super::copies::{Running, Tracing};
 use super::load::{self, Doors, LoadError, Opened};
-use super::offsets::Layout;
+use super::offsets::{IO_URING, Layout};
 use super::preemption::{self, Preemption};
 use crate::source::{ProbeStatus, SourceKind};
 
@@ -14,8 +14,6 @@ use crate::source::{ProbeStatus, SourceKind};
 #[derive(Debug)]
 pub struct Tracepoints;
 
-/// What goes past system calls is at least counted.
-pub(super) const IO_URING: &str = "io_uring_file_get";
 pub(super) const PROCESS_EXIT: &str = "sched_process_exit";
 
 const NEEDED: [Probe; 3] = [

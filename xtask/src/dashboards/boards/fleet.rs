@@ -2,10 +2,9 @@
 //! recorded series, so that thousands of nodes can be looked at.
 
 use super::{
-    cluster, dashboard,
+    frame::{cluster, dashboard, runtime},
     model::{Dashboard, Panel},
     panels::{BAD_FROM_ONE, NEEDS_RULES, ODD_FROM_ONE, PLAIN, lay_out},
-    runtime,
 };
 
 const TO_NODE: &str =

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    cluster, dashboard, instances,
+    frame::{cluster, dashboard, instances},
     model::{Dashboard, Panel},
     panels::{BAD_FROM_ONE, ODD_FROM_ONE, PLAIN, lay_out},
 };

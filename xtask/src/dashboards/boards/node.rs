@@ -3,10 +3,9 @@
 use serde_json::json;
 
 use super::{
-    cluster, dashboard, instance,
+    frame::{cluster, dashboard, instance, runtime},
     model::{Dashboard, Panel},
     panels::{BAD_FROM_ONE, NEEDS_RULES, PLAIN, lay_out},
-    runtime,
 };
 
 /// What makes a minute's bar a minute's count.

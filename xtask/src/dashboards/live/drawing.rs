@@ -16,7 +16,7 @@ use super::{
     stage::{NODE, Stage},
 };
 use crate::{
-    check::Tally,
+    tally::Tally,
     tools::{self, Browser, Cache, View},
 };
 

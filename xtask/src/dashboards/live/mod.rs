@@ -15,11 +15,12 @@ use super::{
     rules::{RECORDING_GROUPS, alerts},
 };
 use crate::{
-    check::{Part, Programs, Tally},
     deadline::until,
     privilege,
+    programs::Programs,
     prometheus::{LIMIT, Prometheus},
     repository::Repository,
+    tally::Tally,
     tools::{self, Cache},
     truth::Truth,
 };
@@ -70,7 +71,7 @@ pub(crate) fn draw() -> Result<()> {
     ensure!(privilege::is_root(), "the agents load probes, so this must be run as root");
     let (repository, cache) = (Repository::find()?, Cache::open()?);
     tools::set_up_bpf(&cache, None)?;
-    let programs = Programs::get(Part::Prometheus, &repository, &cache)?;
+    let programs = Programs::get(&repository, &cache)?;
     let stage = Stage::open(&programs, &cache, 3)?;
     stage.live_through_a_rollout(&programs.workload)?;
     let folder = repository.root().join("docs/images");

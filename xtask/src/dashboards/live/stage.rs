@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    check::Programs,
+    programs::Programs,
     prometheus::{Prometheus, Server},
     scratch::{Medium, Scratch},
     tools::Cache,

@@ -1,6 +1,6 @@
 //! Alerts on what happens to state files.
 
-use super::{Alert, Expected, Firing, Severity, Silent};
+use super::model::{Alert, Expected, Firing, Severity, Silent};
 
 pub(super) const ALERTS: [Alert; 4] = [
     Alert {

@@ -3,7 +3,7 @@
 //! A node has some hundred series, most of them at 0. With thousands of nodes a dashboard cannot add them up at every
 //! refresh; the rules of the second group leave a handful of series per cluster.
 
-use super::{Group, Recording};
+use super::model::{Group, Recording};
 
 pub(crate) const GROUPS: [Group; 2] = [
     Group { name: "state-watchdog-nodes", rules: &NODES },

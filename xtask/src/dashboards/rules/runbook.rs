@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{RUNBOOK_BASE, alerts};
+use super::{catalogue::alerts, model::RUNBOOK_BASE};
 
 /// The whole page.
 pub(crate) fn runbook() -> String {

@@ -1,6 +1,6 @@
 //! Alerts on what the watchdog does not see: whether a zero can be trusted.
 
-use super::{Alert, Expected, Firing, Severity, Silent};
+use super::model::{Alert, Expected, Firing, Severity, Silent};
 
 pub(super) const ALERTS: [Alert; 6] = [
     Alert {

@@ -1,6 +1,6 @@
 //! Alerts on the watchdog as a whole: whether anybody watches, and by what.
 
-use super::{Alert, Expected, Firing, Severity, Silent};
+use super::model::{Alert, Expected, Firing, Severity, Silent};
 
 pub(super) const ALERTS: [Alert; 6] = [
     Alert {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Alert, Expected, alerts,
+    catalogue::alerts,
+    model::{Alert, Expected},
     yaml::{HEADER, quoted, runbook_url},
 };
 

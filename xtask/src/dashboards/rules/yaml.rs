@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Alert, Pace, RECORDING_GROUPS, RUNBOOK_BASE, alerts};
+use super::{
+    catalogue::alerts,
+    model::{Alert, Pace, RUNBOOK_BASE},
+    recording::GROUPS,
+};
 
 /// How the rendered files begin.
 pub(super) const HEADER: &str = "# Written from xtask/src/dashboards; `UPDATE_DASHBOARDS=1 cargo test --package xtask dashboards` writes it again.\n";
@@ -13,7 +17,7 @@ const WIDTH: usize = 110;
 /// The recording rules.
 pub(crate) fn recording_rules(pace: Pace) -> String {
     let mut file = format!("{HEADER}groups:\n");
-    for group in &RECORDING_GROUPS {
+    for group in &GROUPS {
         begin_group(&mut file, group.name, pace);
         for rule in group.rules {
             comment(&mut file, "      ", rule.says);

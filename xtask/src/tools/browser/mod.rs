@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::{Cache, debian};
+use super::{Cache, debian, programs::find_program};
 use crate::{
     deadline::until,
     scratch::{Medium, Scratch},
@@ -62,7 +62,7 @@ pub(crate) struct Browser {
 /// Chromium, installed when it is missing.
 pub(crate) fn chromium(cache: &Cache) -> Result<PathBuf> {
     debian::installed(cache, &["chromium", "fonts-dejavu-core"])?;
-    debian::find_program("chromium").context("the package chromium brought no program chromium")
+    find_program("chromium").context("the package chromium brought no program chromium")
 }
 
 impl Browser {

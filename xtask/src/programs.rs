@@ -1,13 +1,9 @@
 //! What the checks that need a kernel run.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Part;
 use crate::{
     repository::Repository,
     tools::{self, Cache, Runtimes},
@@ -20,34 +16,28 @@ pub(crate) struct Programs {
     pub(crate) agent: PathBuf,
     /// The writers and readers.
     pub(crate) workload: PathBuf,
-    /// Empty paths where a part runs no containers.
+    /// Empty paths where no containers are run.
     pub(crate) runtimes: Runtimes,
     /// Prometheus's own judge of metrics.
     pub(crate) promtool: PathBuf,
 }
 
 impl Programs {
-    /// Builds or installs what a part needs.
-    pub(crate) fn get(part: Part, repository: &Repository, cache: &Cache) -> Result<Self> {
+    /// Builds the agent and the workload and installs promtool; without container runtimes.
+    pub(crate) fn get(repository: &Repository, cache: &Cache) -> Result<Self> {
         let (agent, workload) = build(repository)?;
-        let runtimes = Self::runtimes(part, cache)?;
         Ok(Self {
             agent,
             workload,
-            runtimes,
+            runtimes: Runtimes::default(),
             promtool: tools::unpacked(cache, "prometheus", "usr/bin/promtool")?,
         })
     }
-
-    /// Those that a part runs.
-    pub(super) fn runtimes(part: Part, cache: &Cache) -> Result<Runtimes> {
-        if part == Part::Runtimes { Runtimes::get(cache) } else { Ok(Runtimes::default()) }
-    }
 }
 
-/// Programs that were built before, by us or by somebody else.
+/// Programs that were built before, on the command line.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Given {
+pub(crate) struct PrebuiltPrograms {
     /// This agent, instead of one that is built.
     #[arg(long, requires = "workload")]
     agent: Option<PathBuf>,
@@ -56,7 +46,7 @@ pub(crate) struct Given {
     workload: Option<PathBuf>,
 }
 
-impl Given {
+impl PrebuiltPrograms {
     /// The agent and the workload; sets up and builds them when they were not given.
     pub(crate) fn or_built(&self) -> Result<(PathBuf, PathBuf)> {
         if let (Some(agent), Some(workload)) = (&self.agent, &self.workload) {
@@ -92,9 +82,4 @@ fn run(command: &mut Command) -> Result<()> {
     let status = command.status().context("cannot start cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
     Ok(())
-}
-
-/// For messages: a path as a word of a command line.
-pub(crate) fn word(path: &Path) -> String {
-    path.display().to_string()
 }
