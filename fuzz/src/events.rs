@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
 use watchdog::model::{
-    Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
-    LockOwner, OpenId, Pid, Place, Role, RootId, Span, Target,
+    Access, Actor, BootNanos, Comm, Content, Damage, EventOperation as Operation, ExitStatus, FileEvent,
+    InodeId, LockMode, LockOwner, OpenId, Pid, Place, Role, RootId, Span, Target,
 };
 
 /// A story of few files and few processes, so that they meet, with now and then a number beyond all sense.
@@ -42,7 +42,7 @@ impl<'a> Story<'a> {
     }
 
     fn operation(&mut self) -> Result<Operation> {
-        Ok(match self.bytes.int_in_range(0..=13)? {
+        Ok(match self.bytes.int_in_range(0..=15)? {
             0 => Operation::Open {
                 id: self.id()?,
                 inode: self.inode()?,
@@ -76,7 +76,10 @@ impl<'a> Story<'a> {
                 let (inode, to) = (self.maybe_inode()?, self.number()?);
                 Operation::Truncate { target, inode, to, size_before: self.maybe_number()? }
             }
-            4 => Operation::Map { id: self.id()?, writable: self.bytes.arbitrary()? },
+            4 => {
+                let [shared, writable] = self.bytes.arbitrary()?;
+                Operation::Map { id: self.id()?, shared, writable }
+            }
             5 => Operation::Sync { id: self.id()? },
             6 => {
                 let mode =
@@ -101,6 +104,18 @@ impl<'a> Story<'a> {
             12 => {
                 let (place, inode) = (self.place()?, self.maybe_inode()?);
                 Operation::Present { place, inode, size: self.maybe_number()? }
+            }
+            13 => Operation::WriteFailed { id: self.id()? },
+            14 => {
+                let content = *self.bytes.choose(&[
+                    Content::Valid,
+                    Content::Damaged(Damage::Empty),
+                    Content::Damaged(Damage::Truncated),
+                    Content::Damaged(Damage::Invalid),
+                    Content::NotJudged,
+                ])?;
+                let (place, inode, size) = (self.place()?, self.maybe_inode()?, self.number()?);
+                Operation::Content { place, inode, size, content }
             }
             _ => Operation::Heartbeat,
         })

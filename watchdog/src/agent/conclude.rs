@@ -51,6 +51,7 @@ impl<S: Source> Agent<S> {
                 Output::Session(report) => self.conclude_session(report),
                 Output::Read(report) => self.conclude_read(report),
                 Output::ReaderExit(exit) => self.conclude_exit(&exit),
+                Output::DamagedRead(_) | Output::Check(_) => {}
                 Output::Anomaly(anomaly) => {
                     self.shared.metrics.anomaly(anomaly.kind);
                     tracing::debug!(kind = anomaly.kind.as_str(), place = ?anomaly.place, "an anomaly");

@@ -39,6 +39,7 @@ impl Descriptions {
             }
             EventOperation::Read { id, .. }
             | EventOperation::Write { id, .. }
+            | EventOperation::WriteFailed { id }
             | EventOperation::Map { id, .. }
             | EventOperation::Sync { id }
             | EventOperation::Lock { id, .. }
@@ -63,6 +64,7 @@ impl Descriptions {
             | EventOperation::Link { .. }
             | EventOperation::Unlink { .. }
             | EventOperation::Present { .. }
+            | EventOperation::Content { .. }
             | EventOperation::Heartbeat => {}
         }
     }

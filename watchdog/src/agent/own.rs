@@ -38,6 +38,7 @@ impl Own {
             EventOperation::Release { id } => self.opens.remove(id),
             EventOperation::Read { id, .. }
             | EventOperation::Write { id, .. }
+            | EventOperation::WriteFailed { id }
             | EventOperation::Map { id, .. }
             | EventOperation::Sync { id }
             | EventOperation::Lock { id, .. }
@@ -50,6 +51,7 @@ impl Own {
             | EventOperation::Unlink { .. }
             | EventOperation::Exit { .. }
             | EventOperation::Present { .. }
+            | EventOperation::Content { .. }
             | EventOperation::Heartbeat => false,
         }
     }

@@ -126,7 +126,7 @@ impl Survey {
             Content::Damaged(_) if self.damaged.len() < Self::MAX_DAMAGED => {
                 self.damaged.insert(Arc::clone(place), content).is_none()
             }
-            Content::Damaged(_) => false,
+            Content::Damaged(_) | Content::NotJudged => false,
         }
     }
 }

@@ -130,7 +130,12 @@ impl Engine {
             EventOperation::Write { .. } | EventOperation::Truncate { .. } => {
                 self.write(&event.operation, span, actor, out);
             }
-            EventOperation::Map { id, writable } => self.map(*id, *writable, span, actor, out),
+            EventOperation::WriteFailed { id } => {
+                let _ = self.touch(*id, span, out);
+            }
+            EventOperation::Map { id, shared, writable } => {
+                self.map(*id, *shared && *writable, span, actor, out);
+            }
             EventOperation::Sync { id } => self.sync(*id, span, out),
             EventOperation::Lock { id, mode, owner } => self.lock(*id, (*mode, *owner), span, actor, out),
             EventOperation::Rename { .. } | EventOperation::Link { .. } | EventOperation::Unlink { .. } => {
@@ -141,7 +146,7 @@ impl Engine {
             EventOperation::Present { place, inode, size } => {
                 self.present(place, *inode, *size, span, out);
             }
-            EventOperation::Heartbeat => {}
+            EventOperation::Content { .. } | EventOperation::Heartbeat => {}
         }
     }
 
@@ -288,5 +293,6 @@ fn unseen_replacement(place: &Arc<Place>, inode: Option<InodeId>, between: Span)
         size_before: None,
         size_after: None,
         writer_died: false,
+        writer_exited: false,
     }))
 }

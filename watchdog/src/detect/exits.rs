@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Actor, BootNanos, ExitStatus, OpenId, Pid, Place, ReaderExit, ReaderResult};
+use crate::model::{Actor, BootNanos, ExitStatus, Follows, OpenId, Pid, Place, ReaderExit, ReaderResult};
 
 /// The processes that ended of late, and the torn readers that have not ended yet.
 #[derive(Debug, Default)]
@@ -111,6 +111,7 @@ impl Waiting {
         ReaderExit {
             place: Arc::clone(&self.place),
             open: self.open,
+            follows: Follows::Torn,
             reader: self.reader,
             result,
             status,

@@ -66,6 +66,7 @@ impl Call {
             requested: self.requested,
             returned: self.returned,
             size_at_read: self.size,
+            merged: 1,
         }
     }
 

@@ -108,6 +108,7 @@ impl Engine {
             size_before,
             size_after,
             writer_died: false,
+            writer_exited: false,
         })));
     }
 

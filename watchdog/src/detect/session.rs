@@ -259,6 +259,7 @@ impl Session {
             size_before: if created { Some(0) } else { self.size_before },
             size_after: self.size_after,
             writer_died: self.writer_died,
+            writer_exited: false,
         }
     }
 

@@ -424,6 +424,7 @@ fn report_faceless(
         size_before,
         size_after: Some(to),
         writer_died: false,
+        writer_exited: false,
     })));
 }
 

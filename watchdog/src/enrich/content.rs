@@ -9,61 +9,13 @@ use std::path::Path;
 use super::inspect;
 use super::inspect::{Inspection, examine};
 use super::{Identity, identity};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use crate::model::{Content, Damage};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// More than this of a state file is never read.
 pub(super) const MAX_FILE: u64 = 16 << 20;
 /// Files up to this size are read in the agent's loop; larger ones beside it.
 pub const SMALL_FILE: u64 = 64 << 10;
-
-/// The verdict on a state file's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Content {
-    /// One complete JSON value.
-    Valid,
-    /// Anything else.
-    Damaged(Damage),
-}
-
-/// How a state file is damaged; also the label values of `damaged_state_files_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Damage {
-    /// No byte.
-    Empty,
-    /// JSON that ends too early.
-    Truncated,
-    /// No JSON, JSON and something behind it, nested too deeply, or too large.
-    Invalid,
-}
-
-impl Damage {
-    /// All kinds, in label order.
-    pub const ALL: [Self; 3] = [Self::Empty, Self::Truncated, Self::Invalid];
-
-    /// The label value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Truncated => "truncated",
-            Self::Invalid => "invalid",
-        }
-    }
-}
-
-impl Content {
-    /// As a finding says it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Damaged(damage) => damage.as_str(),
-        }
-    }
-}
 
 /// One reading of a state file.
 #[derive(Clone, Debug, PartialEq, Eq)]

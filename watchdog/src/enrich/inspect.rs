@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::content::{Content, Damage, MAX_FILE, Opened, open, parse, read_all, verdict};
+use super::content::{MAX_FILE, Opened, open, parse, read_all, verdict};
+use crate::model::{Content, Damage};
 
 /// What was found where a state file should be.
 #[derive(Debug)]

@@ -9,8 +9,9 @@ mod owner;
 mod pod;
 mod process;
 
+pub use crate::model::{Content, Damage};
 pub use cache::Processes;
-pub use content::{Content, Damage, Reading, SMALL_FILE, judge, read_state_file};
+pub use content::{Reading, SMALL_FILE, judge, read_state_file};
 pub use identity::{Identity, identity};
 pub use inspect::{Complaint, Inspection, inspect};
 pub use owner::{Owner, owner};

@@ -31,6 +31,7 @@ fn session(outcome: Outcome) -> SessionReport {
         size_before: Some(10),
         size_after: Some(12),
         writer_died: false,
+        writer_exited: false,
     }
 }
 
@@ -56,8 +57,8 @@ fn all_label_sets_stand_at_zero_from_the_start() {
         *counts.entry(line.split(['{', ' ']).next().unwrap()).or_default() += 1;
     }
     for (name, expected) in [
-        ("write_sessions_total", 6),
-        ("nonatomic_writes_total", 7),
+        ("write_sessions_total", 7),
+        ("nonatomic_writes_total", 8),
         ("overlapping_reads_total", 5),
         ("torn_reader_exits_total", 3),
         ("write_window_seconds_bucket", 20),
@@ -65,7 +66,7 @@ fn all_label_sets_stand_at_zero_from_the_start() {
         ("damaged_state_files", 1),
         ("state_files", 1),
         ("runtime_root_present", 1),
-        ("events_total", 4 * 14),
+        ("events_total", 4 * EventOperation::NAMES.len()),
         ("events_lost_total", 4 * LossReason::ALL.len()),
         ("readiness", 3),
         ("findings_dropped_total", 3),

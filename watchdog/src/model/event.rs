@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootNanos, Comm, InodeId, OpenId, Pid, RootId, Span};
+use super::{BootNanos, Comm, Content, InodeId, OpenId, Pid, RootId, Span};
 
 /// One operation that succeeded, or one piece of news about a process or a file.
 ///
@@ -186,6 +186,12 @@ pub enum Operation {
         /// Size at return.
         size: Option<u64>,
     },
+    /// A write through this description failed (ENOSPC, EDQUOT, EIO and the like): it changed nothing, and what its writer
+    /// meant to store is not all there.
+    WriteFailed {
+        /// Through which description.
+        id: OpenId,
+    },
     /// The size was set: ftruncate, truncate, and O_TRUNC where it does not arrive as [`Operation::Open`].
     Truncate {
         /// Which file.
@@ -197,11 +203,13 @@ pub enum Operation {
         /// Size at entry.
         size_before: Option<u64>,
     },
-    /// The description was mapped shared. The mapping keeps the description alive until it is unmapped.
+    /// The description was mapped. The mapping keeps the description alive until it is unmapped.
     Map {
         /// Which description.
         id: OpenId,
-        /// Mapped writable: stores are not seen from here on.
+        /// Mapped shared; a private mapping shows the file's bytes, and its stores do not reach the file.
+        shared: bool,
+        /// Mapped writable. Stores through a mapping that is shared and writable are not seen from here on.
         writable: bool,
     },
     /// fsync or fdatasync through this description returned.
@@ -267,16 +275,29 @@ pub enum Operation {
         /// Its size; `None` when it could not be told.
         size: Option<u64>,
     },
+    /// The agent itself read and judged a state file. The event's span goes from before the file was opened until after
+    /// its last byte was read; the actor is [`Actor::UNKNOWN`]. Not an access.
+    Content {
+        /// Where.
+        place: Arc<Place>,
+        /// The file that was read, when it could be told.
+        inode: Option<InodeId>,
+        /// How many bytes it had.
+        size: u64,
+        /// What they are.
+        content: Content,
+    },
     /// Nothing happened but that the loss total may have moved.
     Heartbeat,
 }
 
 impl Operation {
-    /// The names of all, in label order.
-    pub const NAMES: [&'static str; 14] = [
+    /// The names of all that a source tells, in label order.
+    pub const NAMES: [&'static str; 15] = [
         "open",
         "read",
         "write",
+        "write_failed",
         "truncate",
         "map",
         "sync",
@@ -297,6 +318,7 @@ impl Operation {
             Self::Open { .. } => "open",
             Self::Read { .. } => "read",
             Self::Write { .. } => "write",
+            Self::WriteFailed { .. } => "write_failed",
             Self::Truncate { .. } => "truncate",
             Self::Map { .. } => "map",
             Self::Sync { .. } => "sync",
@@ -307,6 +329,7 @@ impl Operation {
             Self::Release { .. } => "release",
             Self::Exit { .. } => "exit",
             Self::Present { .. } => "present",
+            Self::Content { .. } => "content",
             Self::Heartbeat => "heartbeat",
         }
     }

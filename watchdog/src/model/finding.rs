@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Actor, Anomaly, BootNanos, ExitStatus, InodeId, OpenId, Place, Span};
+use super::{Actor, Anomaly, BootNanos, Damage, ExitStatus, InodeId, OpenId, Place, Span};
 
 /// One conclusion of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,13 @@ pub enum Output {
     Session(Box<SessionReport>),
     /// A description's reads were judged.
     Read(Box<ReadReport>),
-    /// A torn reader's process ended, or did not within the time that we wait.
+    /// A description got the bytes of a version that is damaged at rest.
+    DamagedRead(Box<DamagedReadReport>),
+    /// A torn or damaged reader's process ended, or did not within the time that we wait.
     ReaderExit(ReaderExit),
+    /// The agent is asked to read and judge a state file. It answers with an event `Content` within 2 s; no answer counts
+    /// as one that could not be judged.
+    Check(CheckRequest),
     /// Something could not be explained.
     Anomaly(Anomaly),
 }
@@ -30,18 +35,21 @@ pub enum Outcome {
     Recreated,
     /// In place, but writer and readers took the profile's lock.
     Guarded,
+    /// A file took over the name by rename while its writer had not finished.
+    IncompleteReplace,
     /// Events were lost inside the session, or its end was never seen within the deadline.
     Unknown,
 }
 
 impl Outcome {
     /// All outcomes, in label order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AtomicReplace,
         Self::InPlace,
         Self::CreatedInPlace,
         Self::Recreated,
         Self::Guarded,
+        Self::IncompleteReplace,
         Self::Unknown,
     ];
 
@@ -54,14 +62,15 @@ impl Outcome {
             Self::CreatedInPlace => "created_in_place",
             Self::Recreated => "recreated",
             Self::Guarded => "guarded",
+            Self::IncompleteReplace => "incomplete_replace",
             Self::Unknown => "unknown",
         }
     }
 
-    /// True for the sessions that put readers at risk: `in_place`, `created_in_place`, `recreated`.
+    /// True for the sessions that put readers at risk: `in_place`, `created_in_place`, `recreated`, `incomplete_replace`.
     #[must_use]
     pub fn is_nonatomic(self) -> bool {
-        matches!(self, Self::InPlace | Self::CreatedInPlace | Self::Recreated)
+        matches!(self, Self::InPlace | Self::CreatedInPlace | Self::Recreated | Self::IncompleteReplace)
     }
 }
 
@@ -80,19 +89,22 @@ pub enum Operation {
     Mmap,
     /// The file was created under its final name.
     Create,
+    /// The file was renamed over the state file before it was complete.
+    Rename,
     /// Something was modified; the source cannot say how.
     Unknown,
 }
 
 impl Operation {
     /// All operations, in label order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OpenTruncate,
         Self::Truncate,
         Self::Overwrite,
         Self::Append,
         Self::Mmap,
         Self::Create,
+        Self::Rename,
         Self::Unknown,
     ];
 
@@ -106,6 +118,7 @@ impl Operation {
             Self::Append => "append",
             Self::Mmap => "mmap",
             Self::Create => "create",
+            Self::Rename => "rename",
             Self::Unknown => "unknown",
         }
     }
@@ -185,8 +198,10 @@ pub struct SessionReport {
     pub size_before: Option<u64>,
     /// Size at the end, when known.
     pub size_after: Option<u64>,
-    /// The writing process ended inside the session.
+    /// A writing process was killed by a signal before it had closed the file.
     pub writer_died: bool,
+    /// A writing process ended in another way before it had closed the file. It died, if it left the file damaged.
+    pub writer_exited: bool,
 }
 
 impl SessionReport {
@@ -241,9 +256,70 @@ pub struct ReadCall {
     pub returned: u64,
     /// Size when it returned.
     pub size_at_read: Option<u64>,
+    /// How many calls in a row are told as this one: each went on where the one before had ended.
+    pub merged: u64,
 }
 
-/// What became of a torn reader's process; also the label values of `torn_reader_exits_total`.
+/// What a description got of a version that is damaged at rest. No verdict: nobody was writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedReadReport {
+    /// The state file.
+    pub place: Arc<Place>,
+    /// The file that was read.
+    pub inode: InodeId,
+    /// The description.
+    pub open: OpenId,
+    /// Who read.
+    pub reader: Actor,
+    /// How the version is damaged.
+    pub damage: Damage,
+    /// When it was left so; when it was first found so, if that was not seen.
+    pub since: BootNanos,
+    /// Who modified it last; [`Actor::UNKNOWN`] where that was not seen.
+    pub by: Actor,
+    /// The last read call.
+    pub read: Option<ReadCall>,
+    /// How many read calls the description made in all.
+    pub read_calls: u64,
+    /// How many bytes it got in all.
+    pub bytes: u64,
+    /// The version's size.
+    pub size: u64,
+    /// When this became certain.
+    pub judged: BootNanos,
+}
+
+/// A state file that the agent is asked to read and judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRequest {
+    /// Where.
+    pub place: Arc<Place>,
+    /// Which file is meant.
+    pub inode: InodeId,
+}
+
+/// What a reader's end follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Follows {
+    /// A damaged read.
+    Damaged,
+    /// A torn read, or a mapped file that was cut short below its reader.
+    Torn,
+}
+
+impl Follows {
+    /// As a finding says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Torn => "torn",
+        }
+    }
+}
+
+/// What became of a reader's process; also the label values of `torn_reader_exits_total` and
+/// `damaged_reader_exits_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReaderResult {
     /// It exited with 0.
@@ -269,13 +345,15 @@ impl ReaderResult {
     }
 }
 
-/// A torn read's reader and how its process ended.
+/// How the process of a torn or damaged read's reader ended. One for each process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReaderExit {
-    /// The state file of the torn read.
+    /// The state file of the read.
     pub place: Arc<Place>,
-    /// The description of the torn read: links this to its [`ReadReport`].
+    /// The description of the read: links this to its [`ReadReport`] or [`DamagedReadReport`].
     pub open: OpenId,
+    /// Which of both it follows.
+    pub follows: Follows,
     /// Who.
     pub reader: Actor,
     /// How it ended, in one word.

@@ -4,19 +4,21 @@
 
 mod anomaly;
 mod bytes;
+mod content;
 mod event;
 mod finding;
 mod ids;
 mod process;
 
 pub use anomaly::{Anomaly, AnomalyKind};
+pub use content::{Content, Damage};
 pub use event::{
     Access, Actor, ExitStatus, FileEvent, LockMode, LockOwner, MAX_FILES, Operation as EventOperation, Place,
     Role, Target, UNKNOWN_LENGTH,
 };
 pub use finding::{
-    Operation, OperationRecord, Outcome, Output, ReadCall, ReadReport, ReaderExit, ReaderResult,
-    SessionReport, Verdict,
+    CheckRequest, DamagedReadReport, Follows, Operation, OperationRecord, Outcome, Output, ReadCall,
+    ReadReport, ReaderExit, ReaderResult, SessionReport, Verdict,
 };
 pub use ids::{BootNanos, Comm, InodeId, OpenId, Pid, RootId, Span};
 pub use process::ProcessFacts;

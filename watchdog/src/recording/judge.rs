@@ -129,7 +129,7 @@ impl Judge {
                     self.findings.push(self.reporter.reader_exit(facts, &exit, &self.processes));
                 }
             }
-            Output::Anomaly(_) => {}
+            Output::DamagedRead(_) | Output::Check(_) | Output::Anomaly(_) => {}
         }
     }
 

@@ -11,6 +11,7 @@ pub(super) fn session(who: &str, file: &str, report: &SessionReport) -> String {
     let did = match report.outcome {
         Outcome::CreatedInPlace => format!("created {file} under its final name"),
         Outcome::Recreated => format!("removed {file} and filled it again under its final name"),
+        Outcome::IncompleteReplace => format!("renamed a file over {file} before it was complete"),
         Outcome::InPlace | Outcome::AtomicReplace | Outcome::Guarded | Outcome::Unknown => {
             format!("rewrote {file} in place")
         }

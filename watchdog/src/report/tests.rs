@@ -7,8 +7,9 @@ use crate::clock::WallClock;
 use crate::enrich::{Content, Damage, Pod, Processes};
 use crate::host_root::HostRoot;
 use crate::model::{
-    Actor, BootNanos, Comm, ExitStatus, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid, Place,
-    ProcessFacts, ReadCall, ReadReport, ReaderExit, ReaderResult, Role, RootId, SessionReport, Span, Verdict,
+    Actor, BootNanos, Comm, ExitStatus, Follows, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid,
+    Place, ProcessFacts, ReadCall, ReadReport, ReaderExit, ReaderResult, Role, RootId, SessionReport, Span,
+    Verdict,
 };
 use crate::source::SourceKind;
 
@@ -81,6 +82,7 @@ fn session() -> SessionReport {
         size_before: Some(5000),
         size_after: Some(5120),
         writer_died: false,
+        writer_exited: false,
     }
 }
 
@@ -100,6 +102,7 @@ fn read(verdict: Verdict) -> ReadReport {
             requested: 512,
             returned: 0,
             size_at_read: Some(0),
+            merged: 1,
         }),
         read_calls: 1,
         bytes: 0,
@@ -204,6 +207,7 @@ fn an_exit_points_to_its_torn_read() {
     let exit = ReaderExit {
         place: place(),
         open: OPEN,
+        follows: Follows::Torn,
         reader: RUNC,
         result: ReaderResult::Failure,
         status: Some(ExitStatus::Code(1)),

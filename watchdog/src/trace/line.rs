@@ -123,9 +123,13 @@ fn words(operation: &Operation) -> Option<(&'static str, String)> {
             let from = size_before.map_or(String::new(), |size| format!(" from {size}"));
             format!("{name}to {to}{from}")
         }
-        Operation::Map { writable, .. } => {
-            if *writable { "shared and writable" } else { "shared" }.to_owned()
+        Operation::Map { shared, writable, .. } => match (shared, writable) {
+            (true, true) => "shared and writable",
+            (true, false) => "shared",
+            (false, _) => "private",
         }
+        .to_owned(),
+        Operation::WriteFailed { .. } => String::new(),
         Operation::Sync { .. } | Operation::Release { .. } => String::new(),
         Operation::Lock { mode, owner, .. } => {
             let mode = match mode {
@@ -155,7 +159,7 @@ fn words(operation: &Operation) -> Option<(&'static str, String)> {
             ExitStatus::Code(code) => format!("code {code}"),
             ExitStatus::Signal(signal) => format!("signal {signal}"),
         },
-        Operation::Present { .. } | Operation::Heartbeat => return None,
+        Operation::Present { .. } | Operation::Content { .. } | Operation::Heartbeat => return None,
     };
     Some((name, what))
 }

@@ -81,6 +81,7 @@ impl Trace {
             }
             Operation::Read { id, .. }
             | Operation::Write { id, .. }
+            | Operation::WriteFailed { id }
             | Operation::Map { id, .. }
             | Operation::Sync { id }
             | Operation::Lock { id, .. }
@@ -96,7 +97,7 @@ impl Trace {
             }
             Operation::Link { to, .. } => known(to),
             Operation::Exit { .. } => self.processes.remove(&event.actor.pid),
-            Operation::Present { .. } | Operation::Heartbeat => None,
+            Operation::Present { .. } | Operation::Content { .. } | Operation::Heartbeat => None,
         }
     }
 

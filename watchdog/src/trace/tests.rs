@@ -140,7 +140,7 @@ fn story() -> Vec<(Actor, u64, Operation)> {
     let eof =
         Operation::Read { id: READ, offset: size, requested: 512, returned: 0, size_before: size, size };
     let whole = Operation::Write { id: WRITE, offset: size, length: 10, size_before: size, size: Some(10) };
-    let mapped = Operation::Map { id: OTHER, writable: true };
+    let mapped = Operation::Map { id: OTHER, shared: true, writable: true };
     let locked = Operation::Lock { id: OTHER, mode: LockMode::Exclusive, owner: LockOwner::Process };
     let unknown = Operation::Read {
         id: OTHER,

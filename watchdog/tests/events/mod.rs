@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use watchdog::model::{
-    Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
-    LockOwner, OpenId, Pid, Place, Role, RootId, Span, Target,
+    Access, Actor, BootNanos, Comm, Content, Damage, EventOperation as Operation, ExitStatus, FileEvent,
+    InodeId, LockMode, LockOwner, OpenId, Pid, Place, Role, RootId, Span, Target,
 };
 
 fn place() -> impl Strategy<Value = Arc<Place>> {
@@ -31,6 +31,16 @@ fn number() -> impl Strategy<Value = u64> {
 
 fn maybe_number() -> impl Strategy<Value = Option<u64>> {
     prop::option::of(number())
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    prop_oneof![
+        Just(Content::Valid),
+        Just(Content::Damaged(Damage::Empty)),
+        Just(Content::Damaged(Damage::Truncated)),
+        Just(Content::Damaged(Damage::Invalid)),
+        Just(Content::NotJudged),
+    ]
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -62,7 +72,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (target, maybe_inode(), number(), maybe_number()).prop_map(
             |(target, inode, to, size_before)| Operation::Truncate { target, inode, to, size_before }
         ),
-        1 => (id(), any::<bool>()).prop_map(|(id, writable)| Operation::Map { id, writable }),
+        1 => (id(), any::<[bool; 2]>())
+            .prop_map(|(id, [shared, writable])| Operation::Map { id, shared, writable }),
+        1 => id().prop_map(|id| Operation::WriteFailed { id }),
         1 => id().prop_map(|id| Operation::Sync { id }),
         1 => (id(), mode, owner).prop_map(|(id, mode, owner)| Operation::Lock { id, mode, owner }),
         2 => (maybe_place(), maybe_place(), maybe_inode(), any::<bool>(), any::<Option<bool>>()).prop_map(
@@ -79,6 +91,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         }),
         1 => (place(), maybe_inode(), maybe_number())
             .prop_map(|(place, inode, size)| Operation::Present { place, inode, size }),
+        2 => (place(), maybe_inode(), number(), content())
+            .prop_map(|(place, inode, size, content)| Operation::Content { place, inode, size, content }),
         1 => Just(Operation::Heartbeat),
     ]
 }

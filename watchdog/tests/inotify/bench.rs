@@ -179,6 +179,8 @@ fn words(output: &Output) -> String {
         Output::Session(report) => format!("{} {}", report.place.container, report.outcome.as_str()),
         Output::Read(report) => format!("{} {}", report.place.container, report.verdict.as_str()),
         Output::ReaderExit(_) => "exit".to_owned(),
+        Output::DamagedRead(report) => format!("damaged {}", report.place.container),
+        Output::Check(_) => "check".to_owned(),
         Output::Anomaly(anomaly) => format!("anomaly {}", anomaly.kind.as_str()),
     }
 }

@@ -65,9 +65,12 @@ impl Cast {
                 let from = size_before.map_or(String::new(), |from| format!(" from={from}"));
                 format!("truncate {target} to {to}{from}")
             }
-            Operation::Map { id, writable } => {
-                format!("map {}{}", self.description(*id), if *writable { " writable" } else { "" })
+            Operation::Map { id, shared, writable } => {
+                let shared = if *shared { "" } else { " private" };
+                let writable = if *writable { " writable" } else { "" };
+                format!("map {}{shared}{writable}", self.description(*id))
             }
+            Operation::WriteFailed { id } => format!("write-failed {}", self.description(*id)),
             Operation::Sync { id } => format!("sync {}", self.description(*id)),
             Operation::Lock { id, mode, owner } => {
                 let mode = match mode {
@@ -97,7 +100,9 @@ impl Cast {
                     ExitStatus::Signal(signal) => format!("{process} exit signal:{signal}"),
                 };
             }
-            Operation::Present { .. } | Operation::Heartbeat => panic!("no probe says {operation:?}"),
+            Operation::Present { .. } | Operation::Content { .. } | Operation::Heartbeat => {
+                panic!("no probe says {operation:?}")
+            }
         };
         format!("{actor} {words}")
     }

@@ -36,7 +36,8 @@ fn word(output: &Output) -> Option<&'static str> {
     match output {
         Output::Session(report) => Some(report.outcome.as_str()),
         Output::Read(report) => Some(report.verdict.as_str()),
-        Output::ReaderExit(_) | Output::Anomaly(_) => None,
+        Output::DamagedRead(_) => Some("damaged"),
+        Output::ReaderExit(_) | Output::Anomaly(_) | Output::Check(_) => None,
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use watchdog::detect::Limits;
 use watchdog::model::{
-    Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
-    LockOwner, OpenId, Pid, Place, Role, RootId, Span, Target,
+    Access, Actor, BootNanos, Comm, Content, Damage, EventOperation as Operation, ExitStatus, FileEvent,
+    InodeId, LockMode, LockOwner, OpenId, Pid, Place, Role, RootId, Span, Target,
 };
 
 use super::{Cast, Step};
@@ -80,7 +80,12 @@ fn operation(verb: &str, words: &Words<'_>, span: Span, cast: &mut Cast) -> Resu
             to: number(words.after("to")?)?,
             size_before: words.number("from")?,
         },
-        "map" => Operation::Map { id: cast.description(words.plain(0)?), writable: words.has("writable") },
+        "map" => Operation::Map {
+            id: cast.description(words.plain(0)?),
+            shared: !words.has("private"),
+            writable: words.has("writable"),
+        },
+        "write-failed" => Operation::WriteFailed { id: cast.description(words.plain(0)?) },
         "sync" => Operation::Sync { id: cast.description(words.plain(0)?) },
         "lock" => Operation::Lock {
             id: cast.description(words.plain(0)?),
@@ -119,6 +124,19 @@ fn operation(verb: &str, words: &Words<'_>, span: Span, cast: &mut Cast) -> Resu
         "present" => {
             Operation::Present { place: place(words.plain(0)?)?, inode: words.inode()?, size: size.1 }
         }
+        "content" => Operation::Content {
+            place: place(words.plain(0)?)?,
+            inode: words.inode()?,
+            size: size.1.ok_or("a size is missing")?,
+            content: match words.plain(1)? {
+                "valid" => Content::Valid,
+                "empty" => Content::Damaged(Damage::Empty),
+                "truncated" => Content::Damaged(Damage::Truncated),
+                "invalid" => Content::Damaged(Damage::Invalid),
+                "not-judged" => Content::NotJudged,
+                other => return Err(format!("no content is called {other}")),
+            },
+        },
         "heartbeat" => Operation::Heartbeat,
         other => return Err(format!("no operation is called {other}")),
     })

@@ -1,15 +1,17 @@
 //! From what the engine said to words.
 
 use watchdog::model::{
-    Actor, Anomaly, BootNanos, ExitStatus, OperationRecord, Output, Place, ReadCall, ReadReport, ReaderExit,
-    SessionReport, Span,
+    Actor, Anomaly, BootNanos, DamagedReadReport, ExitStatus, Follows, OperationRecord, Output, Place,
+    ReadCall, ReadReport, ReaderExit, SessionReport, Span,
 };
 
 pub(super) fn output(output: &Output) -> String {
     match output {
         Output::Session(report) => session(report),
         Output::Read(report) => read(report),
+        Output::DamagedRead(report) => damaged_read(report),
         Output::ReaderExit(exit) => reader_exit(exit),
+        Output::Check(request) => format!("check {} ino={}", path(&request.place), request.inode.ino),
         Output::Anomaly(Anomaly { kind, at, place }) => {
             let place = place.as_ref().map_or(String::new(), |place| format!(", {}", path(place)));
             format!("anomaly {}{place}, at {}", kind.as_str(), time(*at))
@@ -33,6 +35,9 @@ fn session(report: &SessionReport) -> String {
     if report.writer_died {
         text.push_str(", writer died");
     }
+    if report.writer_exited {
+        text.push_str(", writer exited");
+    }
     text
 }
 
@@ -46,16 +51,26 @@ fn read(report: &ReadReport) -> String {
         maybe(report.size_before),
         maybe(report.final_size),
     ));
-    if let Some(ReadCall { span: when, offset, requested, returned, size_at_read }) = &report.read {
-        text.push_str(&format!(
-            ", read {} at {} wanted {requested} got {returned} of {}",
-            span(*when),
-            maybe(*offset),
-            maybe(*size_at_read),
-        ));
-    }
+    text.push_str(&report.read.as_ref().map_or(String::new(), call));
     text.push_str(&format!(", {} calls {} bytes", report.read_calls, report.bytes));
     text
+}
+
+fn call(call: &ReadCall) -> String {
+    let ReadCall { span: when, offset, requested, returned, size_at_read, merged } = call;
+    let (when, offset, size) = (span(*when), maybe(*offset), maybe(*size_at_read));
+    let merged = if *merged > 1 { format!(" ({merged} merged)") } else { String::new() };
+    format!(", read {when} at {offset} wanted {requested} got {returned} of {size}{merged}")
+}
+
+fn damaged_read(report: &DamagedReadReport) -> String {
+    let (place, damage, reader) = (path(&report.place), report.damage.as_str(), actor(&report.reader));
+    let (since, by) = (time(report.since), actor(&report.by));
+    let call = report.read.as_ref().map_or(String::new(), call);
+    let (calls, bytes, size) = (report.read_calls, report.bytes, report.size);
+    format!(
+        "damaged read {place} {damage} by {reader}, left so by {by} since {since}, size {size}{call}, {calls} calls {bytes} bytes"
+    )
 }
 
 fn reader_exit(exit: &ReaderExit) -> String {
@@ -65,7 +80,11 @@ fn reader_exit(exit: &ReaderExit) -> String {
         None => "no status".to_owned(),
     };
     let (place, reader, result) = (path(&exit.place), actor(&exit.reader), exit.result.as_str());
-    format!("exit {place} {result} of {reader}, {status}, at {}", time(exit.at))
+    let follows = match exit.follows {
+        Follows::Torn => "",
+        Follows::Damaged => ", after a damaged read",
+    };
+    format!("exit {place} {result} of {reader}, {status}, at {}{follows}", time(exit.at))
 }
 
 fn operations(records: &[OperationRecord], count: u64) -> String {

@@ -344,7 +344,7 @@ fn operation(io: &IoRecord) -> Result<Operation, Discarded> {
         }
         k if k == IoKind::Allocate as u16 => allocate(id, io)?,
         k if k == IoKind::Map as u16 => {
-            Operation::Map { id, writable: io.extra & libc::PROT_WRITE as u64 != 0 }
+            Operation::Map { id, shared: true, writable: io.extra & libc::PROT_WRITE as u64 != 0 }
         }
         k if k == IoKind::Sync as u16 => Operation::Sync { id },
         k if k == IoKind::Flock as u16 => {

@@ -46,7 +46,7 @@ impl SourceStory {
                 }
             }
             Operation::Write { id, length, .. } if *length > 0 => self.modified(*id, span, testimony),
-            Operation::Map { id, writable: true } => self.modified(*id, span, testimony),
+            Operation::Map { id, shared: true, writable: true } => self.modified(*id, span, testimony),
             Operation::Truncate { target: Target::Open(id) | Target::Opening(id), .. } => {
                 self.modified(*id, span, testimony);
             }
@@ -69,11 +69,13 @@ impl SourceStory {
             }
             Operation::Read { .. }
             | Operation::Write { .. }
+            | Operation::WriteFailed { .. }
             | Operation::Map { .. }
             | Operation::Sync { .. }
             | Operation::Lock { .. }
             | Operation::Exit { .. }
             | Operation::Present { .. }
+            | Operation::Content { .. }
             | Operation::Heartbeat => {}
         }
     }

@@ -65,6 +65,8 @@ impl Stage {
                 Output::Session(report) => session(&report),
                 Output::Read(report) => format!("{} {}", report.verdict.as_str(), report.place.container),
                 Output::ReaderExit(_) => "exit".to_owned(),
+                Output::DamagedRead(report) => format!("damaged {}", report.place.container),
+                Output::Check(_) => "check".to_owned(),
                 Output::Anomaly(anomaly) => format!("anomaly {}", anomaly.kind.as_str()),
             });
         }
