@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arbitrary::{Result, Unstructured};
 use tempfile::TempDir;
+use watchdog::cli::Arguments;
 use watchdog::clock::WallClock;
 use watchdog::enrich::{Damage, Pod, Processes, capture, pod_of_cgroup};
 use watchdog::host_root::HostRoot;
@@ -57,7 +58,7 @@ fn attribute(host: &TempDir, bytes: &mut Unstructured<'_>) -> Result<()> {
         let uid = pod.uid.unwrap_or_default();
         assert!(uid.chars().all(|c| c.is_ascii_hexdigit() || c == '-'), "{uid}");
     }
-    let mut processes = Processes::new(root);
+    let mut processes = Processes::new(root, Arguments::Redacted);
     let actor = Actor { pid: Pid(7), tid: 7, comm: Comm(bytes.arbitrary()?) };
     processes.witness(&actor, BootNanos(bytes.arbitrary()?));
     processes.learn(&ProcessFacts {

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
+use watchdog::cli::Arguments;
 use watchdog::recording::{BadRecording, Lines, Replayed, Scribe, judge, words};
 use watchdog::report::{Finding, clean, line};
 
@@ -53,7 +54,7 @@ impl Told {
             Ok(())
         };
         let mut input = Input::new(bytes);
-        let judged = judge(&mut input, &mut publish);
+        let judged = judge(&mut input, Arguments::Full, &mut publish);
         let (replayed, said) = match judged {
             Ok(replayed) => (replayed.ok(), String::new()),
             Err(error) => (None, refused(bytes, error)),
@@ -90,7 +91,7 @@ fn refused(bytes: &[u8], error: BadRecording) -> String {
 /// The steps up to the broken one, written as `record` writes them; each reads as it was written.
 fn written_again(bytes: &[u8]) -> Option<Vec<u8>> {
     let (header, mut lines) = Lines::open(Input::new(bytes)).ok()?;
-    let mut scribe = Scribe::new(header.configuration.clone());
+    let mut scribe = Scribe::new(header.configuration.clone(), Arguments::Full);
     let mut again = scribe.line(&header.begin()).ok()??;
     while let Ok(Some(step)) = lines.step() {
         match scribe.line(&step) {

@@ -147,9 +147,10 @@ fn in_force(ground: &Ground, text: &str, config: &WebConfig) {
     };
     let asks = !config.users.is_empty();
     let shows = config.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required);
-    assert_eq!(web.weakness().is_none(), config.tls.is_some() && (asks || shows), "{:?}", web.weakness());
+    assert_eq!(web.is_protected(), asks || shows);
+    assert_eq!(web.is_overheard(), asks && config.tls.is_none());
     ground.runtime.block_on(async {
-        for (page, open) in [("/metrics", !asks), ("/livez", true)] {
+        for (page, open) in [("/metrics", !asks), ("/livez", true), ("/status", !asks)] {
             let request = format!("GET {page} HTTP/1.1\r\nHost: fuzz\r\nConnection: close\r\n\r\n");
             let talk = talk(guarded(ground.pages.clone(), Arc::clone(&web)), request.as_bytes());
             let Ok(answer) = tokio::time::timeout(Duration::from_secs(10), talk).await else {
@@ -157,6 +158,9 @@ fn in_force(ground: &Ground, text: &str, config: &WebConfig) {
             };
             let answer = String::from_utf8_lossy(&answer).into_owned();
             assert_eq!(answer.starts_with("HTTP/1.1 401 "), !open, "{page}: {answer}");
+            // A connection of which nothing is known counts as one from the network.
+            let exposed = page == "/status" && open;
+            assert_eq!(answer.starts_with("HTTP/1.1 403 "), exposed, "{page}: {answer}");
             for (name, value) in &config.headers {
                 // Blanks around a value are no part of it.
                 let name = format!("{}:", name.to_ascii_lowercase());

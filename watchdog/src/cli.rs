@@ -63,6 +63,9 @@ pub struct RunArgs {
     /// How findings appear on stdout [default: json]
     #[arg(long, value_enum)]
     pub findings: Option<FindingsFormat>,
+    /// How much of processes' arguments is kept in findings and recordings [default: redacted]
+    #[arg(long, value_enum)]
+    pub arguments: Option<Arguments>,
     /// How logs appear on stderr [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
@@ -104,14 +107,17 @@ pub struct WatchArgs {
     /// Do not watch the directories with inotify as well, to cross-check an eBPF source
     #[arg(long)]
     pub no_witness: bool,
+    /// How much of processes' arguments is kept in findings and recordings [default: redacted]
+    #[arg(long, value_enum)]
+    pub arguments: Option<Arguments>,
     /// How logs appear on stderr [default: text]
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
 }
 
 impl From<WatchArgs> for RunArgs {
-    fn from(WatchArgs { place, source, no_witness, log_format }: WatchArgs) -> Self {
-        Self { source, no_witness, log_format, ..place.into() }
+    fn from(WatchArgs { place, source, no_witness, arguments, log_format }: WatchArgs) -> Self {
+        Self { source, no_witness, arguments, log_format, ..place.into() }
     }
 }
 
@@ -148,6 +154,9 @@ pub struct ReplayArgs {
     /// How findings appear on stdout [default: json]
     #[arg(long, value_enum)]
     pub findings: Option<FindingsFormat>,
+    /// How much of the recorded arguments findings show [default: redacted]
+    #[arg(long, value_enum)]
+    pub arguments: Option<Arguments>,
     /// The recording; `-` is stdin
     pub file: PathBuf,
 }
@@ -195,6 +204,19 @@ pub enum SourceChoice {
     Syscalls,
     /// inotify watches
     Inotify,
+}
+
+/// What is kept of processes' arguments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arguments {
+    /// All of them
+    Full,
+    /// All but values of NAME=VALUE words and of options named like passwords, tokens, keys and secrets
+    #[default]
+    Redacted,
+    /// None
+    None,
 }
 
 /// How findings appear on stdout.

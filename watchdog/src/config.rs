@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{FindingsFormat, LogFormat, RunArgs, SourceChoice};
+use crate::cli::{Arguments, FindingsFormat, LogFormat, RunArgs, SourceChoice};
 use crate::host_root::HostRoot;
 use crate::model::Role;
 use crate::profile::{Profile, RootEntry, check_runtime, root_pattern};
@@ -43,6 +43,8 @@ pub struct Config {
     pub web_config: Option<PathBuf>,
     /// How findings appear on stdout.
     pub findings: FindingsFormat,
+    /// What is kept of processes' arguments.
+    pub arguments: Arguments,
     /// How logs appear on stderr.
     pub log_format: LogFormat,
     /// Where the host's file system is.
@@ -171,6 +173,7 @@ impl Config {
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             web_config: args.web_config.clone().or(file.web_config),
             findings: args.findings.or(file.findings).unwrap_or_default(),
+            arguments: args.arguments.or(file.arguments).unwrap_or_default(),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             host_root: absolute_host_root(host_root)?,
             roots,
@@ -206,6 +209,7 @@ impl Config {
             listen,
             web_config,
             findings,
+            arguments,
             log_format,
             host_root,
             roots,
@@ -217,6 +221,7 @@ impl Config {
             ("listen", self.listen == *listen),
             ("web-config", self.web_config == *web_config),
             ("findings", self.findings == *findings),
+            ("arguments", self.arguments == *arguments),
             ("log-format", self.log_format == *log_format),
             ("host-root", self.host_root == *host_root),
         ];

@@ -52,8 +52,8 @@ fn run(command: Command) -> Exit {
                 })
             })
         }
-        Command::Replay(ReplayArgs { findings, file }) => {
-            recording::replay(&file, findings.unwrap_or_default())
+        Command::Replay(ReplayArgs { findings, arguments, file }) => {
+            recording::replay(&file, findings.unwrap_or_default(), arguments.unwrap_or_default())
         }
         Command::Completions(CompletionsArgs { shell }) => {
             print(&completions(shell));

@@ -10,6 +10,7 @@ use std::io::Cursor;
 use events::events;
 use proptest::prelude::*;
 use watchdog::agent::Step;
+use watchdog::cli::Arguments;
 use watchdog::model::{BootNanos, Comm, EventOperation, FileEvent, Pid, ProcessFacts, RootId};
 use watchdog::recording::{FORMAT, Header, Replayed, judge};
 use watchdog::report::{FileFacts, Finding};
@@ -47,7 +48,7 @@ fn judged(recording: &[u8]) -> (Vec<String>, Option<Replayed>) {
         findings.push(serde_json::to_string(finding).unwrap());
         Ok(())
     };
-    let replayed = judge(Cursor::new(recording), &mut publish);
+    let replayed = judge(Cursor::new(recording), Arguments::Full, &mut publish);
     (findings, replayed.ok().map(Result::unwrap))
 }
 

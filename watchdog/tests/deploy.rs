@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::ValueEnum;
-use watchdog::cli::{FindingsFormat, LogFormat, SourceChoice};
+use watchdog::cli::{Arguments, FindingsFormat, LogFormat, SourceChoice};
 use watchdog::config::DEFAULT_LISTEN;
 use watchdog::privilege::NEEDED;
 use watchdog::profile::builtin;
@@ -135,6 +135,7 @@ fn the_schema_offers_what_the_command_line_takes() {
     for (value, names) in [
         ("source", offered::<SourceChoice>()),
         ("findings", offered::<FindingsFormat>()),
+        ("arguments", offered::<Arguments>()),
         ("logFormat", offered::<LogFormat>()),
     ] {
         let mut found: Vec<_> = agent[value]["enum"]

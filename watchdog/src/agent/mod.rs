@@ -95,7 +95,7 @@ impl<S: Source> Agent<S> {
             descriptions: Descriptions::default(),
             own: Own::find(&host),
             canary: Canary::new(config, source.proofs()),
-            processes: Processes::new(host.clone()),
+            processes: Processes::new(host.clone(), config.arguments),
             pods: Pods::new(host.clone()),
             roots: Roots::new(host, config.roots.clone()),
             survey: Survey::default(),

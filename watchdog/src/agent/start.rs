@@ -101,14 +101,23 @@ async fn run_followed(config: &Config, follower: SharedFollower, ended: Ended) -
     }
 }
 
-/// What protects the pages, and a warning where nothing does and others can reach them.
+/// Reads the web configuration, and logs what the pages show to others.
 fn guard(config: &Config) -> Result<Arc<Web>, Exit> {
     let web = config.web_config.as_deref().map_or_else(|| Ok(Web::open()), Web::load).map_err(|error| {
         tracing::error!(error = chain(error.as_ref()), "the web configuration cannot be used");
         Exit::Usage
     })?;
-    if let Some(weakness) = web.weakness().filter(|_| !config.listen.ip().is_loopback()) {
-        tracing::warn!(address = %config.listen, "{weakness}");
+    let address = config.listen;
+    if !address.ip().to_canonical().is_loopback() {
+        if !web.is_protected() {
+            tracing::info!(
+                %address,
+                "no password and no client certificate is configured: findings and status are shown on loopback alone, for \
+                 example through kubectl port-forward"
+            );
+        } else if web.is_overheard() {
+            tracing::warn!(%address, "passwords and findings can be read on their way; --web-config also sets up TLS");
+        }
     }
     Ok(Arc::new(web))
 }

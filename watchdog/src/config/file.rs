@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{Config, ConfigError, GivenRoot, Location};
-use crate::cli::{FindingsFormat, LogFormat, SourceChoice};
+use crate::cli::{Arguments, FindingsFormat, LogFormat, SourceChoice};
 use crate::profile::{Profile, Written};
 
 /// What a file says; its profiles are joined with the built-in ones.
@@ -20,6 +20,7 @@ pub(super) struct FileConfig {
     pub(super) listen: Option<SocketAddr>,
     pub(super) web_config: Option<PathBuf>,
     pub(super) findings: Option<FindingsFormat>,
+    pub(super) arguments: Option<Arguments>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) host_root: Option<(PathBuf, Location)>,
     pub(super) roots: Vec<GivenRoot>,
@@ -35,6 +36,7 @@ impl Default for FileConfig {
             listen: None,
             web_config: None,
             findings: None,
+            arguments: None,
             log_format: None,
             host_root: None,
             roots: Vec::new(),
@@ -51,6 +53,7 @@ struct RawFile {
     listen: Option<Spanned<String>>,
     web_config: Option<PathBuf>,
     findings: Option<FindingsFormat>,
+    arguments: Option<Arguments>,
     log_format: Option<LogFormat>,
     host_root: Option<Spanned<PathBuf>>,
     #[serde(default)]
@@ -83,6 +86,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> 
         // Relative to the file that names it, as the exporters do it.
         web_config: raw.web_config.map(|web| path.parent().unwrap_or(Path::new("")).join(web)),
         findings: raw.findings,
+        arguments: raw.arguments,
         log_format: raw.log_format,
         ..FileConfig::default()
     };
@@ -131,6 +135,7 @@ struct View<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     web_config: Option<&'a Path>,
     findings: FindingsFormat,
+    arguments: Arguments,
     log_format: LogFormat,
     host_root: &'a Path,
     root: Vec<RootView<'a>>,
@@ -158,6 +163,7 @@ pub(super) fn render(config: &Config) -> String {
         listen: config.listen.to_string(),
         web_config: config.web_config.as_deref(),
         findings: config.findings,
+        arguments: config.arguments,
         log_format: config.log_format,
         host_root: &config.host_root,
         root: root.collect(),

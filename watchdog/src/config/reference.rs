@@ -60,6 +60,13 @@ pub const SETTINGS: &[Key] = &[
         "How findings appear on standard output. (`--findings`)",
     ),
     key(
+        "arguments",
+        ["string", "`redacted`", "`full`, `redacted`, `none`"],
+        "arguments = \"none\"",
+        "How much of processes' arguments findings and recordings hold. `redacted` replaces values of `NAME=VALUE` words and of \
+         options named like passwords, tokens, keys and secrets by `***`: see [FINDINGS.md](FINDINGS.md). (`--arguments`)",
+    ),
+    key(
         "log-format",
         ["string", "`text`", "`text`, `json`"],
         "log-format = \"json\"",
@@ -208,7 +215,7 @@ as a file that says the same. Anything that makes no sense is refused with the f
 
 At SIGHUP the agent reads the file again. Roots and profiles take effect at once: what stays configured is watched without a gap, the series of
 new runtimes stand at 0, the counters of those that are gone stay as they are and their gauges go. `source`, `witness`, `listen`, `web-config`,
-`findings`, `log-format` and `host-root` take effect with the next start; where they differ, the log and `/status` (`configuration_reload.needs_restart`)
+`findings`, `arguments`, `log-format` and `host-root` take effect with the next start; where they differ, the log and `/status` (`configuration_reload.needs_restart`)
 name them. A file that is refused changes nothing: the log and `/status` say why, `state_watchdog_config_last_reload_successful` is 0 and
 `state_watchdog_config_reloads_total{result=\"refused\"}` grows. `configuration_hash` in `/status` is that of what is in force.
 ";

@@ -88,7 +88,7 @@ fn an_unknown_key_is_refused() {
     refused(
         "source = \"auto\"\nlisen = \"x\"\n",
         "/etc/sw.toml:2: unknown field `lisen`, expected one of `source`, `witness`, `listen`, `web-config`, `findings`, \
-         `log-format`, `host-root`, `root`, `profile`",
+         `arguments`, `log-format`, `host-root`, `root`, `profile`",
     );
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::process::{Attribution, Process, TICK, capture};
+use crate::cli::Arguments;
 use crate::host_root::HostRoot;
 use crate::model::{Actor, BootNanos, Pid, ProcessFacts};
 
@@ -10,6 +11,8 @@ use crate::model::{Actor, BootNanos, Pid, ProcessFacts};
 #[derive(Debug)]
 pub struct Processes {
     host: HostRoot,
+    /// What is kept of their arguments.
+    arguments: Arguments,
     by_pid: HashMap<Pid, Vec<Process>>,
     /// In the order in which they were first seen; the oldest go first.
     order: VecDeque<(BootNanos, Pid, BootNanos)>,
@@ -24,13 +27,13 @@ impl Processes {
 
     /// An empty memory; `host` says where /proc is.
     #[must_use]
-    pub fn new(host: HostRoot) -> Self {
-        Self { host, by_pid: HashMap::new(), order: VecDeque::new(), reads: Allowance::default() }
+    pub fn new(host: HostRoot, arguments: Arguments) -> Self {
+        Self { host, arguments, by_pid: HashMap::new(), order: VecDeque::new(), reads: Allowance::default() }
     }
 
     /// Remembers what the kernel side saw.
     pub fn learn(&mut self, facts: &ProcessFacts) {
-        self.remember(Process::from_facts(facts), facts.seen);
+        self.remember(self.arguments.process_of(facts), facts.seen);
     }
 
     /// Reads the actor's process from /proc unless that was done before. To be called while it lives: at its open.
@@ -64,6 +67,7 @@ impl Processes {
 
     /// Remembers a process.
     pub fn remember(&mut self, mut process: Process, now: BootNanos) {
+        self.arguments.hide(&mut process);
         let processes = self.by_pid.entry(process.pid).or_default();
         let same = |known: &&mut Process| known.started.0 / TICK == process.started.0 / TICK;
         if let Some(known) = processes.iter_mut().find(same) {
@@ -134,7 +138,7 @@ mod tests {
 
     fn empty() -> (tempfile::TempDir, Processes) {
         let host = tempfile::tempdir().unwrap();
-        let processes = Processes::new(HostRoot::new(host.path()));
+        let processes = Processes::new(HostRoot::new(host.path()), Arguments::default());
         (host, processes)
     }
 

@@ -1,6 +1,7 @@
 //! What is known beyond the event: who the process is, what the state file holds afterwards.
 
 mod annotations;
+mod arguments;
 mod cache;
 mod content;
 mod identity;

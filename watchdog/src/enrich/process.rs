@@ -12,7 +12,7 @@ use crate::model::{BootNanos, Pid, ProcessFacts};
 /// At most so much of a file in /proc is read.
 const MAX_PROC_BYTES: u64 = 16 << 10;
 /// At most so many bytes of arguments are kept of a process.
-const MAX_ARGS_BYTES: usize = 2 << 10;
+pub(super) const MAX_ARGS_BYTES: usize = 2 << 10;
 /// The kernel keeps so many bytes of a name (`TASK_COMM_LEN`, less the NUL).
 const MAX_COMM_BYTES: usize = 15;
 /// At most so many ancestors are followed.
@@ -184,7 +184,7 @@ fn read_limited(path: PathBuf) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn split_args(bytes: &[u8]) -> Vec<String> {
+pub(super) fn split_args(bytes: &[u8]) -> Vec<String> {
     let bytes = &bytes[..bytes.len().min(MAX_ARGS_BYTES)];
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
     if bytes.is_empty() {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use data_encoding::BASE64;
 
 use super::Web;
+use super::exposure::{mark_exposed, misdirected};
 use super::page::POLICY;
 use super::password::{Attempt, Verdict};
 
@@ -17,10 +18,15 @@ use super::password::{Attempt, Verdict};
 const FOR_EVERYBODY: [&str; 2] = ["/livez", "/readyz"];
 
 /// Answers when the request may be answered.
-pub(super) async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
     let settings = web.current();
     let is_open = settings.users.is_empty() || FOR_EVERYBODY.contains(&request.uri().path());
-    let refusal = if is_open {
+    if settings.users.is_empty() {
+        mark_exposed(&mut request);
+    }
+    let refusal = if let Some(refusal) = misdirected(&request) {
+        Some(refusal)
+    } else if is_open {
         None
     } else {
         let verdict = match (attempt(&request), web.passwords()) {

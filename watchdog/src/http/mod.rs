@@ -1,6 +1,7 @@
 //! What the agent serves. The only place that listens.
 
 mod crowd;
+mod exposure;
 mod guard;
 mod page;
 mod password;

@@ -7,11 +7,13 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
 use super::Shared;
+use super::exposure::refuse_exposed;
 use super::page::{View, render};
 use super::stream::Findings;
 use crate::recent::Recent;
@@ -19,15 +21,16 @@ use crate::recent::Recent;
 /// The page for people has at most so many findings.
 const MAX_ROWS: usize = 200;
 
-/// All routes.
+/// Returns all routes. Those that show more than numbers are refused to whom [`refuse_exposed`] says.
 pub fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(page))
+        .route("/findings", get(findings))
+        .route("/status", get(status))
+        .route_layer(from_fn(refuse_exposed))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/findings", get(findings))
-        .route("/status", get(status))
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         .with_state(shared)
 }

@@ -13,14 +13,15 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::Web;
 use super::crowd::{Crowd, Idle};
+use super::exposure::Reached;
 use super::guard::guard;
+use super::web::Settings;
 use crate::privilege;
 
 /// A request's head must have arrived by then, and an idle connection is closed after it.
@@ -81,9 +82,9 @@ pub async fn serve(listener: TcpListener, router: Router, web: Arc<Web>) {
                 continue;
             }
         };
-        let (router, tls) = (router.clone(), web.current().tls.clone());
+        let (router, settings) = (router.clone(), web.current());
         let idle = Idle::now();
-        let connection = talk(stream, tls, router, idle.clone());
+        let connection = talk(stream, settings, router, idle.clone());
         let task = tokio::spawn(async move {
             let _ = tokio::time::timeout(MAX_LIFE, connection).await;
             drop(place);
@@ -93,8 +94,10 @@ pub async fn serve(listener: TcpListener, router: Router, web: Arc<Web>) {
 }
 
 /// One connection. What a client does wrong is its own business.
-async fn talk(mut stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, idle: Idle) {
-    let Some(tls) = tls else { return speak(stream, router, idle).await };
+async fn talk(mut stream: TcpStream, settings: Arc<Settings>, router: Router, idle: Idle) {
+    let verified = settings.verifies_clients;
+    let reached = stream.local_addr().ok().map(|address| Reached { address, verified });
+    let Some(tls) = settings.tls.clone() else { return speak(stream, reached, router, idle).await };
     let mut first = [0];
     let begin = tokio::time::timeout(HEADER_TIMEOUT, async {
         stream.peek(&mut first).await?;
@@ -107,16 +110,24 @@ async fn talk(mut stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Rou
         TlsAcceptor::from(tls).accept(stream).await
     });
     match begin.await {
-        Ok(Ok(stream)) => speak(stream, router, idle).await,
+        Ok(Ok(stream)) => speak(stream, reached, router, idle).await,
         Ok(Err(error)) => tracing::debug!(%error, "a connection did not get to TLS"),
         Err(_) => {}
     }
 }
 
-async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, idle: Idle) {
+pub(super) async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    reached: Option<Reached>,
+    router: Router,
+    idle: Idle,
+) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         idle.set(false);
+        if let Some(reached) = reached {
+            request.extensions_mut().insert(reached);
+        }
         let (answer, idle) = (router.call(request), idle.clone());
         async move {
             let answer = answer.await;

@@ -13,6 +13,7 @@ use crate::model::BootNanos;
 use crate::recent::Recent;
 
 mod abuse;
+mod exposure;
 
 async fn served() -> (SocketAddr, Arc<Shared>) {
     let shared = Arc::new(Shared::new(Metrics::new(&[]).unwrap(), Status::starting("cafe".to_owned())));
@@ -33,7 +34,8 @@ async fn ask(address: SocketAddr, request: &str) -> String {
 
 /// Status code and body.
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let answer = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+    let answer =
+        ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
@@ -50,7 +52,7 @@ async fn every_page_answers() {
     assert_eq!(code, 200);
     assert!(body.contains("# TYPE state_watchdog_anomalies_total counter"));
     assert_eq!(get(address, "/nothing").await.0, 404);
-    let answer = ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let answer = ask(address, "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
 }
 
@@ -139,7 +141,7 @@ fn users(password: &str) -> String {
 
 async fn get_as(address: SocketAddr, path: &str, authorization: &str) -> String {
     let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
     );
     ask(address, &head).await
 }

@@ -27,11 +27,18 @@ pub(super) struct Settings {
     /// Serve by TLS.
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// Who connects must show a certificate.
-    verifies_clients: bool,
+    pub(super) verifies_clients: bool,
     /// Added to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Who may ask; everybody when there are none.
     pub(super) users: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// True if whoever connects now must show a password or a certificate.
+    fn is_protected(&self) -> bool {
+        !self.users.is_empty() || self.verifies_clients
+    }
 }
 
 /// The web configuration, followed through changes of its files.
@@ -123,20 +130,17 @@ impl Web {
         }
     }
 
-    /// What is wrong with it where others can reach the address; nothing when who asks is known and nobody listens in.
+    /// True if whoever asks must show a password or a certificate.
     #[must_use]
-    pub fn weakness(&self) -> Option<&'static str> {
+    pub fn is_protected(&self) -> bool {
+        self.state().settings.is_protected()
+    }
+
+    /// True if passwords are asked for and everybody on the way can read them.
+    #[must_use]
+    pub fn is_overheard(&self) -> bool {
         let settings = &self.state().settings;
-        let asks = !settings.users.is_empty() || settings.verifies_clients;
-        match (asks, settings.tls.is_some()) {
-            (false, _) => {
-                Some("whoever reaches this address can read all findings; --web-config asks for passwords")
-            }
-            (true, false) => {
-                Some("passwords and findings can be read on their way; --web-config also sets up TLS")
-            }
-            (true, true) => None,
-        }
+        settings.is_protected() && settings.tls.is_none()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -177,8 +181,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_protects_nobody_is_known() {
-        let says = |tls: bool, verifies_clients: bool, user: bool| {
+    fn a_password_or_a_demanded_certificate_protects_and_tls_keeps_it_secret() {
+        let with = |tls: bool, verifies_clients: bool, user: bool| {
             let tls = tls.then(|| {
                 let provider = Arc::new(rustls::crypto::ring::default_provider());
                 let builder =
@@ -187,12 +191,14 @@ mod tests {
                 Arc::new(builder.unwrap().with_no_client_auth().with_cert_resolver(resolver))
             });
             let users = user.then(|| ("alice".to_owned(), String::new())).into_iter().collect();
-            Web::with(None, Settings { tls, verifies_clients, headers: Vec::new(), users }, Vec::new())
-                .weakness()
+            let web =
+                Web::with(None, Settings { tls, verifies_clients, headers: Vec::new(), users }, Vec::new());
+            (web.is_protected(), web.is_overheard())
         };
-        assert!(says(false, false, false).is_some_and(|said| said.contains("whoever")));
-        assert!(says(true, false, false).is_some_and(|said| said.contains("whoever")));
-        assert!(says(false, false, true).is_some_and(|said| said.contains("passwords and findings")));
-        assert_eq!((says(true, false, true), says(true, true, false)), (None, None));
+        assert_eq!(with(false, false, false), (false, false));
+        assert_eq!(with(true, false, false), (false, false));
+        assert_eq!(with(false, false, true), (true, true));
+        assert_eq!(with(true, false, true), (true, false));
+        assert_eq!(with(true, true, false), (true, false));
     }
 }

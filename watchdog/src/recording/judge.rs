@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::Told;
 use crate::agent::{SessionId, Step};
+use crate::cli::Arguments;
 use crate::clock::WallClock;
 use crate::detect::{Engine, Limits};
 use crate::enrich::{Content, Processes};
@@ -27,18 +28,20 @@ pub struct Judge {
     /// Sessions whose file was still being read while the agent went on.
     unread: Vec<SessionReport>,
     findings: Vec<Finding>,
+    arguments: Arguments,
 }
 
 impl Judge {
     /// At most so many sessions wait for their file to be read; the agent reads fewer at once.
     const MAX_UNREAD: usize = 64;
 
-    /// A judge for a recording that begins with this step; a recording begins with no other.
+    /// A judge for a recording that begins with this step; a recording begins with no other. Findings hold as much of
+    /// processes' arguments as `arguments` says.
     #[must_use]
-    pub fn new(source: SourceKind, started: BootNanos, boot_unix_ns: u64) -> Self {
+    pub fn new(source: SourceKind, started: BootNanos, boot_unix_ns: u64, arguments: Arguments) -> Self {
         Self {
             engine: Engine::new(Limits::default()),
-            processes: Processes::new(HostRoot::default()),
+            processes: Processes::new(HostRoot::default(), arguments),
             reporter: Reporter::new(source, WallClock::booted_at(boot_unix_ns), started),
             locks_unseen: HashMap::new(),
             files: Told::default(),
@@ -46,6 +49,7 @@ impl Judge {
             concluded: VecDeque::new(),
             unread: Vec::new(),
             findings: Vec::new(),
+            arguments,
         }
     }
 
@@ -70,7 +74,7 @@ impl Judge {
             Step::Begin { source, started, boot_unix_ns } => {
                 self.finish();
                 let findings = std::mem::take(&mut self.findings);
-                *self = Self { findings, ..Self::new(source, started, boot_unix_ns) };
+                *self = Self { findings, ..Self::new(source, started, boot_unix_ns, self.arguments) };
             }
             Step::Root { id, runtime: _, path: _, locks_unseen } => {
                 self.locks_unseen.insert(id, locks_unseen);

@@ -137,8 +137,12 @@ impl Recorder {
             }
         })?;
         let notify = Arc::clone(&failure.notify);
-        let recorder =
-            Self { scribe: Scribe::new(config.to_toml()), lines: Some(lines), thread: Some(thread), failure };
+        let recorder = Self {
+            scribe: Scribe::new(config.to_toml(), config.arguments),
+            lines: Some(lines),
+            thread: Some(thread),
+            failure,
+        };
         Ok((recorder, notify))
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{BadRecording, Judge, Lines};
 use crate::agent::Step;
-use crate::cli::FindingsFormat;
+use crate::cli::{Arguments, FindingsFormat};
 use crate::exit::Exit;
 use crate::report::{Finding, clean, line};
 
@@ -30,10 +30,11 @@ pub struct Replayed {
 /// The recording is broken somewhere. What stands before is judged.
 pub fn judge(
     input: impl BufRead,
+    arguments: Arguments,
     publish: &mut dyn FnMut(&Finding) -> io::Result<()>,
 ) -> Result<io::Result<Replayed>, BadRecording> {
     let (header, mut lines) = Lines::open(input)?;
-    let mut judge = Judge::new(header.source, header.started, header.boot_unix_ns);
+    let mut judge = Judge::new(header.source, header.started, header.boot_unix_ns, arguments);
     let mut replayed = Replayed::default();
     let mut hand_out = |judge: &mut Judge, replayed: &mut Replayed| -> io::Result<()> {
         for finding in judge.findings() {
@@ -75,7 +76,7 @@ pub fn words(error: BadRecording) -> String {
 
 /// Judges the recording at `path`, `-` for standard input, and prints its findings.
 #[must_use]
-pub fn replay(path: &Path, format: FindingsFormat) -> Exit {
+pub fn replay(path: &Path, format: FindingsFormat, arguments: Arguments) -> Exit {
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
@@ -94,7 +95,7 @@ pub fn replay(path: &Path, format: FindingsFormat) -> Exit {
         FindingsFormat::Text => writeln!(stdout, "{}", line(finding)),
         FindingsFormat::None => Ok(()),
     };
-    match judge(input, &mut publish) {
+    match judge(input, arguments, &mut publish) {
         Ok(Ok(Replayed { events, findings, whole })) => {
             if !whole {
                 eprintln!("warning: {}: cut short, the agent's end is missing", path.display());

@@ -1,23 +1,28 @@
 //! What a recording says of each step, line by line.
 
+use std::borrow::Cow;
 use std::fs;
 
 use super::{FORMAT, Header, Told};
 use crate::agent::Step;
+use crate::cli::Arguments;
+use crate::enrich::Process;
+use crate::model::ProcessFacts;
 
 /// Turns steps into a recording's lines, the header first.
 #[derive(Debug)]
 pub struct Scribe {
     configuration: String,
+    arguments: Arguments,
     begun: bool,
     told: Told,
 }
 
 impl Scribe {
-    /// Begins a recording of agents that run with this configuration.
+    /// Begins a recording of agents that run with this configuration, with as much of processes' arguments as that says.
     #[must_use]
-    pub fn new(configuration: String) -> Self {
-        Self { configuration, begun: false, told: Told::default() }
+    pub fn new(configuration: String, arguments: Arguments) -> Self {
+        Self { configuration, arguments, begun: false, told: Told::default() }
     }
 
     /// The line for a step, with its line break; none where the recording says the same already.
@@ -34,6 +39,16 @@ impl Scribe {
             return written(&header).map(Some);
         }
         match step {
+            Step::Facts(facts) if self.arguments != Arguments::Full => {
+                let mut facts = ProcessFacts::clone(facts);
+                self.arguments.hide_in_facts(&mut facts);
+                written(&Step::Facts(Cow::Owned(facts))).map(Some)
+            }
+            Step::Process { seen, process } if self.arguments != Arguments::Full => {
+                let mut process = Process::clone(process);
+                self.arguments.hide(&mut process);
+                written(&Step::Process { seen: *seen, process: Cow::Owned(process) }).map(Some)
+            }
             Step::File { place, facts } if !self.told.note(place, facts) => Ok(None),
             _ => written(step).map(Some),
         }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::*;
 use crate::agent::SessionId;
+use crate::cli::Arguments;
 use crate::enrich::{Attribution, Content, Damage, Pod, Process};
 use crate::model::{
     Access, Actor, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, OpenId, Pid,
     ProcessFacts, Role, RootId, Span,
 };
 use crate::report::Finding;
+
+mod arguments;
 
 const WRITER: Actor = Actor { pid: Pid(800), tid: 800, comm: Comm(*b"youki\0\0\0\0\0\0\0\0\0\0\0") };
 /// A name that is no text.
@@ -140,7 +143,7 @@ fn judged(recording: &[u8]) -> (Vec<Finding>, Result<Replayed, String>) {
         findings.push(finding.clone());
         Ok(())
     };
-    let replayed = judge(Cursor::new(recording), &mut publish);
+    let replayed = judge(Cursor::new(recording), Arguments::Full, &mut publish);
     let replayed = replayed.map(Result::unwrap).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
     (findings, replayed)
 }
@@ -261,7 +264,7 @@ fn what_is_said_of_a_broken_line_steers_no_terminal_and_is_short() {
     let header = serde_json::to_string(&header()).unwrap();
     for name in ["\\u001b]0;x\\u0007\\u202e", &"x".repeat(100_000)] {
         let text = format!("{header}\n{{\"{name}\":{{}}}}\n");
-        let error = judge(Cursor::new(text), &mut |_| Ok(())).unwrap_err();
+        let error = judge(Cursor::new(text), Arguments::Full, &mut |_| Ok(())).unwrap_err();
         let said = words(error);
         assert!(said.starts_with("line 2 is broken: unknown variant"), "{said}");
         assert_eq!(crate::report::clean(&said), said);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cli::Arguments;
 use crate::clock::WallClock;
 use crate::enrich::{Content, Damage, Pod, Processes};
 use crate::host_root::HostRoot;
@@ -38,7 +39,7 @@ fn reporter() -> Reporter {
 }
 
 fn processes() -> Processes {
-    let mut processes = Processes::new(HostRoot::new("/nonexistent"));
+    let mut processes = Processes::new(HostRoot::new("/nonexistent"), Arguments::default());
     processes.learn(&ProcessFacts {
         pid: Pid(800),
         started: BootNanos(0),

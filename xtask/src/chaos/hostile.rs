@@ -130,8 +130,11 @@ pub(super) fn clients(stage: &Stage<'_>) -> Result<String> {
     let mut slow = Vec::new();
     for number in 0..SLOW {
         let mut stream = TcpStream::connect(address).context("a client cannot connect")?;
-        let words: &[u8] =
-            if number % 2 == 0 { b"GET /metrics HT" } else { b"GET /metrics HTTP/1.1\r\nHost: x\r\n" };
+        let words: &[u8] = if number % 2 == 0 {
+            b"GET /metrics HT"
+        } else {
+            b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
+        };
         stream.write_all(words)?;
         slow.push(stream);
     }
@@ -150,7 +153,7 @@ pub(super) fn clients(stage: &Stage<'_>) -> Result<String> {
         let client = || {
             let ask = || -> Result<usize> {
                 let mut stream = TcpStream::connect(address)?;
-                stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+                stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
                 let mut answer = Vec::new();
                 stream.read_to_end(&mut answer)?;
                 ensure!(answer.starts_with(b"HTTP/1.1 200"), "{:.80}", String::from_utf8_lossy(&answer));

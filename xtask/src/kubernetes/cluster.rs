@@ -1,12 +1,14 @@
 //! The cluster as its users see it: by kubectl and helm.
 
 use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
@@ -16,6 +18,19 @@ use crate::{
 
 /// Helm waits so long for pods.
 const TIMEOUT: &str = "5m";
+
+/// A page comes well within this, however busy the machine is.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A forwarded port, until it is dropped.
+struct Forward(Child);
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// Clients with the administrator's rights.
 #[derive(Clone, Debug)]
@@ -34,6 +49,32 @@ impl Cluster {
     /// What the API server answers at a path.
     pub(super) fn raw(&self, path: &str) -> Result<String> {
         output(self.kubectl().args(["get", "--raw", path]))
+    }
+
+    /// A page of a pod, through a forwarded port.
+    pub(super) fn forwarded(&self, namespace: &str, pod: &str, port: u16, page: &str) -> Result<String> {
+        let mut kubectl = self.kubectl();
+        kubectl.args(["port-forward", "--namespace", namespace, &format!("pod/{pod}"), &format!(":{port}")]);
+        let child = kubectl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut forward = Forward(child.context("cannot start kubectl")?);
+        let mut line = String::new();
+        BufReader::new(forward.0.stdout.take().context("kubectl has no output")?).read_line(&mut line)?;
+        // `Forwarding from 127.0.0.1:40123 -> 9737`
+        let address = line.split_whitespace().find_map(|word| word.parse::<SocketAddr>().ok());
+        let Some(address) = address else {
+            let mut said = String::new();
+            forward.0.kill()?;
+            forward.0.stderr.take().context("kubectl has no errors")?.read_to_string(&mut said)?;
+            bail!("no port is forwarded: {line}{said}");
+        };
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        write!(stream, "GET /{page} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+        ensure!(head.contains(" 200 "), "/{page}: {answer}");
+        Ok(body.to_owned())
     }
 
     /// An object, or a list of them.

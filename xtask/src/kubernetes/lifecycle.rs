@@ -96,16 +96,30 @@ impl Release<'_> {
         Ok(AgentPod { name, arguments })
     }
 
-    /// The agent's findings, through the API server.
+    /// The agent's findings.
     pub(super) fn findings(&self) -> Result<Vec<Finding>> {
         let findings: Vec<Value> = serde_json::from_str(&self.page("findings?limit=1000")?)?;
         findings.iter().map(|one| Ok(Finding::parse(&one.to_string())?)).collect()
     }
 
-    /// A page of the agent, through the API server.
-    pub(super) fn page(&self, page: &str) -> Result<String> {
+    /// A page of the agent, as the runbook says: the agent shows it on its loopback alone.
+    fn page(&self, page: &str) -> Result<String> {
+        self.cluster.forwarded(NAMESPACE, &self.pod()?.name, 9737, page)
+    }
+
+    /// An error if whoever reaches the pod's address gets findings.
+    pub(super) fn is_not_exposed(&self) -> Result<String> {
         let pod = self.pod()?.name;
-        self.cluster.raw(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9737/proxy/{page}"))
+        let at = |page: &str| {
+            self.cluster.raw(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9737/proxy/{page}"))
+        };
+        ensure!(at("metrics")?.contains("state_watchdog_build_info"), "no metrics at the pod's address");
+        for page in ["", "findings", "status"] {
+            let said = at(page).err().map(|error| format!("{error:#}"));
+            let refused = said.as_ref().is_some_and(|said| said.contains("port-forward"));
+            ensure!(refused, "/{page} at the pod's address: {said:?}");
+        }
+        Ok(String::new())
     }
 
     fn is_ready(&self) -> Result<String> {

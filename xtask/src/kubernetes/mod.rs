@@ -175,6 +175,7 @@ fn check_on(node: &Node, programs: &Programs, chart: &Chart<'_>, folder: &Path, 
         sight = Some(found);
         Ok(detail)
     });
+    tally.check("the pod's address shows metrics and no findings", || release.is_not_exposed());
     if let Some(sight) = &sight {
         tally.check(
             "the pod's torn read arrives in Prometheus, and in /findings with pod and namespace",

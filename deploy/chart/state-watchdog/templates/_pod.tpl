@@ -67,6 +67,7 @@ container.apparmor.security.beta.kubernetes.io/state-watchdog: {{ if eq $profile
 - --listen={{ if contains ":" .Values.listenAddress }}[{{ .Values.listenAddress }}]{{ else }}{{ .Values.listenAddress }}{{ end }}:{{ .Values.port }}
 - --source={{ ternary "inotify" .Values.agent.source (eq .Values.mode "inotify-only") }}
 - --findings={{ .Values.agent.findings }}
+- --arguments={{ .Values.agent.arguments | default "redacted" }}
 - --log-format={{ .Values.agent.logFormat }}
 {{- if not .Values.agent.witness }}
 - --no-witness

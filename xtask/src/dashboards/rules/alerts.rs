@@ -14,7 +14,7 @@ pub(super) const ALERTS: [Alert; 4] = [
                   rewriting it, got an empty, short or mixed file, and ended with an error. The kubelet counts that as a failed\n\
                   probe: `OCI runtime exec failed: exec failed: EOF: unknown`. Healthy pods become unready or are restarted.",
         confirm: &[
-            "`curl -s http://NODE/findings | jq '.[] | select(.kind == \"torn_read\" or .kind == \"reader_exit\")'`: reader, container and pod of each, and in `writer` the process that was writing, with its ancestors.",
+            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"torn_read\" or .kind == \"reader_exit\")'`: reader, container and pod of each, and in `writer` the process that was writing, with its ancestors.",
             "Dashboard *Node*, *Torn reads by what became of the reader*, beside the kubelet's failed exec probes.",
             "In the kubelet's log: `unexpected EOF`, `EOF: unknown` or `invalid character` at the minute of the finding.",
         ],
@@ -85,7 +85,7 @@ pub(super) const ALERTS: [Alert; 4] = [
         meaning: "It is proved that readers got bytes which are neither the complete old nor the complete new content of a state\n\
                   file. Whether the command that read them failed is StateWatchdogTornReadFailed; some retry, some do not notice.",
         confirm: &[
-            "`curl -s http://NODE/findings | jq '.[] | select(.kind == \"torn_read\")'`: `read` says how many bytes were got of how many, `writer` who was writing.",
+            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"torn_read\")'`: `read` says how many bytes were got of how many, `writer` who was writing.",
             "`sum by (reader) (state_watchdog_overlapping_reads_total{verdict=\"torn\", instance=\"NODE\"})`: which programs read torn files since the watchdog started.",
         ],
         remedy: &[
@@ -153,7 +153,7 @@ pub(super) const ALERTS: [Alert; 4] = [
                   agent, or a script. Readers are at risk whenever it writes. On a new installation each unsafe writer is\n\
                   reported once.",
         confirm: &[
-            "`curl -s http://NODE/findings | jq '.[] | select(.kind == \"nonatomic_write\") | {writer, window, path}'`: `writer.exe`, its arguments, and in `ancestors` who made it run.",
+            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"nonatomic_write\") | {writer, window, path}'`: `writer.exe`, its arguments, and in `ancestors` who made it run.",
             "*Fleet*, *Unsafe writers*: on how many nodes, and since when.",
             "What was rolled out in that hour: node image, runtime package, a DaemonSet with hooks.",
         ],
@@ -237,7 +237,7 @@ pub(super) const ALERTS: [Alert; 4] = [
                   container until the file is repaired or removed.",
         confirm: &[
             "On the node: `state-watchdog scan` names each broken file and what is wrong with it.",
-            "`curl -s http://NODE/findings | jq '.[] | select(.kind == \"damaged_state_file\")'`: `writer_died` tells whether the writer was killed.",
+            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"damaged_state_file\")'`: `writer_died` tells whether the writer was killed.",
             "`df` and `dmesg` on the node: a full disk, out-of-memory kills, a recent crash.",
         ],
         remedy: &[

@@ -11,9 +11,21 @@ pub(crate) fn runbook() -> String {
          Written from `xtask/src/dashboards/rules`; `UPDATE_DASHBOARDS=1 cargo test --package xtask dashboards` writes it again.\n\n\
          Each alert of `rules/alerts.yaml` has a section here, and its annotation `runbook_url` points to it: the rules say\n\
          `{RUNBOOK_BASE}`, to be replaced by the place where this page is published.\n\n\
-         `NODE` below is where the alert's `instance` answers, such as `10.0.0.7:9737`. What an alert counts, `/findings` of \
-         that node's\nwatchdog tells one by one, with process, container and pod. Severities: `critical` hurts workloads or \
-         leaves a node\nunwatched, `warning` does not go away by itself, `info` can wait for the day.\n\n\
+         `NODE` is the alert's `instance`: the node's name where the chart's PodMonitor scrapes, else `ADDRESS:PORT`. What an alert counts, `/findings` of that node's\n\
+         agent lists one by one, with process, container and pod. Severities: `critical` hurts workloads or leaves a node\n\
+         unwatched, `warning` does not go away by itself, `info` can wait for the day.\n\n\
+         ## Reach the agent\n\n\
+         The commands below ask `localhost:9737`. Without a password the agent shows `/findings` and `/status` on loopback alone,\n\
+         so forward a port to the pod on that node first:\n\n\
+         ```\n\
+         kubectl --namespace state-watchdog port-forward \\\n  \
+         \"$(kubectl --namespace state-watchdog get pods --selector app.kubernetes.io/name=state-watchdog \\\n    \
+         --field-selector spec.nodeName=NODE --output name)\" 9737\n\
+         ```\n\n\
+         Where `instance` is an address, select by `status.podIP=ADDRESS` instead.\n\
+         On a host without Kubernetes run the commands on the host itself. Where the web configuration asks for TLS or a password,\n\
+         use `https://` and `curl --user NAME`.\n\n\
+         ## Alerts\n\n\
          | alert | severity | holds for |\n|---|---|---|\n"
     );
     for alert in alerts() {

@@ -12,7 +12,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         description: "The probe {{ $labels.probe }} has not been attached on {{ $labels.instance }} for 10 minutes: what it watches is not seen there.",
         meaning: "One hook could not be attached by any mechanism. Its operation alone is missing; the others are seen.",
         confirm: &[
-            "`curl -s http://NODE/status | jq '.probes[] | select(.attached | not)'`: the reason and the remedy.",
+            "`curl -s http://localhost:9737/status | jq '.probes[] | select(.attached | not)'`: the reason and the remedy.",
         ],
         remedy: &[
             "Give what the reason names: `CAP_BPF`, `CAP_PERFMON`, a kernel with BTF, no lockdown.",
@@ -61,7 +61,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "The proof of life failed: the agent wrote, read, truncated, renamed and removed a file of its own, and the source\n\
                   did not show all of that. After two misses in a row `auto` gives the source up and takes the next one.",
         confirm: &[
-            "`curl -s http://NODE/status | jq .proof_of_life`: which operations are missing.",
+            "`curl -s http://localhost:9737/status | jq .proof_of_life`: which operations are missing.",
             "`increase(state_watchdog_canary_writes_total{instance=\"NODE\"}[1h])` by `result`: now and then, or always?",
         ],
         remedy: &[
@@ -184,7 +184,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "None of the configured roots exists where the agent looks: another runtime keeps its state elsewhere, or the host's\n\
                   directories are not mounted into the pod.",
         confirm: &[
-            "`curl -s http://NODE/status | jq .roots`",
+            "`curl -s http://localhost:9737/status | jq .roots`",
             "On the node: `find /run -name state.json -maxdepth 6` shows where state files are.",
         ],
         remedy: &[
@@ -234,7 +234,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "Somebody changed the configuration file and sent SIGHUP, and the file has a mistake. The agent goes on as before, so\n\
                   roots and profiles that were meant to be added are not watched. At its next start it would end with exit code 64.",
         confirm: &[
-            "`curl -s http://NODE/status | jq .configuration_reload`: the mistake, with file, line and the allowed values. The agent's log says the same.",
+            "`curl -s http://localhost:9737/status | jq .configuration_reload`: the mistake, with file, line and the allowed values. The agent's log says the same.",
             "`state-watchdog config --config FILE` on the node reads the file as the agent would.",
         ],
         remedy: &["Mend the file and send SIGHUP again, or put the earlier file back and do the same."],

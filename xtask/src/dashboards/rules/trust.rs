@@ -112,7 +112,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "The agent answers `/metrics` and no events reach it. At start and every minute it writes to a file of its own and\n\
                   waits to see that; it does not.",
         confirm: &[
-            "`curl -s http://NODE/status | jq '{readiness, source, proof_of_life, refused_sources, probes}'`",
+            "`curl -s http://localhost:9737/status | jq '{readiness, source, proof_of_life, refused_sources, probes}'`",
             "`state-watchdog doctor` on the node.",
         ],
         remedy: &[
@@ -159,7 +159,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         description: "The agent of {{ $labels.instance }} has been degraded for 30 minutes: a probe is missing, or some of its own operations do not come back as events.",
         meaning: "Events come, but not those of every operation. What is missing is missing on this node alone: counts are too low.",
         confirm: &[
-            "`curl -s http://NODE/status | jq '{readiness, proof_of_life, probes}'`: which probe, why, and what would help.",
+            "`curl -s http://localhost:9737/status | jq '{readiness, proof_of_life, probes}'`: which probe, why, and what would help.",
         ],
         remedy: &[
             "The reason in `probes` names the remedy: a capability, a sysctl, a kernel option.",
@@ -195,7 +195,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         description: "For 5 minutes no source has been attached on {{ $labels.instance }}.",
         meaning: "Neither `vfs` nor `syscalls` nor `inotify` is in use: the one that was has ended, and none took its place.",
         confirm: &[
-            "`curl -s http://NODE/status | jq '{source, refused_sources}'`, and the agent's log: why each source was refused.",
+            "`curl -s http://localhost:9737/status | jq '{source, refused_sources}'`, and the agent's log: why each source was refused.",
         ],
         remedy: &[
             "Restart the pod. When it ends again with exit code 69, `state-watchdog doctor` names what is missing.",
@@ -232,7 +232,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "`auto` took a lesser source than on other nodes, so this node's zeros mean less. The order is `vfs`, `syscalls`,\n\
                   `inotify`. A cluster in which all nodes have the same source is not reported.",
         confirm: &[
-            "`curl -s http://NODE/status | jq .refused_sources`: why the better ones were refused.",
+            "`curl -s http://localhost:9737/status | jq .refused_sources`: why the better ones were refused.",
             "*Watchdog health*, *Source*.",
         ],
         remedy: &[
