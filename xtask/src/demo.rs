@@ -8,6 +8,7 @@ use workload::{Content, How, Style};
 
 use crate::{
     agent::{Agent, Listener},
+    build::Profile,
     finding::Finding,
     metrics::Metrics,
     privilege,
@@ -25,7 +26,7 @@ const SHOWN: usize = 12;
 
 /// Sets up, builds, shows; an error when the agent's counts are not the workload's.
 pub(crate) fn run(programs: &PrebuiltPrograms) -> Result<()> {
-    let (agent, workload) = programs.or_built()?;
+    let (agent, workload) = programs.or_built(Profile::Checks)?;
     if privilege::is_root() {
         return show(&agent, &workload);
     }

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    kernels::{self, Architecture},
+    architecture::Architecture,
+    build::{self, Profile},
     repository::Repository,
     scratch::{Medium, Scratch},
     tools::{self, Cache, Podman, sha256},
@@ -43,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (repository, cache) = (Repository::find()?, Cache::open()?);
     tools::set_up_bpf(&cache, None)?;
     let architecture = options.arch.unwrap_or_else(Architecture::host);
-    let image = build(&repository, &cache, architecture)?;
+    let image = make(&repository, &cache, architecture, Profile::Release)?;
     println!("{}: {}", image.reference, describe(&image)?);
     println!("podman load --input {}", image.archive.display());
     Ok(())
@@ -57,8 +58,13 @@ pub(crate) fn describe(image: &Image) -> Result<String> {
 }
 
 /// Builds the agent and the image for a kind of processor.
-pub(crate) fn build(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Image> {
-    let agent = kernels::released_agent(repository, cache, architecture)?;
+pub(crate) fn make(
+    repository: &Repository,
+    cache: &Cache,
+    architecture: Architecture,
+    profile: Profile,
+) -> Result<Image> {
+    let agent = build::agent_and_workload(repository, cache, architecture, profile)?.0;
     is_static(&agent)?;
     let version = env!("CARGO_PKG_VERSION");
     let reference = format!("{NAME}:{version}");

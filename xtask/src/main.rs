@@ -2,7 +2,9 @@
 
 mod again;
 mod agent;
+mod architecture;
 mod bench;
+mod build;
 mod chaos;
 mod check;
 mod dashboards;
@@ -36,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use check::{Installed, Part};
+use check::Installed;
 use tools::{Cache, Origin};
 
 #[derive(Parser)]
@@ -71,20 +73,8 @@ enum Task {
     Soak(soak::Options),
     /// Throw arbitrary bytes at everything that takes foreign ones.
     Fuzz(fuzz::Options),
-    /// Run all checks.
-    Test {
-        /// Run this part alone; may be given again.
-        #[arg(long, value_enum)]
-        only: Vec<Part>,
-        /// Judge the agent on other kernels, in emulated machines, and do nothing else: `--only kernels`.
-        #[arg(long)]
-        kernels: bool,
-        /// Install, upgrade and remove the chart on a node of real Kubernetes, and do nothing else: `--only kubernetes`.
-        #[arg(long, conflicts_with = "kernels")]
-        kubernetes: bool,
-        #[command(flatten)]
-        options: kernels::Options,
-    },
+    /// Run the checks, all that are quick unless more is asked for.
+    Test(check::Options),
     /// Make the trees of real runtimes anew that the agent's tests read; needs root.
     Fixtures(runtimes::FixtureOptions),
     /// Be a node of Kubernetes, in namespaces that are there already.
@@ -111,9 +101,7 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
-        Task::Test { kernels: true, options, .. } => check::run(&[Part::Kernels], &options),
-        Task::Test { kubernetes: true, options, .. } => check::run(&[Part::Kubernetes], &options),
-        Task::Test { only, options, .. } => check::run(&only, &options),
+        Task::Test(options) => check::run(&options),
         Task::Fixtures(options) => runtimes::make_fixtures(&options),
         Task::Node(within) => kubernetes::run_within(&within),
         Task::Installed(installed) => check::run_installed(installed),

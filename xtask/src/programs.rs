@@ -1,10 +1,12 @@
 //! What the checks that need a kernel run.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 
 use crate::{
+    architecture::Architecture,
+    build::{Profile, agent_and_workload},
     repository::Repository,
     tools::{self, Cache, Runtimes},
 };
@@ -24,8 +26,8 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Builds the agent and the workload and installs promtool; without container runtimes.
-    pub(crate) fn get(repository: &Repository, cache: &Cache) -> Result<Self> {
-        let (agent, workload) = build(repository)?;
+    pub(crate) fn get(repository: &Repository, cache: &Cache, profile: Profile) -> Result<Self> {
+        let (agent, workload) = agent_and_workload(repository, cache, Architecture::host(), profile)?;
         Ok(Self {
             agent,
             workload,
@@ -48,38 +50,13 @@ pub(crate) struct PrebuiltPrograms {
 
 impl PrebuiltPrograms {
     /// The agent and the workload; sets up and builds them when they were not given.
-    pub(crate) fn or_built(&self) -> Result<(PathBuf, PathBuf)> {
+    pub(crate) fn or_built(&self, profile: Profile) -> Result<(PathBuf, PathBuf)> {
         if let (Some(agent), Some(workload)) = (&self.agent, &self.workload) {
             return Ok((agent.clone(), workload.clone()));
         }
         println!("== set-up");
-        tools::set_up_bpf(&Cache::open()?, None)?;
-        build(&Repository::find()?)
+        let cache = Cache::open()?;
+        tools::set_up_bpf(&cache, None)?;
+        agent_and_workload(&Repository::find()?, &cache, Architecture::host(), profile)
     }
-}
-
-/// Builds the agent and the workload as they are used; gives their paths.
-pub(crate) fn build(repository: &Repository) -> Result<(PathBuf, PathBuf)> {
-    run(repository.cargo().args(["build", "--release", "--package", "watchdog"]))?;
-    let agent = repository.target().join("release/state-watchdog");
-    Ok((agent, build_workload(repository)?))
-}
-
-/// The workload is linked statically: a process that needs no dynamic linker starts faster.
-pub(crate) fn build_workload(repository: &Repository) -> Result<PathBuf> {
-    let host = repository.host()?;
-    let target = repository.target().join("workload");
-    let mut build = repository.cargo();
-    build
-        .args(["build", "--release", "--package", "workload", "--target", &host, "--target-dir"])
-        .arg(&target)
-        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    run(&mut build)?;
-    Ok(target.join(host).join("release/watchdog-workload"))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().context("cannot start cargo")?;
-    ensure!(status.success(), "cargo ended with {status}");
-    Ok(())
 }

@@ -229,8 +229,8 @@ fn bare(text: &str) -> String {
     while let Some(next) = rest.chars().next() {
         let length = if rest.starts_with("//") {
             rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("r#\"") {
-            rest[3..].find("\"#").map_or(rest.len(), |at| at + 5)
+        } else if let Some(raw) = rest.strip_prefix("r#\"") {
+            raw.find("\"#").map_or(rest.len(), |at| at + 5)
         } else if next == '"' {
             let mut escaped = false;
             let end = rest[1..].find(|c| {

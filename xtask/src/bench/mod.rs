@@ -17,7 +17,10 @@ mod throughput;
 
 use anyhow::{Result, ensure};
 
-use crate::{kernels, privilege, programs::PrebuiltPrograms, repository::Repository, scale, tools::Cache};
+use crate::{
+    build::Profile, kernels, privilege, programs::PrebuiltPrograms, repository::Repository, scale,
+    tools::Cache,
+};
 
 /// How much is measured. Without one of the options that say "do nothing else", all but the growth, the peers and
 /// the kernels. `UPDATE_DOCS=1` writes what was measured into docs/OVERHEAD.md.
@@ -81,7 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     ensure!(privilege::is_root(), "measuring loads the probes and so needs root; run it with sudo");
     let cache = Cache::open()?;
-    let (agent, workload) = options.programs.or_built()?;
+    let (agent, workload) = options.programs.or_built(Profile::Release)?;
     let rounds = options.rounds.max(1);
     let throughput =
         || throughput::throughput(options.seconds.max(1), &options.rates, &agent, &workload, &repository);

@@ -15,6 +15,7 @@ use std::{fmt::Write as _, time::Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::{
+    build::Profile,
     privilege,
     programs::{PrebuiltPrograms, Programs},
     tally::Tally,
@@ -141,7 +142,7 @@ pub(crate) struct Options {
 /// Builds, then lets everything go wrong.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(privilege::is_root(), "the agent loads probes and so needs root; run this with sudo");
-    let (agent, workload) = options.programs.or_built()?;
+    let (agent, workload) = options.programs.or_built(Profile::Release)?;
     let faults = if options.fault.is_empty() { &Fault::ALL[..] } else { &options.fault };
     let mut failures = String::new();
     for fault in faults {

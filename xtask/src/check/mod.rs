@@ -1,76 +1,124 @@
 //! `cargo xtask test`: everything that must hold, in order, with one line at the end.
 
+mod load;
 mod part;
 mod privileged;
+mod progress;
 
 use std::{
     env,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    architecture::Architecture,
+    build::{Profile, agent_and_workload},
     dashboards, deploy, fuzz, kernels, kubernetes,
-    programs::build,
     repository::Repository,
     scrape, supply,
     tally::Tally,
     tools::{self, Cache},
 };
 
-pub(crate) use part::Part;
+use part::Part;
+use progress::Progress;
+
 pub(crate) use privileged::{Installed, run_installed};
 
-/// Runs the parts, all when none is named.
-pub(crate) fn run(only: &[Part], machines: &kernels::Options) -> Result<()> {
-    let start = Instant::now();
-    let repository = Repository::find()?;
-    let cache = Cache::open()?;
-    println!("== set-up");
-    tools::set_up_bpf(&cache, None)?;
-    let mut tally = Tally::default();
-    let parts = if only.is_empty() { &Part::ALL } else { only };
-    for &part in parts {
-        println!("\n== {}", part.title());
-        let begun = Instant::now();
-        match part {
-            Part::Format => cargo(&repository, &mut tally, &["fmt", "--all", "--check"]),
-            Part::Lint => lint(&repository, &mut tally),
-            Part::Minimal => cargo(
-                &repository,
-                &mut tally,
-                &["build", "--package", "watchdog", "--no-default-features", "--all-targets"],
-            ),
-            Part::Unit => unit(&repository, &cache, &mut tally),
-            Part::Deny => supply::check(&repository, &cache, &mut tally),
-            Part::Advisories => supply::check_advisories(&repository, &cache, &mut tally),
-            Part::Scrape => scrape(&repository, &cache, &mut tally),
-            Part::Fuzz => {
-                cargo(&repository, &mut tally, &["test", "--quiet", "--package", "watchdog-fuzz"]);
-                fuzz::check(&repository, &cache, &mut tally);
-            }
-            Part::Kernels => kernels::check(machines, &repository, &cache, &mut tally),
-            Part::Kubernetes => kubernetes::check(&repository, &cache, &mut tally),
-            Part::Rules => dashboards::check_rules(&repository, &cache, &mut tally),
-            Part::Deploy => deploy::check(&repository, &cache, &mut tally),
-            Part::Kernel | Part::Chaos | Part::Soak | Part::Runtimes | Part::Browser | Part::Prometheus => {
-                privileged::run(part, &repository, &cache, &mut tally)
-            }
+/// What is run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What takes long, too: other kernels in emulated machines, the soak, tools that must be compiled first.
+    #[arg(long, conflicts_with_all = ["only", "kernels", "kubernetes"])]
+    all: bool,
+    /// Run this part alone; may be given again.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// Judge the agent on other kernels, in emulated machines, and do nothing else: `--only kernels`.
+    #[arg(long)]
+    kernels: bool,
+    /// Install, upgrade and remove the chart on a node of real Kubernetes, and do nothing else: `--only kubernetes`.
+    #[arg(long, conflicts_with = "kernels")]
+    kubernetes: bool,
+    #[command(flatten)]
+    machines: kernels::Options,
+}
+
+impl Options {
+    fn parts(&self) -> Vec<Part> {
+        match (self.kernels, self.kubernetes) {
+            (true, _) => vec![Part::Kernels],
+            (_, true) => vec![Part::Kubernetes],
+            _ if self.only.is_empty() => Part::chosen(self.all),
+            _ => self.only.clone(),
         }
-        println!("== {}: {:.0} s", part.title(), begun.elapsed().as_secs_f64());
     }
-    println!("\nin {:.0} s:", start.elapsed().as_secs_f64());
+}
+
+/// The name of what comes before all parts.
+const SET_UP: &str = "set-up";
+
+/// Runs the parts.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let (repository, cache) = (Repository::find()?, Cache::open()?);
+    let parts = options.parts();
+    let names = [SET_UP].into_iter().chain(parts.iter().map(|part| part.as_str()));
+    let mut progress = Progress::plan(&cache, names.collect());
+    let step = progress.begin(SET_UP, "what is needed to build the probes");
+    tools::set_up_bpf(&cache, None)?;
+    progress.end(&step, true);
+    let mut tally = Tally::default();
+    for part in parts {
+        let step = progress.begin(part.as_str(), part.title());
+        let mut results = Tally::default();
+        run_part(part, options, &repository, &cache, &mut results);
+        progress.end(&step, results.is_good());
+        tally.add(results);
+    }
+    progress.finish();
     tally.finish()
 }
 
-fn scrape(repository: &Repository, cache: &Cache, tally: &mut Tally) {
+fn run_part(part: Part, options: &Options, repository: &Repository, cache: &Cache, tally: &mut Tally) {
+    let profile = part.profile(options.all);
+    match part {
+        Part::Format => cargo(repository, tally, &["fmt", "--all", "--check"]),
+        Part::Lint => lint(repository, tally),
+        Part::Minimal => cargo(
+            repository,
+            tally,
+            &["check", "--package", "watchdog", "--no-default-features", "--all-targets"],
+        ),
+        Part::Unit => unit(repository, cache, tally),
+        Part::Deny => supply::check(repository, cache, tally),
+        Part::Advisories => supply::check_advisories(repository, cache, tally),
+        Part::Scrape => scrape(repository, cache, profile, tally),
+        Part::Fuzz => {
+            cargo(repository, tally, &["test", "--quiet", "--package", "watchdog-fuzz"]);
+            fuzz::check(repository, cache, tally);
+        }
+        Part::Kernels => kernels::check(&options.machines, repository, cache, tally),
+        Part::Kubernetes => kubernetes::check(repository, cache, tally),
+        Part::Rules => dashboards::check_rules(repository, cache, tally),
+        Part::Deploy => deploy::check(repository, cache, profile, tally),
+        Part::Kernel
+        | Part::Chaos
+        | Part::Soak
+        | Part::Runtimes
+        | Part::Youki
+        | Part::Browser
+        | Part::Prometheus => privileged::run(part, profile, repository, cache, tally),
+    }
+}
+
+fn scrape(repository: &Repository, cache: &Cache, profile: Profile, tally: &mut Tally) {
     let mut agent = None;
     tally.check("the agent is built", || {
-        agent = Some(build(repository)?.0);
+        agent = Some(agent_and_workload(repository, cache, Architecture::host(), profile)?.0);
         Ok(String::new())
     });
     if let Some(agent) = agent {

@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::part::Part;
 use crate::{
+    build::Profile,
     chaos, dashboards, page, privilege,
     programs::Programs,
     repository::Repository,
@@ -33,14 +34,14 @@ pub(crate) struct Installed {
 }
 
 /// Runs one part, through sudo when this is not root.
-pub(super) fn run(part: Part, repository: &Repository, cache: &Cache, tally: &mut Tally) {
+pub(super) fn run(part: Part, profile: Profile, repository: &Repository, cache: &Cache, tally: &mut Tally) {
     if let Some(obstacle) = privilege::obstacle() {
         tally.skip(part.title(), obstacle);
         return;
     }
     let mut programs = None;
     tally.check("the programs are there", || {
-        let built = Programs::get(repository, cache)?;
+        let built = Programs::get(repository, cache, profile)?;
         programs = Some(Programs { runtimes: runtimes(part, cache)?, ..built });
         Ok(String::new())
     });
@@ -84,9 +85,13 @@ fn elsewhere(part: Part, programs: &Programs, cache: &Cache) -> Result<Tally> {
     Tally::read(&results)
 }
 
-/// Installs the container runtimes for the part that runs them.
+/// Installs the container runtimes that a part runs.
 fn runtimes(part: Part, cache: &Cache) -> Result<Runtimes> {
-    if part == Part::Runtimes { Runtimes::get(cache) } else { Ok(Runtimes::default()) }
+    match part {
+        Part::Runtimes => Runtimes::packaged(cache),
+        Part::Youki => Runtimes::get(cache),
+        _ => Ok(Runtimes::default()),
+    }
 }
 
 fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
@@ -105,9 +110,13 @@ fn run_part(part: Part, programs: &Programs, cache: &Cache, tally: &mut Tally) {
         Part::Runtimes => {
             runtimes::check_containerd(programs, tally);
             for medium in Medium::ALL {
-                runtimes::check_youki(programs, medium, tally);
                 runtimes::check_runc(programs, medium, tally);
                 runtimes::check_crun(programs, medium, tally);
+            }
+        }
+        Part::Youki => {
+            for medium in Medium::ALL {
+                runtimes::check_youki(programs, medium, tally);
             }
         }
         Part::Format

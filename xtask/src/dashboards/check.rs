@@ -9,7 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{UPDATE, rendered};
-use crate::{kernels, repository::Repository, tally::Tally, tools::Cache};
+use crate::{
+    repository::Repository,
+    tally::Tally,
+    tools::{self, Cache},
+};
 
 /// Where Prometheus is taken from: from 3.0 on it says what is doubtful in an expression.
 const CHOICES: [(&str, &[&str]); 2] = [
@@ -19,7 +23,7 @@ const CHOICES: [(&str, &[&str]); 2] = [
 
 /// A program of the newest Prometheus that runs here, or of its Alertmanager.
 pub(crate) fn prometheus_program(cache: &Cache, name: &str) -> Result<PathBuf> {
-    let program = kernels::released(cache, "prometheus-released", &CHOICES)?.join("usr/bin").join(name);
+    let program = tools::released(cache, "prometheus-released", &CHOICES)?.join("usr/bin").join(name);
     ensure!(program.is_file(), "Debian's packages of Prometheus hold no {name}");
     Ok(program)
 }

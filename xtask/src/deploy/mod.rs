@@ -17,10 +17,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
-    image,
-    kernels::Architecture,
-    privilege,
-    programs::build_workload,
+    architecture::Architecture,
+    build::{Profile, agent_and_workload},
+    image, privilege,
     repository::Repository,
     scratch::{Medium, Scratch},
     tally::Tally,
@@ -35,8 +34,8 @@ pub(crate) use programs::{Programs, feed, output};
 /// Servers that get the same: those without the field for AppArmor, and those with it.
 const KINDS: [(u32, u32); 2] = [(schemas::VERSIONS.0, 29), (30, schemas::VERSIONS.1)];
 
-/// Checks all that is in `deploy/`.
-pub(crate) fn check(repository: &Repository, cache: &Cache, tally: &mut Tally) {
+/// Checks all that is in `deploy/`; `profile` is how the agent in the image is built.
+pub(crate) fn check(repository: &Repository, cache: &Cache, profile: Profile, tally: &mut Tally) {
     let mut ready = None;
     tally.check("the judges of manifests are there", || {
         ready = Some((Programs::get(cache)?, Scratch::new(Medium::Disk)?));
@@ -61,7 +60,7 @@ pub(crate) fn check(repository: &Repository, cache: &Cache, tally: &mut Tally) {
             overlays::checkov(&programs, root, mode)
         });
     }
-    check_image(repository, cache, &programs, &scratch, tally);
+    check_image(repository, cache, profile, &programs, &scratch, tally);
     tally.check("systemd takes the unit, and calls it guarded", || unit::check(cache, root, &scratch));
     tally.check("the unit lets through what the agent calls", || unit::check_filter(root));
 }
@@ -114,6 +113,7 @@ fn check_chart(chart: Chart<'_>, cache: &Cache, scratch: &Scratch, tally: &mut T
 fn check_image(
     repository: &Repository,
     cache: &Cache,
+    profile: Profile,
     programs: &Programs,
     scratch: &Scratch,
     tally: &mut Tally,
@@ -124,10 +124,10 @@ fn check_image(
     }
     let mut ready = None;
     tally.check("the image is built from scratch", || {
-        let image = image::build(repository, cache, Architecture::host())?;
+        let image = image::make(repository, cache, Architecture::host(), profile)?;
         let podman = Podman::open(cache, scratch.path().join("podman"))?;
         podman.output(&["load", "--quiet", "--input", &image.archive.display().to_string()])?;
-        let workload = build_workload(repository)?;
+        let (_, workload) = agent_and_workload(repository, cache, Architecture::host(), profile)?;
         let detail = image::describe(&image)?;
         ready = Some((image, podman, workload));
         Ok(detail)

@@ -6,14 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use workload::Instructions;
 
 use super::{
-    catalogue::{Architecture, Choice},
-    initramfs::Purpose,
-    jobs::jobs,
-    options::Options,
-    pairs::in_pairs,
+    catalogue::Choice, initramfs::Purpose, jobs::jobs, options::Options, pairs::in_pairs,
     transcript::Transcript,
 };
 use crate::{
+    architecture::Architecture,
     markdown::Table,
     marks::Marks,
     repository::Repository,

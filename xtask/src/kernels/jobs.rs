@@ -5,16 +5,18 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duratio
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    catalogue::{Architecture, Choice, Door, KERNELS},
+    catalogue::{Choice, Door, KERNELS},
     initramfs::{self, Purpose},
     kernel::Kernel,
     machine::{Machine, Run},
     options::Options,
-    programs::{Programs, released_agent},
+    programs::Programs,
     transcript::Transcript,
 };
 use crate::{
     again::until_begun,
+    architecture::Architecture,
+    build::{Profile, agent_and_workload},
     repository::Repository,
     scratch::{Medium, Scratch},
     tally::Tally,
@@ -57,7 +59,7 @@ pub(super) fn jobs<'a>(
         tally.check(&format!("the programs for {} are there", architecture.debian()), || {
             let mut programs = prepare(repository, cache, architecture)?;
             if options.released {
-                programs.agent = released_agent(repository, cache, architecture)?;
+                programs.agent = agent_and_workload(repository, cache, architecture, Profile::Release)?.0;
             }
             let detail = sha256(&programs.agent)?;
             built.insert(architecture.debian(), programs);

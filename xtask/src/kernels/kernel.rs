@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{catalogue::Choice, index, suite::Suite};
-use crate::tools::Cache;
+use super::catalogue::Choice;
+use crate::tools::{Cache, Suite, index};
 
 /// How many meta-packages may lie between the first one and the kernel.
 const DEPTH: usize = 4;

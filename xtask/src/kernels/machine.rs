@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::catalogue::Architecture;
+use crate::architecture::Architecture;
 
 /// Memory in MiB; the files of the first program lie in it, too.
 const MEMORY: u32 = 1536;

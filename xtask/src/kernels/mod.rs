@@ -2,10 +2,7 @@
 
 mod cases;
 mod catalogue;
-mod compiler;
 mod count;
-mod cross;
-mod index;
 mod initramfs;
 mod jobs;
 mod kernel;
@@ -15,7 +12,6 @@ mod newc;
 mod options;
 mod pairs;
 mod programs;
-mod suite;
 mod table;
 mod transcript;
 mod verdict;
@@ -24,13 +20,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::{repository::Repository, tally::Tally, tools::Cache};
+use crate::{build, repository::Repository, tally::Tally, tools::Cache};
 
-pub(crate) use catalogue::Architecture;
 pub(crate) use count::count;
 pub(crate) use options::Options;
-pub(crate) use programs::released_agent;
-pub(crate) use suite::{Suite, released};
 
 use catalogue::KERNELS;
 use initramfs::Purpose;
@@ -66,7 +59,8 @@ pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, t
 pub(crate) fn set_up(cache: &Cache) -> Result<()> {
     for architecture in architectures(&KERNELS) {
         emulator(cache, architecture)?;
-        programs::compiler(cache, architecture)?;
+        build::compiler(cache, architecture)?;
+        programs::busybox(cache, architecture)?;
     }
     for choice in KERNELS {
         let kernel = Kernel::get(cache, choice, false)?;

@@ -9,24 +9,16 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use super::{
-    catalogue::Architecture,
-    compiler::{Compiler, target},
-    cross,
-};
 use crate::{
+    architecture::Architecture,
+    build::{self, Profile},
     repository::Repository,
-    tools::{self, Cache},
+    tools::{self, Cache, Suite},
 };
 
 /// The agent's tests that are made for machines, and the benchmark that is.
 const TESTS: [[&str; 2]; 2] = [["--test", "kernel"], ["--test", "inotify"]];
 const EMPTY_DOORS: [&str; 2] = ["--bench", "empty_doors"];
-
-/// Built in less time than the released ones; the probes are the same in all profiles.
-const PROFILE: &str = "machine";
-/// As users get it.
-const RELEASE: &str = "release";
 
 /// Statically linked programs for one kind of processor.
 #[derive(Clone, Debug)]
@@ -46,47 +38,24 @@ pub(crate) struct Programs {
 impl Programs {
     /// Builds them.
     pub(crate) fn get(repository: &Repository, cache: &Cache, architecture: Architecture) -> Result<Self> {
-        let triple = architecture.triple();
-        let compiler = compiler(cache, architecture)?;
-        let cargo = |task: &str| compiler.cargo(repository, architecture, task, PROFILE);
-        println!("  build the static programs for {triple}");
-        let status = cargo("build").args(["--package", "watchdog", "--package", "workload"]).status()?;
-        ensure!(status.success(), "cargo build ended with {status}");
-        let tests = TESTS.map(|wanted| Ok((wanted[1], build_target(cargo("test"), wanted)?)));
+        let compiler = build::compiler(cache, architecture)?;
+        let (agent, workload) = build::agent_and_workload(repository, cache, architecture, Profile::Checks)?;
+        let cargo = || compiler.cargo(repository, architecture, "test", Profile::Checks);
+        let tests = TESTS.map(|wanted| Ok((wanted[1], build_target(cargo(), wanted)?)));
         let tests = tests.into_iter().collect::<Result<_>>()?;
-        let empty_doors = build_target(cargo("test"), EMPTY_DOORS)?;
-        let built = target(repository).join(triple).join(PROFILE);
-        Ok(Self {
-            agent: built.join("state-watchdog"),
-            workload: built.join("watchdog-workload"),
-            tests,
-            empty_doors,
-            busybox: compiler.busybox,
-        })
+        let empty_doors = build_target(cargo(), EMPTY_DOORS)?;
+        Ok(Self { agent, workload, tests, empty_doors, busybox: busybox(cache, architecture)? })
     }
 }
 
-/// The agent as it is released, linked statically.
-pub(crate) fn released_agent(
-    repository: &Repository,
-    cache: &Cache,
-    architecture: Architecture,
-) -> Result<PathBuf> {
-    let mut cargo = compiler(cache, architecture)?.cargo(repository, architecture, "build", RELEASE);
-    cache.run(
-        &format!("build the static agent for {}", architecture.debian()),
-        cargo.args(["--package", "watchdog"]),
-    )?;
-    Ok(target(repository).join(architecture.triple()).join(RELEASE).join("state-watchdog"))
-}
-
-/// Finds or installs what building for `architecture` needs.
-pub(super) fn compiler(cache: &Cache, architecture: Architecture) -> Result<Compiler> {
-    if !architecture.is_host() {
-        return cross::compiler(cache, architecture);
+/// A static busybox.
+pub(super) fn busybox(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
+    const PROGRAM: &str = "bin/busybox";
+    const PACKAGE: &str = "busybox-static";
+    if architecture.is_host() {
+        return tools::unpacked(cache, PACKAGE, PROGRAM);
     }
-    let busybox = tools::unpacked(cache, "busybox-static", "bin/busybox")?;
-    Ok(Compiler { busybox, environment: Vec::new(), flags: String::new() })
+    Ok(Suite::own_unpacked(cache, architecture, PACKAGE)?.join(PROGRAM))
 }
 
 /// One of cargo's messages; only those of test programs carry all that is asked for.

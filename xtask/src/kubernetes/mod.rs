@@ -25,9 +25,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    image,
-    kernels::Architecture,
-    privilege,
+    architecture::Architecture,
+    build::Profile,
+    image, privilege,
     repository::Repository,
     scratch::{Medium, Scratch},
     tally::Tally,
@@ -65,7 +65,7 @@ pub(crate) fn check(repository: &Repository, cache: &Cache, tally: &mut Tally) {
     let mut built = None;
     tally.check("Kubernetes and the agent's image are there", || {
         Programs::get(cache)?;
-        let image = image::build(repository, cache, Architecture::host())?;
+        let image = image::make(repository, cache, Architecture::host(), Profile::Release)?;
         let detail = image::describe(&image)?;
         built = Some(image.archive);
         remains::sweep_others()?;

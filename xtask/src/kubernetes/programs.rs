@@ -12,8 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     dashboards::prometheus_program,
     deploy,
-    kernels::Suite,
-    tools::{self, Cache, Runtimes},
+    tools::{self, Cache, Runtimes, Suite},
 };
 
 /// The release whose package of sources holds all of Kubernetes with all that it needs to be built.

@@ -16,6 +16,7 @@ use workload::{Churned, How, Style};
 
 use crate::{
     agent::Agent,
+    build::Profile,
     deadline::{output, until},
     finding::Finding,
     metrics::Metrics,
@@ -72,7 +73,7 @@ const ROUND: [Plan; 6] = [
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(privilege::is_root(), "the agent loads probes and so needs root; run this with sudo");
     let cache = Cache::open()?;
-    let (agent, workload) = options.programs.or_built()?;
+    let (agent, workload) = options.programs.or_built(Profile::Release)?;
     println!("{}", soak(&agent, &workload, &cache, options.minutes)?);
     Ok(())
 }

@@ -24,9 +24,14 @@ pub(crate) struct Runtimes {
 }
 
 impl Runtimes {
-    /// Finds or installs all of them.
+    /// Finds or installs all of them; youki is built, which takes minutes.
     pub(crate) fn get(cache: &Cache) -> Result<Self> {
-        Ok(Self { youki: youki(cache)?, crun: packaged(cache, "crun")?, ..Self::of_pods(cache)? })
+        Ok(Self { youki: youki(cache)?, ..Self::packaged(cache)? })
+    }
+
+    /// Finds or installs those that Debian has; youki's path is empty.
+    pub(crate) fn packaged(cache: &Cache) -> Result<Self> {
+        Ok(Self { crun: packaged(cache, "crun")?, ..Self::of_pods(cache)? })
     }
 
     /// Those that pods need; the others' paths are empty. containerd is not installed but unpacked: as a service it
@@ -55,6 +60,9 @@ fn youki(cache: &Cache) -> Result<PathBuf> {
             .args(["cargo", "install", "youki", "--version", YOUKI_VERSION, "--locked"])
             .args(["--no-default-features", "--features", "v1,v2", "--root"])
             .arg(&folder)
+            // It asks for a slower build, and does the same either way.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("RUSTFLAGS");
         cache.run(&format!("build youki {YOUKI_VERSION}"), &mut install)?;

@@ -15,6 +15,7 @@ use super::{
     rules::{RECORDING_GROUPS, alerts},
 };
 use crate::{
+    build::Profile,
     deadline::until,
     privilege,
     programs::Programs,
@@ -71,7 +72,7 @@ pub(crate) fn draw() -> Result<()> {
     ensure!(privilege::is_root(), "the agents load probes, so this must be run as root");
     let (repository, cache) = (Repository::find()?, Cache::open()?);
     tools::set_up_bpf(&cache, None)?;
-    let programs = Programs::get(&repository, &cache)?;
+    let programs = Programs::get(&repository, &cache, Profile::Checks)?;
     let stage = Stage::open(&programs, &cache, 3)?;
     stage.live_through_a_rollout(&programs.workload)?;
     let folder = repository.root().join("docs/images");

@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    catalogue::Architecture,
+    cache::Cache,
+    debian::refresh_package_lists,
     index::{self, Package},
 };
-use crate::tools::{Cache, refresh_package_lists};
+use crate::architecture::Architecture;
 
 /// One release for one kind of processor.
 #[derive(Clone, Debug)]
@@ -40,12 +41,29 @@ impl Suite {
     /// The sources of a release.
     pub(crate) fn sources(cache: &Cache, name: &str) -> Result<Self> {
         let (archive, _) = own_sources(cache)?.into_iter().next().context("apt has no source")?;
-        Self::new(cache, &format!("{name}-sources"), Kind::Sources, &[(archive, name.to_owned())], HOST)
+        Self::new(
+            cache,
+            &format!("{name}-sources"),
+            Kind::Sources,
+            &[(archive, name.to_owned())],
+            Architecture::host(),
+        )
     }
 
     /// The system's own release with its updates, as it is for another kind of processor.
-    pub(crate) fn own(cache: &Cache, architecture: Architecture) -> Result<Self> {
+    fn own(cache: &Cache, architecture: Architecture) -> Result<Self> {
         Self::new(cache, "own", Kind::Programs, &own_sources(cache)?, architecture)
+    }
+
+    /// A package of the system's own release as it is for another kind of processor, unpacked once; gives its folder.
+    pub(crate) fn own_unpacked(cache: &Cache, architecture: Architecture, package: &str) -> Result<PathBuf> {
+        let folder = cache.folder().join(format!("cross-{}", architecture.debian()));
+        let place = folder.join(package);
+        if !place.is_dir() {
+            fs::create_dir_all(&folder)?;
+            Self::own(cache, architecture)?.unpack(cache, &[package.to_owned()], &place)?;
+        }
+        Ok(place)
     }
 
     /// Makes the configuration and fetches the lists of packages.
@@ -158,7 +176,7 @@ pub(crate) fn released(cache: &Cache, name: &str, choices: &[(&str, &[&str])]) -
         }
         fs::create_dir_all(cache.folder().join("debian"))?;
         let packages: Vec<String> = packages.iter().map(|package| (*package).to_owned()).collect();
-        let unpack = || Suite::open(cache, suite, HOST)?.unpack(cache, &packages, &folder);
+        let unpack = || Suite::open(cache, suite, Architecture::host())?.unpack(cache, &packages, &folder);
         if let Err(error) = unpack() {
             println!("  not from {suite}: {error:#}");
             problem = Some(error);
@@ -169,10 +187,6 @@ pub(crate) fn released(cache: &Cache, name: &str, choices: &[(&str, &[&str])]) -
         _ => Ok(folder),
     }
 }
-
-/// This machine.
-const HOST: Architecture =
-    if Architecture::Amd64.is_host() { Architecture::Amd64 } else { Architecture::Arm64 };
 
 /// Where the system's own packages come from, its release first, then that release's updates.
 fn own_sources(cache: &Cache) -> Result<Vec<(String, String)>> {

@@ -9,8 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{catalogue::Architecture, compiler::Compiler, suite::Suite};
-use crate::tools::{self, Cache};
+use super::compiler::Compiler;
+use crate::{
+    architecture::Architecture,
+    tools::{self, Cache, Suite},
+};
 
 /// The linker and the C library that it links.
 const LINKER: &str = "aarch64-linux-gnu-gcc";
@@ -27,25 +30,15 @@ pub(super) fn compiler(cache: &Cache, architecture: Architecture) -> Result<Comp
         bail!("programs for {triple} can only be built on such a machine");
     }
     tools::installed(cache, &LINKER_PACKAGES)?;
-    let folder = cache.folder().join(format!("cross-{}", architecture.debian()));
-    let unpack = |package: &str| {
-        let place = folder.join(package);
-        if !place.is_dir() {
-            fs::create_dir_all(&folder)?;
-            Suite::own(cache, architecture)?.unpack(cache, &[package.to_owned()], &place)?;
-        }
-        Ok::<PathBuf, anyhow::Error>(place)
-    };
-    let busybox = unpack("busybox-static")?.join("bin/busybox");
     let variable = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase().replace('-', "_"));
-    let mut compiler =
-        Compiler { busybox, environment: vec![(variable, LINKER.to_owned())], flags: String::new() };
+    let mut compiler = Compiler { environment: vec![(variable, LINKER.to_owned())], flags: String::new() };
     if rustup_has(triple) {
         return Ok(compiler);
     }
     tools::installed(cache, &[RUSTC_PACKAGE])?;
-    let library = unpack(LIBRARY_PACKAGE)?.join("usr/lib/rustlib").join(triple);
-    let sysroot = folder.join("sysroot");
+    let library =
+        Suite::own_unpacked(cache, architecture, LIBRARY_PACKAGE)?.join("usr/lib/rustlib").join(triple);
+    let sysroot = cache.folder().join(format!("cross-{}", architecture.debian())).join("sysroot");
     link_libraries(&sysroot, triple, &library)?;
     compiler.environment.push(("RUSTC".to_owned(), RUSTC.to_owned()));
     compiler.flags = format!("--sysroot={}", sysroot.display());
