@@ -39,8 +39,8 @@ pub struct Name {
 }
 
 impl Name {
-    /// How many names there can be.
-    pub const MAX: u32 = 16;
+    /// How many names there can be: one bit each in [`RootValue::names`].
+    pub const MAX: u32 = u32::BITS;
 
     /// A place in the list that no name has now, with others behind it.
     pub const VACANT: Self = Self {

@@ -8,6 +8,8 @@ use crate::{
     settings::filter,
 };
 
+/// No name is longer (include/uapi/linux/limits.h).
+const NAME_MAX: u64 = 255;
 const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
 
 /// A state-file root found above a file.
@@ -58,19 +60,66 @@ extern "C" fn matching_names(dentry: u64) -> u64 {
 /// length; at least [`NAME_WINDOW`] readable bytes stand before `end`, zeros before the path.
 #[inline(always)]
 pub(crate) fn of_path(end: u64, len: u32) -> bool {
-    let tail: NameWords = at(end - NAME_WINDOW as u64);
+    let len = u64::from(len);
+    if window_matches(end - NAME_WINDOW as u64, len, TAILS) != 0 {
+        return true;
+    }
+    if !has_prefixes() {
+        return false;
+    }
+    let last = last_component(end, len);
+    window_matches(end - last, last, HEADS) != 0
+}
+
+/// Which masks of names count for a window: those of its end, or those of its beginning.
+const TAILS: u64 = 0;
+const HEADS: u64 = u64::MAX;
+
+/// 1 when the window at the address holds a name that is no longer than `len`; a name that is compared with the other
+/// kind of window never matches. A function of its own, see [`matching_names`]; the window lies in its own stack frame.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn window_matches(address: u64, len: u64, heads: u64) -> u64 {
+    let window: NameWords = at(address);
     for i in 0..Name::MAX {
-        let Some(name) = NAMES.get(i) else { return false };
+        let Some(name) = NAMES.get(i) else { return 0 };
         if name.shortest == 0 {
-            return false;
+            return 0;
         }
-        // Where a beginning is enough, the last component would have to be found first: the agent does that.
-        let other = difference(name, &[0; NAME_WINDOW / 8], &tail) | not_last(name, &tail);
-        if (any(&name.head) != 0) | ((other == 0) & (name.shortest <= len)) {
-            return true;
+        let mut other = not_last(name, &window);
+        for i in 0..window.len() {
+            let mask = (name.head[i] & heads) | (name.tail[i] & !heads);
+            other |= (window[i] & mask) ^ name.words[i];
+        }
+        if (other == 0) & (u64::from(name.shortest) <= len) {
+            return 1;
         }
     }
-    false
+    0
+}
+
+/// True if some name is matched by its beginning. Such a name may have any greater length, and no other name fits the
+/// last bit.
+#[inline(always)]
+fn has_prefixes() -> bool {
+    filter!(lengths) >> 63 != 0
+}
+
+/// Returns the length of a path's last component: what follows its last slash. See [`matching_names`] for why it is a
+/// function of its own. It looks at each byte alone, so only nodes on which some name is matched by its beginning pay.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn last_component(end: u64, len: u64) -> u64 {
+    for back in 0..NAME_MAX {
+        if back >= len {
+            return len;
+        }
+        let byte: u8 = at(end - 1 - back);
+        if byte == b'/' {
+            return back;
+        }
+    }
+    NAME_MAX
 }
 
 /// The root below which files in the directory are state files, if `names` has a bit of the root's.
@@ -161,10 +210,4 @@ fn not_last(name: &Name, tail: &NameWords) -> u64 {
         no_slash |= (tail[i] ^ SLASHES) & name.before[i];
     }
     if something == 0 { 0 } else { no_slash }
-}
-
-/// 0 when all words are.
-#[inline(always)]
-fn any(words: &NameWords) -> u64 {
-    words.iter().fold(0, |all, word| all | word)
 }

@@ -152,7 +152,7 @@ pub const PROFILE: &[Key] = &[
         "state",
         ["list of strings", "needed", "names of 1 to 32 bytes; one `*` at the beginning or the end"],
         "state = [\"state.json\"]",
-        "Names of state files. All state and lock names of what is watched: at most 16 different ones. A `*` at the \
+        "Names of state files. All state and lock names of what is watched: at most 32 different ones. A `*` at the \
          beginning costs a look at every opened file's name while such a root stands.",
     ),
     key(

@@ -32,10 +32,13 @@ fn nothing_given_means_the_builtin_roots() {
             "crio",
             "crun",
             "youki",
+            "runwasi",
             "urunc",
             "kata",
             "kata-go",
             "runsc",
+            "sysbox",
+            "quark",
             "containerd-cri",
             "kubelet",
         ]
@@ -164,8 +167,8 @@ fn profiles_beyond_the_probes_table_are_refused() {
         ("name = \"x\"\nstate = [\"a*b\"]\n", "one `*` at its beginning or end"),
         ("name = \"x\"\nstate = [\"*\"]\n", "expected 1 to 32 bytes"),
         (
-            &format!("name = \"x\"\nstate = {:?}\n", ['a'; 17].map(|c| c.to_string())),
-            "17 names, expected at most 16",
+            &format!("name = \"x\"\nstate = {:?}\n", ['a'; 33].map(|c| c.to_string())),
+            "33 names, expected at most 32",
         ),
     ] {
         let message = file(&format!("[[profile]]\n{text}")).unwrap_err();
@@ -176,13 +179,13 @@ fn profiles_beyond_the_probes_table_are_refused() {
 #[test]
 fn more_names_than_the_probes_compare_are_refused() {
     let profile = |i| {
-        let names: Vec<_> = (0..9).map(|n| format!("\"{i}-{n}\"")).collect();
+        let names: Vec<_> = (0..17).map(|n| format!("\"{i}-{n}\"")).collect();
         let names = names.join(",");
         format!("[[profile]]\nname = \"p{i}\"\nroots = [\"/p{i}\"]\nstate = [{names}]\n")
     };
     refused(
         &(profile(1) + &profile(2)),
-        "/etc/sw.toml: 26 different names of state and lock files, expected at most 16",
+        "/etc/sw.toml: 48 different names of state and lock files, expected at most 32",
     );
 }
 

@@ -84,6 +84,18 @@ pub const BUILTIN: &[Builtin] = &[
         note: "In place. `youki_config.json` is left out: it is written once, before the container is there.",
         ..PLAIN
     },
+    Builtin {
+        name: "runwasi",
+        roots: &[
+            "/run/containerd/wasmtime/*",
+            "/run/containerd/wasmedge/*",
+            "/run/containerd/wasmer/*",
+            "/run/containerd/wamr/*",
+            "/run/containerd/spin/*",
+        ],
+        note: "containerd's shims for WebAssembly, one root for each engine and namespace: in place, by youki's library.",
+        ..PLAIN
+    },
     Builtin { name: "urunc", roots: &["/run/urunc"], note: "In place.", ..PLAIN },
     Builtin {
         name: "kata",
@@ -115,6 +127,23 @@ pub const BUILTIN: &[Builtin] = &[
         ..PLAIN
     },
     Builtin {
+        name: "sysbox",
+        roots: &["/run/sysbox-runc"],
+        temporary: &["state-*"],
+        note: "A fork of runc: `state-<digits>` renamed over it.",
+        ..PLAIN
+    },
+    Builtin {
+        name: "quark",
+        roots: &["/run/qvisor"],
+        state: &["meta.json"],
+        temporary: &["meta.json*", ".meta.json*"],
+        lock: &["meta.lock"],
+        note: "In place, in many small writes; `meta.lock` beside it is locked for most of them. Below containerd its shim \
+               names another root, in the sandbox's bundle.",
+        ..PLAIN
+    },
+    Builtin {
         name: "containerd-cri",
         roots: &["/var/lib/containerd/io.containerd.grpc.v1.cri/containers"],
         state: &["status"],
@@ -126,9 +155,17 @@ pub const BUILTIN: &[Builtin] = &[
         name: "kubelet",
         roots: &["/var/lib/kubelet", "/var/lib/kubelet/device-plugins"],
         depth: &[0],
-        state: &["cpu_manager_state", "memory_manager_state", "kubelet_internal_checkpoint"],
+        state: &[
+            "cpu_manager_state",
+            "memory_manager_state",
+            "dra_manager_state",
+            "pod_status_manager_state",
+            "allocated_pods_state",
+            "actuated_pods_state",
+            "kubelet_internal_checkpoint",
+        ],
         temporary: &[".*"],
-        note: "Atomic, with fsync; the files lie in the roots themselves.",
+        note: "Atomic, with fsync; the files lie in the roots themselves. Kubelets of 2025 do not start over a broken one.",
         ..PLAIN
     },
     Builtin {

@@ -19,8 +19,13 @@ const OPENS: u64 = 16_384 + 100;
 /// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
 /// with the site and the file of that name.
 fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
-    let name = format!("watchdog-{}-{ring_bytes}", std::process::id());
-    let names = vec![NamePattern { role: Role::State, shape: Shape::Exact, text: name.clone() }];
+    matched(ring_bytes, Shape::Exact)
+}
+
+/// The same, with a name that is matched by its beginning or as a whole.
+fn matched(ring_bytes: u32, shape: Shape) -> Option<(Bench, Site, CString)> {
+    let name = format!("watchdog-{}-{ring_bytes}-{shape:?}", std::process::id());
+    let names = vec![NamePattern { role: Role::State, shape, text: name.clone() }];
     let mut bench = Bench::attach(ring_bytes)?;
     let site = Site::new(Filesystem::Memory, 1);
     let root =
@@ -123,4 +128,40 @@ fn descriptions_beyond_the_table_are_counted_and_the_gate_closes_again() {
     let is_release =
         |item: &&Item| matches!(item, Item::Event(FileEvent { operation: Operation::Release { .. }, .. }));
     assert_eq!(released.iter().filter(is_release).count(), opened.len());
+}
+
+#[test]
+fn a_name_that_is_matched_by_its_beginning_costs_no_record_of_other_names() {
+    let Some((mut bench, site, file)) = matched(PAGE, Shape::Prefix) else { return };
+    let at = |name: &str| site.path(name);
+    let names = ["a/x", "a/y", "a/another-name-that-is-longer-than-the-window-of-forty-bytes"].map(at);
+    std::fs::write(site.root().join("a/x"), b"").unwrap();
+    // Without the kernel's own look, each of these is a record, and the ring has room for two.
+    unread(|| {
+        for _ in 0..100 {
+            for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+                sys!(SYS_renameat, AT_FDCWD, names[from], AT_FDCWD, names[to]);
+            }
+        }
+    });
+    assert_eq!(bench.source.losses().get(LossReason::RingFull), 0);
+    let items = received(&mut bench);
+    assert!(!items.iter().any(|item| matches!(item, Item::Process(_))), "{items:?}");
+    // Names that begin so, also with more behind it and by a relative path.
+    let longer = CString::new([file.as_bytes(), b"-and-more"].concat()).unwrap();
+    let renamed = |items: &[Item]| {
+        let is =
+            |item: &&Item| matches!(item, Item::Event(FileEvent { operation: Operation::Rename { .. }, .. }));
+        items.iter().filter(is).count()
+    };
+    unread(|| {
+        sys!(SYS_renameat, AT_FDCWD, file, AT_FDCWD, longer);
+    });
+    assert_eq!(renamed(&received(&mut bench)), 1);
+    let name = CString::new(longer.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap()).unwrap();
+    unread(|| {
+        std::env::set_current_dir(site.root().join("a")).unwrap();
+        sys!(SYS_renameat, AT_FDCWD, name, AT_FDCWD, c"gone");
+    });
+    assert_eq!(renamed(&received(&mut bench)), 1);
 }
