@@ -1,7 +1,5 @@
 //! The kernel's ring buffer.
 
-use std::fs;
-
 use watchdog::model::EventOperation;
 use watchdog::source::Item;
 use watchdog::source::ebpf::fuzz::Records;
@@ -12,8 +10,7 @@ use crate::engine::Judge;
 /// the engine.
 pub fn ring(bytes: &[u8]) {
     let root = std::env::temp_dir();
-    let Ok(metadata) = fs::metadata(&root) else { return };
-    let mut records = Records::new(&root, &metadata);
+    let mut records = Records::new(&root);
     let mut judge = Judge::default();
     let mut lost = 0;
     let mut rest = bytes;

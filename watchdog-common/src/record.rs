@@ -196,7 +196,7 @@ pub enum PathKind {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PathBase {
-    /// Inode number.
+    /// Inode number; 0 where there is no such directory.
     pub ino: u64,
     /// Device.
     pub dev: u32,
@@ -238,6 +238,12 @@ pub struct PathRecord {
     pub first_base: PathBase,
     /// Where `second` begins when it is relative.
     pub second_base: PathBase,
+    /// Inode number of the caller's root directory, where its absolute paths begin.
+    pub root_ino: u64,
+    /// Device.
+    pub root_dev: u32,
+    /// Generation.
+    pub root_generation: u32,
     /// The path.
     pub first: [u8; PATH_LEN],
     /// The other path.
@@ -303,7 +309,7 @@ const _: () = {
     assert!(size_of::<ProcessRecord>() == 56 + 40 + ANCESTORS * 20 + ARGS_LEN);
     assert!(size_of::<OpenRecord>() == 56 + 56);
     assert!(size_of::<IoRecord>() == 56 + 64);
-    assert!(size_of::<PathRecord>() == 56 + 32 + 2 * (24 + LONG_NAME) + 2 * PATH_LEN);
+    assert!(size_of::<PathRecord>() == 56 + 32 + 2 * (24 + LONG_NAME) + 16 + 2 * PATH_LEN);
     assert!(size_of::<EntryRecord>() == 56 + 40 + 2 * (8 + 3 * LONG_NAME));
     assert!(size_of::<ExitRecord>() == 64);
 };

@@ -38,6 +38,7 @@ pub struct Offsets {
     pub fdt_max_fds: u32,
     pub fdt_fd: u32,
     pub fs_pwd_dentry: u32,
+    pub fs_root_dentry: u32,
     pub mm_arg_start: u32,
     pub mm_arg_end: u32,
     pub cred_uid: u32,

@@ -270,6 +270,13 @@ impl Dentry {
         Self(read(fs, setting!(offsets.fs_pwd_dentry)))
     }
 
+    /// The running process's root directory.
+    #[inline(always)]
+    pub(crate) fn of_root_directory() -> Self {
+        let fs: u64 = read(task(), setting!(offsets.task_fs));
+        Self(read(fs, setting!(offsets.fs_root_dentry)))
+    }
+
     /// Copies the name up to and with its NUL; an unreadable one becomes empty.
     #[inline(always)]
     pub(crate) fn copy_name<const N: usize>(self, room: &mut [u8; N]) {

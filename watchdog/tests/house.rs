@@ -37,6 +37,7 @@ const PURE: [(&[&str], &[&str]); 3] = [
             "detect/",
             "health.rs",
             "source/plan.rs",
+            "source/names/",
             "source/inotify/translate.rs",
             "source/witness/testimony.rs",
             "source/witness/story.rs",

@@ -78,6 +78,10 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
         (*record).reserved = 0;
         write_base(&mut (*record).first_base, first, arguments.first_dir);
         write_base(&mut (*record).second_base, second, arguments.second_dir);
+        let root = Dentry::of_root_directory().inode().key();
+        (*record).root_ino = root.ino;
+        (*record).root_dev = root.dev;
+        (*record).root_generation = root.generation;
         let _ = bpf_probe_read_kernel_buf(first.path.as_ptr(), &mut (*record).first);
         let _ = bpf_probe_read_kernel_buf(second.path.as_ptr(), &mut (*record).second);
     }
@@ -187,6 +191,7 @@ fn within_room(len: u64) -> u64 {
 #[inline(always)]
 fn write_base(base: &mut PathBase, room: &PathRoom, descriptor: i32) {
     base.is_below_root = 0;
+    base.ino = 0;
     let Some(directory) = beginning(room, descriptor) else { return };
     let RootKey { ino, dev, generation } = directory.inode().key();
     base.ino = ino;

@@ -5,6 +5,7 @@ mod capabilities;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
 pub mod inotify;
+pub mod names;
 mod plan;
 mod root;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Anomaly, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
+
+use inotify::Sight;
 
 pub use blind::{BlindSpot, blind_spots};
 pub use capabilities::{Capabilities, Capability, Fact};
@@ -61,6 +64,11 @@ pub trait Source {
     /// The file's identity by the ruler of this source's events; `None` when it has none.
     fn identify(&self, file: &File) -> Option<InodeId> {
         let _ = file;
+        None
+    }
+
+    /// What the source's own marks on directories saw since the last call, for the cross-check; `None` when it has none.
+    fn sights(&mut self) -> Option<Vec<Sight>> {
         None
     }
 

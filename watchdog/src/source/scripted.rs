@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::inotify::{Mark, Marks, Sight};
 use super::{Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
 use crate::model::{InodeId, OpenId, RootId};
 
@@ -23,13 +24,23 @@ pub(crate) struct Asked {
 pub(crate) struct Scripted {
     script: UnboundedReceiver<Vec<Item>>,
     asked: Arc<Mutex<Asked>>,
+    /// Real marks beside the script.
+    marks: Option<Marks>,
+    marked: Vec<Mark>,
+}
+
+impl Scripted {
+    /// The same with real marks on the directories.
+    pub(crate) fn marked(self) -> Self {
+        Self { marks: Some(Marks::new().unwrap()), ..self }
+    }
 }
 
 /// A source, what feeds it, and what it was asked.
 pub(crate) fn scripted() -> (Scripted, UnboundedSender<Vec<Item>>, Arc<Mutex<Asked>>) {
     let (sender, script) = unbounded_channel();
     let asked = Arc::new(Mutex::new(Asked::default()));
-    (Scripted { script, asked: Arc::clone(&asked) }, sender, asked)
+    (Scripted { script, asked: Arc::clone(&asked), marks: None, marked: Vec::new() }, sender, asked)
 }
 
 impl Source for Scripted {
@@ -39,7 +50,22 @@ impl Source for Scripted {
 
     /// When the test drops its sender, the stream breaks.
     async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
-        match self.script.recv().await {
+        let filled = async {
+            match &mut self.marks {
+                Some(marks) => marks.filled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let items = tokio::select! {
+            biased;
+            items = self.script.recv() => items,
+            filled = filled => {
+                filled.unwrap();
+                self.marks.as_mut().unwrap().drain(&mut self.marked).unwrap();
+                return Ok(());
+            }
+        };
+        match items {
             Some(items) => {
                 out.extend(items);
                 Ok(())
@@ -53,6 +79,9 @@ impl Source for Scripted {
 
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
         self.asked.lock().unwrap().watched.push(root.clone());
+        if let Some(marks) = &mut self.marks {
+            marks.watch(root, &mut self.marked).unwrap();
+        }
         Ok(())
     }
 
@@ -63,6 +92,12 @@ impl Source for Scripted {
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
         self.asked.lock().unwrap().polled.extend_from_slice(opens);
         Ok(())
+    }
+
+    fn sights(&mut self) -> Option<Vec<Sight>> {
+        self.marks.as_ref()?;
+        let sight = |mark| if let Mark::Sight(sight) = mark { Some(sight) } else { None };
+        Some(self.marked.drain(..).filter_map(sight).collect())
     }
 
     /// A story has no canary.

@@ -201,6 +201,8 @@ impl Bench {
         let pid = Pid(u32::try_from(child.pid).unwrap());
         let (items, status) = self.follow(&mut child, root);
         let losses = difference(&self.source.losses(), &before);
+        // What becomes of the site is nobody's business.
+        self.source.unwatch(root);
         assert_eq!(losses.get(LossReason::RingFull), 0, "the ring is too small for this case");
         assert_eq!(losses.get(LossReason::Malformed), 0);
         assert_eq!(self.source.tracked(), 0, "descriptions are tracked that nobody holds");

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use watchdog::model::OpenId;
+use watchdog::model::{OpenId, RootId};
 use watchdog::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
 use watchdog::source::{Item, Losses, RootSpec, Source as _, SourceError};
 
@@ -56,6 +56,10 @@ impl Watched {
 
     pub(crate) fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
         each!(self, source => source.watch(root))
+    }
+
+    pub(crate) fn unwatch(&mut self, root: RootId) {
+        each!(self, source => source.unwatch(root));
     }
 
     pub(crate) fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {

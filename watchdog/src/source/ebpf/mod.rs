@@ -14,6 +14,7 @@ mod functions;
 pub mod fuzz;
 mod hooks;
 mod load;
+mod marked;
 mod misses;
 mod names;
 mod offsets;

@@ -138,6 +138,7 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         fdt_max_fds: at("fdtable", &["max_fds"])?,
         fdt_fd: at("fdtable", &["fd"])?,
         fs_pwd_dentry: at("fs_struct", &["pwd.dentry"])?,
+        fs_root_dentry: at("fs_struct", &["root.dentry"])?,
         mm_arg_start: at("mm_struct", &["arg_start"])?,
         mm_arg_end: at("mm_struct", &["arg_end"])?,
         cred_uid: at("cred", &["uid"])?,

@@ -11,13 +11,17 @@ use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::copies::Programs;
 use super::counters::Counters;
-use super::decode;
+use super::decode::{self, Record};
 use super::load::{self, Doors, Interest, LoadError, Probes};
+use super::marked::Marked;
 use super::names::Names;
 use super::translate::{Discarded, Translator};
 use crate::clock::boot_now;
 use crate::model::{Actor, EventOperation, FileEvent, InodeId, OpenId, RootId, Span};
-use crate::source::{Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind};
+use crate::source::inotify::Sight;
+use crate::source::{
+    CANARY, Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind,
+};
 
 /// How many records one read hands over at most, so that the agent's loop turns.
 const BATCH: usize = 1024;
@@ -35,7 +39,9 @@ pub struct EbpfSource<D> {
     probes: Attached,
     names: Names,
     translator: Translator,
+    marked: Marked,
     malformed: u64,
+    /// Records that left open what they did.
     unresolved: u64,
     missed: u64,
     /// The loss total that was handed out last.
@@ -71,6 +77,7 @@ impl<D: Doors> EbpfSource<D> {
             probes,
             names: Names::default(),
             translator: Translator::new(),
+            marked: Marked::new(),
             malformed: 0,
             unresolved: 0,
             missed: 0,
@@ -91,42 +98,57 @@ impl<D: Doors> EbpfSource<D> {
         // What was missed before this look is missing before its records, at the latest.
         self.missed = self.probes.programs.watch();
         let ring = self.ring.get_mut();
-        let control = &self.probes.control;
-        let identify = |file: &File| control.identify(file);
         for taken in 0..BATCH {
             let Some(bytes) = ring.next() else { return taken > 0 };
+            let lost = self.malformed + self.unresolved + self.missed + self.marked.lost();
             let item = match decode::record(&bytes) {
-                Ok(record) => {
-                    self.translator.item(&record, self.malformed + self.unresolved + self.missed, &identify)
+                Ok(Record::Path(path)) => {
+                    let call = self.translator.call(path);
+                    let lost = path.header.lost.saturating_add(lost);
+                    call.map(|call| self.marked.call(call, lost, &mut self.translator, out)).err()
                 }
+                Ok(record) => match self.translator.item(&record, lost) {
+                    Ok(item) => {
+                        self.marked.follow(&item);
+                        out.push(item);
+                        None
+                    }
+                    Err(discarded) => Some(discarded),
+                },
                 Err(error) => {
                     tracing::debug!(%error, "the probes sent a record that cannot be read");
-                    Err(Discarded::Malformed)
+                    Some(Discarded::Malformed)
                 }
             };
             match item {
-                Ok(item) => {
-                    if let Item::Event(event) = &item {
-                        self.said = self.said.max(event.lost);
-                    }
-                    out.push(item);
-                }
-                Err(Discarded::Irrelevant) => {}
-                Err(Discarded::Unresolved) => self.unresolved += 1,
-                Err(Discarded::Malformed) => self.malformed += 1,
+                None | Some(Discarded::Irrelevant) => {}
+                Some(Discarded::Unresolved) => self.unresolved += 1,
+                Some(Discarded::Malformed) => self.malformed += 1,
             }
         }
         true
     }
 
-    /// The ring is empty: what was lost and no record told of is told now, so that what begins after it is certain,
-    /// however long that takes. False when there is nothing to tell.
-    fn say_lost(&mut self, out: &mut Vec<Item>) -> bool {
+    /// The ring is empty: takes what the marks have, and what waited for the last record. False when there is nothing.
+    fn listen(&mut self, out: &mut Vec<Item>) -> bool {
+        let (lost, before) = (self.lost(), out.len());
+        self.marked.idle(lost, &mut self.translator, out);
+        out.len() > before || self.marked.has_sights()
+    }
+
+    /// All that was lost so far and that the engine is told.
+    fn lost(&self) -> u64 {
         // As the probes write it into each record.
         let counted =
             [LossCounter::RingFull, LossCounter::TableFull, LossCounter::IoUring, LossCounter::Missed];
         let in_kernel: u64 = counted.into_iter().map(|counter| self.counter(counter)).sum();
-        let (lost, at) = (in_kernel + self.malformed + self.unresolved + self.missed, boot_now());
+        in_kernel + self.malformed + self.unresolved + self.missed + self.marked.lost()
+    }
+
+    /// The ring is empty: what was lost and no record told of is told now, so that what begins after it is certain,
+    /// however long that takes. False when there is nothing to tell.
+    fn say_lost(&mut self, out: &mut Vec<Item>) -> bool {
+        let (lost, at) = (self.lost(), boot_now());
         if lost <= self.said {
             return false;
         }
@@ -151,13 +173,21 @@ impl<D: Doors> Source for EbpfSource<D> {
 
     async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
         loop {
-            if self.drain(out) || self.say_lost(out) {
+            let before = out.len();
+            if self.drain(out) || self.listen(out) || self.say_lost(out) {
+                for item in &out[before..] {
+                    if let Item::Event(event) = item {
+                        self.said = self.said.max(event.lost);
+                    }
+                }
                 return Ok(());
             }
             let failed = |cause| SourceError::Read { source_kind: D::KIND, cause };
             // Not armed before the ring was found empty: a record in between makes it readable at once.
-            let mut ready = self.ring.readable_mut().await.map_err(failed)?;
-            ready.clear_ready();
+            tokio::select! {
+                ready = self.ring.readable_mut() => ready.map_err(failed)?.clear_ready(),
+                () = self.marked.due() => {}
+            }
         }
     }
 
@@ -165,7 +195,6 @@ impl<D: Doors> Source for EbpfSource<D> {
         let refused =
             |cause: io::Error| SourceError::Watch { path: root.path.clone(), cause: Box::new(cause) };
         let directory = File::open(&root.path).map_err(refused)?;
-        let metadata = directory.metadata().map_err(refused)?;
         let key = self
             .probes
             .control
@@ -176,13 +205,20 @@ impl<D: Doors> Source for EbpfSource<D> {
         let (depths, locks) = (root.depths.bits(), root.locks.bits());
         let value = RootValue { root: root.id.0, depths, locks, names };
         // Where a record of the new root can come, its patterns are known.
-        self.translator.resolver.add(root.id, &root.path, root.depths, &metadata, key);
+        let control = &self.probes.control;
+        self.translator.paths.add(root, key, &|file: &File| control.identify(file));
         self.translator.set_patterns(root.id, &root.names);
-        self.probes.interest.add(key, value, &self.names).map_err(|error| failed(error.into()))
+        self.probes.interest.add(key, value, &self.names).map_err(|error| failed(error.into()))?;
+        // The probes look first: they see all that the marks see.
+        if root.id != CANARY {
+            self.marked.watch(root, &mut self.translator);
+        }
+        Ok(())
     }
 
     fn unwatch(&mut self, id: RootId) {
         self.names.remove(id);
+        self.marked.unwatch(id, &mut self.translator);
         self.translator.forget(id);
         if let Err(error) = self.probes.interest.remove(id.0, &self.names) {
             tracing::warn!(%error, "the probes cannot be told that a root is not watched any more");
@@ -203,14 +239,21 @@ impl<D: Doors> Source for EbpfSource<D> {
         losses.0[LossReason::Compat as usize] = self.counter(LossCounter::Compat);
         losses.0[LossReason::IoUring as usize] = self.counter(LossCounter::IoUring);
         losses.0[LossReason::Malformed as usize] = self.malformed;
-        losses.0[LossReason::Unresolved as usize] = self.unresolved;
+        losses.0[LossReason::Unresolved as usize] = self.unresolved + self.marked.unresolved();
+        losses.0[LossReason::QueueOverflow as usize] = self.marked.overflows();
         losses.0[LossReason::ProbeMissed as usize] =
             self.probes.programs.missed() + self.counter(LossCounter::Missed);
         losses
     }
 
     fn probes(&self) -> Vec<ProbeStatus> {
-        self.probes.status.clone()
+        let mut probes = self.probes.status.clone();
+        probes.push(self.marked.status());
+        probes
+    }
+
+    fn sights(&mut self) -> Option<Vec<Sight>> {
+        self.marked.sights()
     }
 
     fn identify(&self, file: &File) -> Option<InodeId> {

@@ -13,8 +13,8 @@ use watchdog_common::{
 use super::decode::{self, Malformed, Record};
 use super::translate::{Discarded, Translator};
 use crate::model::{FileEvent, Role, RootId};
-use crate::source::Depths;
-use crate::source::{Item, NamePattern, Shape};
+use crate::source::names::{Join, Joined};
+use crate::source::{Depths, Item, NamePattern, RootSpec, Shape};
 
 const KINDS: [(Kind, usize); 8] = [
     (Kind::Process, size_of::<ProcessRecord>()),
@@ -52,16 +52,24 @@ impl Aligned {
 /// A translator that knows a root.
 fn translator() -> Translator {
     let mut translator = Translator::new();
-    let root = std::env::temp_dir();
-    let metadata = std::fs::metadata(&root).unwrap();
-    translator.resolver.add(RootId(0), &root, Depths::only(1), &metadata, RootKey::default());
-    let state = NamePattern { role: Role::State, shape: Shape::Exact, text: "state.json".to_owned() };
-    translator.set_patterns(RootId(0), &[state]);
+    let names = vec![NamePattern { role: Role::State, shape: Shape::Exact, text: "state.json".to_owned() }];
+    let (id, path, depths, locks) = (RootId(0), std::env::temp_dir(), Depths::only(1), Depths::NONE);
+    let root = RootSpec { id, path, depths, locks, names };
+    translator.paths.add(&root, RootKey::default(), &|_: &File| Some(RootKey::default()));
+    translator.set_patterns(RootId(0), &root.names);
     translator
 }
 
-fn translate(record: &Record<'_>, lost_here: u64) -> Result<Item, Discarded> {
-    translator().item(record, lost_here, &|_: &File| Some(RootKey::default()))
+/// Without marks, so that the text decides.
+fn translate(record: &Record<'_>, lost: u64) -> Result<Item, Discarded> {
+    let mut translator = translator();
+    let Record::Path(path) = record else { return translator.item(record, lost) };
+    let call = translator.call(path)?;
+    let (mut join, mut joined) = (Join::default(), Vec::new());
+    let mut places = |root, container: &str, name: &str| translator.place_of(root, container, name);
+    join.call(call, &mut places, &mut joined);
+    let Joined { span, actor, operation } = joined.pop().ok_or(Discarded::Irrelevant)?;
+    Ok(Item::Event(FileEvent { span, actor, lost, operation }))
 }
 
 fn sub_kind(bytes: &mut [u8], what: u16) {

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
 use std::sync::Arc;
 
 use watchdog_common::{
-    EntryRecord, Header, IoKind, IoRecord, LOCKED_DIRECTORY, OpenRecord, PATH_LEN, PathBase, PathKind,
-    PathRecord, ProcessRecord, RootKey, UNKNOWN,
+    EntryRecord, Header, IoKind, IoRecord, LOCKED_DIRECTORY, OpenRecord, PathKind, PathRecord, ProcessRecord,
+    UNKNOWN,
 };
 
 use super::decode::{self, Names as OpenNames, Record};
 use super::names::Names;
-use super::paths::{Answer, Base, Directory, Identify, Resolver};
+use super::paths::Reader;
 use crate::model::{
     Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
     LockOwner, MAX_FILES, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span, Target,
 };
+use crate::source::names::{Call, CallKind};
 use crate::source::{Item, NamePattern, guarded_by};
 
 const FMODE_READ: u32 = 0x1;
@@ -29,7 +29,7 @@ const RENAME_EXCHANGE: u64 = 2;
 pub(super) enum Discarded {
     /// It does not matter, as only the agent could tell.
     Irrelevant,
-    /// Its path could not be resolved.
+    /// What it did cannot be told.
     Unresolved,
     /// It makes no sense.
     Malformed,
@@ -37,7 +37,7 @@ pub(super) enum Discarded {
 
 /// Translates, and shares what repeats.
 pub(super) struct Translator {
-    pub(super) resolver: Resolver,
+    pub(super) paths: Reader,
     patterns: HashMap<u16, Vec<NamePattern>>,
     /// By a number that stands for the bytes of the name; nobody can foresee which.
     places: HashMap<u64, Arc<Place>>,
@@ -49,7 +49,7 @@ pub(super) struct Translator {
 impl Translator {
     pub(super) fn new() -> Self {
         Self {
-            resolver: Resolver::new(),
+            paths: Reader::new(),
             patterns: HashMap::new(),
             places: HashMap::new(),
             numbers: RandomState::new(),
@@ -64,23 +64,19 @@ impl Translator {
 
     /// A root is not watched any more.
     pub(super) fn forget(&mut self, root: RootId) {
-        self.resolver.remove(root);
+        self.paths.remove(root);
         self.patterns.remove(&root.0);
         self.places.retain(|_, place| place.root != root);
     }
 
     /// Translates one record; `lost_here` is what the agent itself could not keep so far.
-    pub(super) fn item(
-        &mut self,
-        record: &Record<'_>,
-        lost_here: u64,
-        identify: Identify<'_>,
-    ) -> Result<Item, Discarded> {
+    pub(super) fn item(&mut self, record: &Record<'_>, lost_here: u64) -> Result<Item, Discarded> {
         let (header, operation) = match record {
             Record::Process(process) => return Ok(Item::Process(Box::new(facts(process)))),
             Record::Open(open, names) => (&open.header, self.open(open, names)),
             Record::Io(io) => (&io.header, operation(io)?),
-            Record::Path(path) => (&path.header, self.path(path, identify)?),
+            // Its directories are found by the marks' events.
+            Record::Path(_) => return Err(Discarded::Irrelevant),
             Record::Entry(entry) => (&entry.header, self.entry(entry)?),
             Record::Exit(exit) => (&exit.header, Operation::Exit { status: exit_status(exit.status) }),
         };
@@ -135,21 +131,30 @@ impl Translator {
         Arc::new(Place { root: RootId(open.root), container, name, role: Role::Lock })
     }
 
-    fn path(&mut self, path: &PathRecord, identify: Identify<'_>) -> Result<Operation, Discarded> {
-        let given = |room, length, descriptor, base| Given { room, length, descriptor, base };
-        let first = given(&path.first, path.first_len, path.first_dir, &path.first_base);
-        let second = given(&path.second, path.second_len, path.second_dir, &path.second_base);
-        let mut first = self.named(path, first, identify);
-        let what = path.header.what;
-        if what == PathKind::Unlink as u16 || what == PathKind::Truncate as u16 {
-            return Moved::unseen(path.argument, first?, None).operation(what);
-        }
-        let second = self.named(path, second, identify)?;
-        // Where a file came from matters less than where it went: an unknown origin is no reason to lose the event.
-        if second.is_some() && first == Err(Discarded::Unresolved) {
-            first = Ok(None);
-        }
-        Moved::unseen(path.argument, first?, second).operation(what)
+    /// Reads a call by path, whose directories are still to be found.
+    pub(super) fn call(&self, record: &PathRecord) -> Result<Call, Discarded> {
+        let kind = match record.header.what {
+            k if k == PathKind::Rename as u16 => {
+                CallKind::Rename { exchange: record.argument & RENAME_EXCHANGE != 0 }
+            }
+            k if k == PathKind::Link as u16 => CallKind::Link,
+            k if k == PathKind::Unlink as u16 => CallKind::Unlink,
+            k if k == PathKind::Truncate as u16 => CallKind::Truncate(record.argument),
+            _ => return Err(Discarded::Malformed),
+        };
+        let second = match kind {
+            CallKind::Rename { .. } | CallKind::Link => Some(self.paths.second(record)),
+            CallKind::Unlink | CallKind::Truncate(_) => None,
+        };
+        let span = Span::new(BootNanos(record.header.start), BootNanos(record.header.end));
+        Ok(Call { kind, span, actor: actor(&record.header), first: self.paths.first(record), second })
+    }
+
+    /// The place of a name in a root.
+    pub(super) fn place_of(&mut self, root: RootId, container: &str, name: &str) -> Arc<Place> {
+        let patterns = self.patterns.get(&root.0).map_or(&[][..], Vec::as_slice);
+        let role = Names::role(patterns, name.as_bytes());
+        self.place(root.0, container.as_bytes(), name.as_bytes(), role)
     }
 
     fn entry(&mut self, entry: &EntryRecord) -> Result<Operation, Discarded> {
@@ -178,39 +183,6 @@ impl Translator {
         let patterns = self.patterns.get(&place.root).map_or(&[][..], Vec::as_slice);
         let role = Names::role(patterns, file);
         Some(self.place(place.root, &container, file, role))
-    }
-
-    /// The place that one of a call's paths means; `None` when it lies outside the roots.
-    fn named(
-        &mut self,
-        record: &PathRecord,
-        given: Given<'_>,
-        identify: Identify<'_>,
-    ) -> Result<Option<Arc<Place>>, Discarded> {
-        // A path that fills its room was cut.
-        let length = usize::try_from(given.length).map_err(|_| Discarded::Unresolved)?;
-        if length >= PATH_LEN {
-            return Err(Discarded::Unresolved);
-        }
-        let text = decode::text(&given.room[..length]);
-        let Some((directory, name)) = Resolver::split(text) else { return Ok(None) };
-        let answer = match given.alone(directory) {
-            Some(answer) => answer,
-            None => self.resolver.resolve(
-                given.base_of(&record.header, record.mount_namespace),
-                directory,
-                identify,
-            ),
-        };
-        match answer {
-            Answer::Outside => Ok(None),
-            Answer::Unknown => Err(Discarded::Unresolved),
-            Answer::Inside(found) => {
-                let patterns = self.patterns.get(&found.root.0).map_or(&[][..], Vec::as_slice);
-                let role = Names::role(patterns, name);
-                Ok(Some(self.place(found.root.0, &found.container, name, role)))
-            }
-        }
     }
 
     fn place(&mut self, root: u16, container: &[u8], name: &[u8], role: Role) -> Arc<Place> {
@@ -246,11 +218,6 @@ struct Moved {
 }
 
 impl Moved {
-    /// From probes that see paths alone.
-    fn unseen(argument: u64, from: Option<Arc<Place>>, to: Option<Arc<Place>>) -> Self {
-        Self { argument, from, to, inode: None, size_before: None, still_open_for_writing: None }
-    }
-
     fn operation(self, what: u16) -> Result<Operation, Discarded> {
         let Self { argument, from, to, inode, size_before, still_open_for_writing } = self;
         let matters =
@@ -277,39 +244,6 @@ impl Moved {
             }
             _ => Err(Discarded::Malformed),
         }
-    }
-}
-
-/// One of a call's paths, and where it begins.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    room: &'a [u8; PATH_LEN],
-    length: i32,
-    descriptor: i32,
-    base: &'a PathBase,
-}
-
-impl Given<'_> {
-    /// What the probe saw for a bare name: its directory is the base itself. At depth 2 the name of the directory
-    /// above is missing, so that case is left to the resolver.
-    fn alone(&self, directory: &Path) -> Option<Answer> {
-        if directory != Path::new("") {
-            return None;
-        }
-        let root = RootId(self.base.root);
-        let container = match (self.base.is_below_root, self.base.depth) {
-            (0, _) => return Some(Answer::Outside),
-            (_, 0) => Vec::new(),
-            (_, 1) => decode::text(&self.base.name).to_vec(),
-            _ => return None,
-        };
-        Some(Answer::Inside(Directory { root, container }))
-    }
-
-    fn base_of(&self, header: &Header, mount_namespace: u32) -> Base {
-        let PathBase { ino, dev, generation, .. } = *self.base;
-        let identity = RootKey { ino, dev, generation };
-        Base { pid: Pid(header.pid), descriptor: self.descriptor, mount_namespace, identity }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::source::RootSpec;
 /// How many reads of the queue one turn takes at most, so that the agent's loop turns.
 const READS: usize = 8;
 
+/// As many reads take the longest queue that `fs.inotify.max_queued_events` is usually set to.
+const ALL_READS: usize = 256;
+
 /// Room for so much news is kept.
 const USUAL_NEWS: usize = 64;
 
@@ -47,7 +50,16 @@ impl Intake {
 
     /// Takes what is in the queue, a few reads of it at most.
     pub(super) fn drain(&mut self, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
-        for _ in 0..READS {
+        self.read(READS, tell)
+    }
+
+    /// Takes at least what is in the queue now.
+    pub(super) fn drain_all(&mut self, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
+        self.read(ALL_READS, tell)
+    }
+
+    fn read(&mut self, reads: usize, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
+        for _ in 0..reads {
             if !self.queue.take(&mut self.raw)? {
                 break;
             }

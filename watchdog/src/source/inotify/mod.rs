@@ -5,10 +5,10 @@
 pub mod fuzz;
 mod intake;
 mod limits;
+mod marks;
 mod queue;
 mod translate;
 mod watches;
-mod witness;
 
 use std::io;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use crate::source::{
 };
 use intake::{Intake, Taken};
 pub use limits::Limits;
+pub use marks::{Mark, Marks, Sight};
 use translate::{Sign, Translator};
 use watches::{News, Watches};
-pub use witness::{Sight, Witness};
 
 /// What is asked of a directory that holds state files.
 const INTEREST: WatchMask = WatchMask::OPEN
@@ -182,7 +182,7 @@ impl Source for InotifySource {
 
 fn translate(news: News, translator: &mut Translator, out: &mut Vec<FileEvent>) {
     match news {
-        News::Name { place, mask, cookie, between } => {
+        News::Name { place, mask, cookie, between, nearest: _ } => {
             translator.sign(&Sign { place, mask, cookie, at: between.1 }, out);
         }
         News::FoundEmpty(place) => translator.found_empty(&place, boot_now()),

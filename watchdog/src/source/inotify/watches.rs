@@ -28,6 +28,8 @@ pub(super) enum News {
         cookie: u32,
         /// From when the queue was last empty until this was read.
         between: (BootNanos, BootNanos),
+        /// Of several roots in which the name stands, this is the one that the probes name.
+        nearest: bool,
     },
     /// An empty state file stands in a directory that was made a moment ago.
     FoundEmpty(Arc<Place>),
@@ -44,6 +46,8 @@ pub(super) struct Watches {
     interest: WatchMask,
     /// Directories in which roots stand are watched, too.
     parents: bool,
+    /// Every name that a rename gives or takes is told, whether a profile knows it or not.
+    every_move: bool,
     /// At most so many directories are watched.
     most: usize,
     stands: HashMap<WatchDescriptor, Vec<Stand>>,
@@ -83,6 +87,7 @@ impl Watches {
             instance,
             interest,
             parents: true,
+            every_move: false,
             most: Self::MAX_DIRECTORIES,
             stands: HashMap::new(),
             roots: BTreeMap::new(),
@@ -93,8 +98,8 @@ impl Watches {
     }
 
     /// Waits to be told when a root comes back, and watches fewer directories: as many as state files are remembered.
-    pub(super) fn for_witness(self) -> Self {
-        Self { parents: false, most: MAX_FILES, ..self }
+    pub(super) fn for_marks(self) -> Self {
+        Self { parents: false, every_move: true, most: MAX_FILES, ..self }
     }
 
     /// How many directories could not be watched when last tried, and why.
@@ -174,12 +179,17 @@ impl Watches {
     pub(super) fn event(&mut self, raw: &Raw, out: &mut Vec<News>) {
         let Some(stands) = self.stands.get(&raw.directory) else { return };
         let ended = raw.mask.intersects(EventMask::IGNORED | EventMask::UNMOUNT);
+        let holder = |stand: &Stand| match stand {
+            Stand::Level(root, level, _) if self.holds_files(*root, *level) => Some(*level),
+            Stand::Level(..) | Stand::Parent(_) => None,
+        };
+        let nearest = stands.iter().filter_map(holder).min();
         // One directory is usually one thing; the clone is of a short list.
         for stand in stands.clone() {
             match stand {
                 Stand::Parent(root) if !ended => self.parent_event(root, raw, out),
                 Stand::Level(root, level, container) if !ended => {
-                    self.level_event(root, level, &container, raw, out);
+                    self.level_event(root, (level, nearest == Some(level)), &container, raw, out);
                 }
                 Stand::Parent(_) | Stand::Level(..) => {}
             }
@@ -200,7 +210,14 @@ impl Watches {
         }
     }
 
-    fn level_event(&mut self, id: RootId, level: u8, container: &Arc<str>, raw: &Raw, out: &mut Vec<News>) {
+    fn level_event(
+        &mut self,
+        id: RootId,
+        (level, nearest): (u8, bool),
+        container: &Arc<str>,
+        raw: &Raw,
+        out: &mut Vec<News>,
+    ) {
         let Some(root) = self.root(id) else { return };
         let depths = root.spec.depths;
         let Some(name) = raw.name.as_deref() else {
@@ -222,10 +239,15 @@ impl Watches {
                 self.leave(id, &below, out);
             }
         } else if depths.contains(level)
-            && let Some(place) = root.place(container, name)
+            && let Some(place) = root.place(container, name).or_else(|| {
+                let is_asked =
+                    self.every_move && raw.mask.intersects(EventMask::MOVED_FROM | EventMask::MOVED_TO);
+                is_asked.then(|| root.temporary(container, name))
+            })
         {
             let between = (raw.since, raw.at);
-            out.push(News::Name { place: Arc::new(place), mask: raw.mask, cookie: raw.cookie, between });
+            let (place, mask, cookie) = (Arc::new(place), raw.mask, raw.cookie);
+            out.push(News::Name { place, mask, cookie, between, nearest });
         }
     }
 
@@ -403,6 +425,12 @@ impl Root {
             }
         };
         Some(Place { root: self.spec.id, container: Arc::clone(container), name, role })
+    }
+
+    /// The place of a name that no profile knows.
+    fn temporary(&self, container: &Arc<str>, name: &OsStr) -> Place {
+        let (container, name) = (Arc::clone(container), name.to_string_lossy().as_ref().into());
+        Place { root: self.spec.id, container, name, role: Role::Temporary }
     }
 }
 

@@ -11,48 +11,41 @@ use std::time::Duration;
 
 use crate::clock::boot_now;
 use crate::model::{BootNanos, InodeId, OpenId, Place, RootId};
-use crate::source::inotify::{Sight, Witness};
-use crate::source::{CANARY, Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
+use crate::source::{Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
 use story::{SourceStory, WitnessStory};
 use testimony::Testimony;
 
 /// A source with a witness beside it.
 pub struct Witnessed<S> {
     source: S,
-    /// `None` when there is none, or no more.
-    witness: Option<Witness>,
+    /// The marks beside the source are asked.
+    witness: bool,
     testimony: Testimony,
     source_story: SourceStory,
     witness_story: WitnessStory,
-    sights: Vec<Sight>,
     /// What was before that time, the source has told.
     told: BootNanos,
 }
 
 impl<S: Source> Witnessed<S> {
-    /// Room for so many sights is kept; a look at all roots brings thousands at once, and seldom.
-    const USUAL_SIGHTS: usize = 1_024;
-
-    /// The source, and a witness when one is `wanted` and can be had. Must run inside a tokio runtime.
+    /// The source, cross-checked when that is `wanted` and the source has marks.
     #[must_use]
-    pub fn new(source: S, wanted: bool) -> Self {
-        let witness = wanted.then(Witness::new).and_then(|witness| {
-            witness
-                .inspect_err(|error| tracing::warn!(%error, "no witness: sessions are not cross-checked"))
-                .ok()
-        });
+    pub fn new(mut source: S, wanted: bool) -> Self {
+        let witness = wanted && source.sights().is_some();
+        if wanted && !witness {
+            tracing::warn!("no marks on directories: sessions are not cross-checked");
+        }
         Self {
             source,
             witness,
             testimony: Testimony::default(),
             source_story: SourceStory::default(),
             witness_story: WitnessStory::default(),
-            sights: Vec::new(),
             told: BootNanos(0),
         }
     }
 
-    /// Waits for either of the two, or until a session is to be judged.
+    /// Waits for the source and its marks, or until a session is to be judged.
     async fn wait(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
         let asked = boot_now();
         let due = self.testimony.due();
@@ -62,17 +55,9 @@ impl<S: Source> Witnessed<S> {
                 None => pending().await,
             }
         };
-        let filled = async {
-            match &mut self.witness {
-                Some(witness) => witness.filled().await,
-                None => pending().await,
-            }
-        };
         tokio::select! {
             biased;
             read = self.source.read(out) => return read,
-            // An error comes back when the queue is read.
-            _ = filled => {}
             () = judge => {}
         }
         // The source had nothing more.
@@ -80,21 +65,14 @@ impl<S: Source> Witnessed<S> {
         Ok(())
     }
 
-    /// Takes what the witness has.
+    /// Takes what the marks saw.
     fn listen(&mut self, now: BootNanos) {
-        let Some(witness) = &mut self.witness else { return };
-        if let Err(error) = witness.drain(&mut self.sights) {
-            tracing::warn!(%error, "the witness is gone: sessions are not cross-checked");
-            self.witness = None;
+        if !self.witness {
+            return;
         }
-        self.take_sights(now);
-    }
-
-    fn take_sights(&mut self, now: BootNanos) {
-        for sight in self.sights.drain(..) {
+        for sight in self.source.sights().unwrap_or_default() {
             self.witness_story.sight(sight, now, &mut self.testimony);
         }
-        self.sights.shrink_to(Self::USUAL_SIGHTS);
     }
 
     fn judge(&mut self, now: BootNanos, out: &mut Vec<Item>) {
@@ -110,7 +88,7 @@ impl<S: Source> Source for Witnessed<S> {
     }
 
     async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
-        if self.witness.is_none() {
+        if !self.witness {
             return self.source.read(out).await;
         }
         let before = out.len();
@@ -130,25 +108,15 @@ impl<S: Source> Source for Witnessed<S> {
         }
     }
 
-    /// The witness watches what the source does, and later: what it sees, the source must have seen.
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError> {
-        self.source.watch(root)?;
-        if let Some(witness) = &mut self.witness
-            && root.id != CANARY
-            && let Err(error) = witness.watch(root, &mut self.sights)
-        {
-            tracing::debug!(%error, root = %root.path.display(), "the witness cannot watch a root");
-        }
-        self.take_sights(boot_now());
-        Ok(())
+        let result = self.source.watch(root);
+        self.listen(boot_now());
+        result
     }
 
     fn unwatch(&mut self, id: RootId) {
         self.source.unwatch(id);
-        if let Some(witness) = &mut self.witness {
-            witness.unwatch(id, &mut self.sights);
-        }
-        self.take_sights(boot_now());
+        self.listen(boot_now());
     }
 
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
@@ -161,7 +129,7 @@ impl<S: Source> Source for Witnessed<S> {
 
     fn probes(&self) -> Vec<ProbeStatus> {
         let mut probes = self.source.probes();
-        if self.witness.is_some() {
+        if self.witness {
             let (probe, mechanism) = ("witness", "inotify");
             probes.push(ProbeStatus { probe, mechanism, attached: true, reason: None });
         }

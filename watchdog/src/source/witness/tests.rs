@@ -26,7 +26,7 @@ impl Bench {
         fs::create_dir_all(base.path().join("root/a")).unwrap();
         fs::write(base.path().join("root/a/state.json"), "{}").unwrap();
         let (source, script, _) = scripted();
-        let mut source = Witnessed::new(source, wanted);
+        let mut source = Witnessed::new(source.marked(), wanted);
         let (path, names) = (base.path().join("root"), Profile::unknown("x").names);
         source
             .watch(&RootSpec { id: RootId(0), path, depths: Depths::only(1), locks: Depths::NONE, names })

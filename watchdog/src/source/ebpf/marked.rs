@@ -1,0 +1,186 @@
+//! The marks beside the probes: they name the directory of each call by path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::translate::Translator;
+use crate::clock::boot_now;
+use crate::model::{EventOperation, FileEvent, RootId};
+use crate::source::inotify::{Mark, Marks, Sight};
+use crate::source::names::{Call, Join, Joined, NameEvent};
+use crate::source::{Item, ProbeStatus, RootSpec};
+
+/// Marks, and what they tell of calls.
+pub(super) struct Marked {
+    /// `None` when there are none.
+    marks: Option<Marks>,
+    /// Why there are none.
+    refusal: Option<String>,
+    join: Join,
+    news: Vec<Mark>,
+    joined: Vec<Joined>,
+    /// For the cross-check.
+    sights: Vec<Sight>,
+    /// Somebody asks for them.
+    checked: bool,
+    /// Overflows of queues that are gone.
+    overflows: u64,
+}
+
+impl Marked {
+    /// Room for so much is kept; reading all roots brings thousands at once, and seldom.
+    const USUAL: usize = 1_024;
+
+    /// Must run inside a tokio runtime.
+    pub(super) fn new() -> Self {
+        let marks = Marks::new();
+        if let Err(error) = &marks {
+            tracing::warn!(%error, "cannot watch directories: names rest on the text of paths alone");
+        }
+        let refusal = marks.as_ref().err().map(ToString::to_string);
+        let (join, overflows, checked) = (Join::default(), 0, false);
+        let (news, joined, sights) = (Vec::new(), Vec::new(), Vec::new());
+        Self { marks: marks.ok(), refusal, join, news, joined, sights, checked, overflows }
+    }
+
+    /// Waits until [`Self::idle`] has something to do. Cancel-safe.
+    pub(super) async fn due(&mut self) {
+        let due = self.join.due();
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(boot_now()))).await,
+                None => std::future::pending().await,
+            }
+        };
+        let filled = async {
+            match &mut self.marks {
+                // An error comes back when the queue is read.
+                Some(marks) => drop(marks.filled().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = filled => {}
+            () = timer => {}
+        }
+    }
+
+    pub(super) fn watch(&mut self, root: &RootSpec, translator: &mut Translator) {
+        if let Some(marks) = &mut self.marks
+            && let Err(error) = marks.watch(root, &mut self.news)
+        {
+            tracing::debug!(%error, root = %root.path.display(), "cannot watch a root's directories");
+        }
+        self.spread(translator);
+    }
+
+    pub(super) fn unwatch(&mut self, id: RootId, translator: &mut Translator) {
+        if let Some(marks) = &mut self.marks {
+            marks.unwatch(id, &mut self.news);
+        }
+        self.spread(translator);
+        self.join.forget(id);
+    }
+
+    /// Takes in a call. `lost` is the total of losses at its time.
+    pub(super) fn call(&mut self, call: Call, lost: u64, translator: &mut Translator, out: &mut Vec<Item>) {
+        // The kernel queued the marks' events of this call before the call returned.
+        self.take(translator);
+        let mut places = |root, container: &str, name: &str| translator.place_of(root, container, name);
+        self.join.call(call, &mut places, &mut self.joined);
+        self.report(lost, out);
+    }
+
+    /// Takes in what a record said.
+    pub(super) fn follow(&mut self, item: &Item) {
+        if let Item::Event(FileEvent {
+            operation: EventOperation::Open { created: true, place, .. }, ..
+        }) = item
+        {
+            self.join.created(place);
+        }
+    }
+
+    /// There is no record left: takes what the marks have.
+    pub(super) fn idle(&mut self, lost: u64, translator: &mut Translator, out: &mut Vec<Item>) {
+        self.take(translator);
+        let mut places = |root, container: &str, name: &str| translator.place_of(root, container, name);
+        self.join.idle(boot_now(), &mut places, &mut self.joined);
+        self.report(lost, out);
+    }
+
+    fn take(&mut self, translator: &mut Translator) {
+        let Some(marks) = &mut self.marks else { return };
+        if let Err(error) = marks.drain(&mut self.news) {
+            tracing::warn!(%error, "directories cannot be watched any more");
+            self.refusal = Some(error.to_string());
+            self.overflows += marks.overflows() + 1;
+            self.marks = None;
+            self.join.lost(boot_now());
+        }
+        self.spread(translator);
+    }
+
+    fn spread(&mut self, translator: &mut Translator) {
+        for mark in self.news.drain(..) {
+            match mark {
+                Mark::Name(event) => {
+                    // What everybody else calls this name.
+                    let place = &event.place;
+                    let place = translator.place_of(place.root, &place.container, &place.name);
+                    self.join.change(NameEvent { place, ..event }, &mut self.joined);
+                }
+                Mark::Sight(sight) => {
+                    match &sight {
+                        Sight::Begins(root, container) => {
+                            self.join.begins(*root, Arc::clone(container), boot_now());
+                        }
+                        Sight::Ends(root, container) => self.join.ends(*root, container),
+                        Sight::Lost(at) => self.join.lost(*at),
+                        Sight::Modified(..) | Sight::Closed(..) | Sight::Replaced(..) => {}
+                    }
+                    if self.checked {
+                        self.sights.push(sight);
+                    }
+                }
+            }
+        }
+        self.news.shrink_to(Self::USUAL);
+    }
+
+    fn report(&mut self, lost: u64, out: &mut Vec<Item>) {
+        let event = |Joined { span, actor, operation }| FileEvent { span, actor, lost, operation };
+        out.extend(self.joined.drain(..).map(event).map(Item::Event));
+    }
+
+    /// The sights since the last call, once somebody asked for them.
+    pub(super) fn sights(&mut self) -> Option<Vec<Sight>> {
+        self.marks.as_ref()?;
+        self.checked = true;
+        Some(std::mem::take(&mut self.sights))
+    }
+
+    pub(super) fn has_sights(&self) -> bool {
+        !self.sights.is_empty()
+    }
+
+    pub(super) fn unresolved(&self) -> u64 {
+        self.join.unresolved()
+    }
+
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows + self.marks.as_ref().map_or(0, Marks::overflows)
+    }
+
+    /// All that was lost here.
+    pub(super) fn lost(&self) -> u64 {
+        self.unresolved() + self.overflows()
+    }
+
+    pub(super) fn status(&self) -> ProbeStatus {
+        let refused = self.marks.as_ref().and_then(Marks::refused);
+        let refused = refused.map(|(count, error)| format!("{count} directories cannot be watched: {error}"));
+        let reason = self.refusal.clone().or(refused);
+        ProbeStatus { probe: "names", mechanism: "inotify", attached: reason.is_none(), reason }
+    }
+}
