@@ -9,14 +9,19 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use watchdog::enrich::{Content, Damage, read_state_file};
+use watchdog::enrich::{Content, Damage, Reading, read_state_file};
+use watchdog::files::Ungated;
 
 const MIB: u64 = 1 << 20;
 /// The verdict on what is no regular file.
 const NO_FILE: Option<Content> = Some(Content::Damaged(Damage::Invalid));
 
+fn reading(path: &Path) -> Option<Reading> {
+    read_state_file(path.parent().unwrap(), Path::new(path.file_name().unwrap()), &Ungated)
+}
+
 fn content(path: &Path) -> Option<Content> {
-    read_state_file(path).map(|reading| reading.content)
+    reading(path).map(|reading| reading.content)
 }
 
 fn make_fifo(path: &Path) {
@@ -51,15 +56,15 @@ fn sixteen_mebibytes_are_read_and_one_byte_more_is_damage() {
     let spaces = vec![b' '; usize::try_from(16 * MIB).unwrap() - 12];
     file.write_all(&spaces).unwrap();
     assert_eq!(
-        read_state_file(&path).map(|reading| (reading.content, reading.size)),
+        reading(&path).map(|reading| (reading.content, reading.size)),
         Some((Content::Valid, 16 * MIB))
     );
     file.write_all(b" ").unwrap();
     assert_eq!(content(&path), Some(Content::Damaged(Damage::Invalid)));
     // A sparse file of any size costs no more.
     file.set_len(1 << 40).unwrap();
-    let reading = read_state_file(&path).unwrap();
-    assert_eq!((reading.content, reading.size), (Content::Damaged(Damage::Invalid), 1 << 40));
+    let found = reading(&path).unwrap();
+    assert_eq!((found.content, found.size), (Content::Damaged(Damage::Invalid), 1 << 40));
 }
 
 #[test]
@@ -122,7 +127,7 @@ fn a_file_that_vanishes_or_becomes_a_fifo_between_two_looks_is_passed_over() {
         let (mut read, mut passed) = (0, 0);
         let mut wrong = None;
         while wrong.is_none() && (read < 500 || passed < 500) {
-            match read_state_file(&path).map(|reading| (reading.content, reading.size)) {
+            match reading(&path).map(|reading| (reading.content, reading.size)) {
                 Some((Content::Valid, _)) => read += 1,
                 None | Some((Content::Damaged(Damage::Invalid), 0)) => passed += 1,
                 Some(damaged) => wrong = Some(damaged),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use watchdog::enrich::{Content, Damage, Identity, Owner, Pod, judge, owner, read_state_file};
+use watchdog::files::Ungated;
 use watchdog::host_root::HostRoot;
 
 /// A tree, the folder of a runtime root in it, and the name of the state file.
@@ -81,9 +82,10 @@ fn is_as_made(tree: &Tree, found: &[Owner]) {
 fn each_container_is_known_by_its_state_file_and_what_that_names() {
     for tree in TREES {
         let look = |(directory, id): &(PathBuf, String)| {
-            let reading = read_state_file(&tree.host().path(directory.join(tree.file))).unwrap();
+            let reading =
+                read_state_file(&tree.host().path(directory), Path::new(tree.file), &Ungated).unwrap();
             assert_eq!(reading.content, Content::Valid);
-            owner(&tree.host(), directory, id, &reading.identity)
+            owner(&tree.host(), directory, id, &reading.identity, &Ungated)
         };
         is_as_made(&tree, &tree.containers().iter().map(look).collect::<Vec<_>>());
     }
@@ -92,8 +94,9 @@ fn each_container_is_known_by_its_state_file_and_what_that_names() {
 #[test]
 fn a_container_whose_state_was_never_whole_is_known_by_what_its_manager_keeps() {
     for tree in TREES {
-        let look =
-            |(directory, id): &(PathBuf, String)| owner(&tree.host(), directory, id, &Identity::default());
+        let look = |(directory, id): &(PathBuf, String)| {
+            owner(&tree.host(), directory, id, &Identity::default(), &Ungated)
+        };
         let found: Vec<Owner> = tree.containers().iter().map(look).collect();
         if tree.kept_elsewhere {
             is_as_made(&tree, &found);
@@ -108,9 +111,16 @@ fn nothing_is_looked_for_outside_the_host_root() {
     let empty = tempfile::tempdir().unwrap();
     for tree in TREES {
         for (directory, id) in tree.containers() {
-            let said = read_state_file(&tree.host().path(directory.join(tree.file))).unwrap().identity;
+            let said = read_state_file(&tree.host().path(&directory), Path::new(tree.file), &Ungated)
+                .unwrap()
+                .identity;
             let told = Owner::told(&said, &id);
-            assert_eq!(owner(&HostRoot::new(empty.path()), &directory, &id, &said), told, "{}", tree.name);
+            assert_eq!(
+                owner(&HostRoot::new(empty.path()), &directory, &id, &said, &Ungated),
+                told,
+                "{}",
+                tree.name
+            );
         }
     }
 }

@@ -1,47 +1,35 @@
 //! From what the engine concluded to what people and Prometheus see.
 
 use std::borrow::Cow;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::task::JoinError;
-
 use super::pods::Container;
+use super::unpublished::{Unpublished, subject};
+use super::work::Job;
 use super::{Agent, Step};
 use crate::cli::FindingsFormat;
 use crate::clock::boot_now;
-use crate::enrich::{Content, Owner, Pod, Process, Reading, SMALL_FILE, read_state_file};
+use crate::enrich::{Content, Damage, Owner, Pod, Process, Reading};
 use crate::model::{
     Actor, BootNanos, Outcome, Output, Place, ReadReport, ReaderExit, SessionReport, Verdict,
 };
-use crate::profile::{self, Root, Sighting};
+use crate::profile::{Root, Sighting};
 use crate::report::{FileFacts, Finding, line};
 use crate::source::Source;
 
-/// Why a state file is read.
-pub(super) enum Job {
-    /// A session on it has ended.
-    Aftermath(Box<SessionReport>),
-    /// It lies there unchanged and was not judged yet.
-    Settled(Sighting),
-}
-
-impl Job {
-    fn place(&self) -> &Arc<Place> {
-        match self {
-            Self::Aftermath(report) => &report.place,
-            Self::Settled(sighting) => &sighting.place,
-        }
-    }
-}
-
-/// At most so many large files are read at once; more are not judged.
-const MAX_READING: usize = 8;
-
 impl<S: Source> Agent<S> {
-    /// Deals with all that the engine said.
+    /// Deals with all that the engine said, when it is known whose containers it is about, or soon after.
     pub(super) fn conclude(&mut self) {
         if self.outputs.is_empty() {
+            return;
+        }
+        let places: Vec<Place> = self.outputs.iter().filter_map(subject).cloned().collect();
+        for place in &places {
+            self.look_for_owner(place);
+        }
+        let now = boot_now();
+        if !self.is_ending && places.iter().any(|place| self.pods.awaited(place, now).is_some()) {
             return;
         }
         self.follow(|| Step::Conclude {});
@@ -70,9 +58,8 @@ impl<S: Source> Agent<S> {
         self.shared.metrics.session(&file.runtime, &report, &writer);
         if report.outcome.is_nonatomic() {
             self.shared.metrics.detected(boot_now().since(report.window.end));
-            if let Some(path) = self.open_path(&report.place) {
-                self.read(Job::Aftermath(report), path);
-            }
+            let place = Arc::clone(&report.place);
+            self.read(Job::Aftermath(report), &place);
         }
     }
 
@@ -95,73 +82,26 @@ impl<S: Source> Agent<S> {
         self.publish(&finding, &file);
     }
 
-    /// Reads a state file: a small one here, a large one beside the loop.
-    pub(super) fn read(&mut self, job: Job, path: PathBuf) {
-        if self.roots.get(job.place().root).is_some_and(|root| root.profile.content == profile::Content::None)
+    /// A file that lay there unchanged was read.
+    pub(super) fn judge_settled(&mut self, sighting: &Sighting, reading: Option<Reading>, is_still_so: bool) {
+        // Somebody has been at it meanwhile. When that one is done, the file will be seen to have settled again.
+        if !is_still_so {
+            return;
+        }
+        let Some(reading) = reading else { return self.survey.refused(sighting) };
+        self.learn(&sighting.place, &reading);
+        let new = self.survey.note(&sighting.place, reading.content);
+        if let Content::Damaged(damage) = reading.content
+            && new
         {
-            // A session is told without an aftermath; of a file that lies there is nothing to tell.
-            return if let Job::Aftermath(_) = job {
-                self.judge(job, None)
-            };
+            self.look_for_owner(&sighting.place);
+            self.unpublished.push(Unpublished::Damage(Arc::clone(&sighting.place), damage));
         }
-        let metadata = std::fs::symlink_metadata(&path).ok();
-        let large = metadata.as_ref().is_some_and(|metadata| metadata.len() > SMALL_FILE);
-        let has_hands = !large || self.reading.len() < MAX_READING;
-        if has_hands && metadata.is_some_and(|metadata| metadata.is_file()) {
-            self.source.reads_itself(job.place());
-        }
-        if !large {
-            let reading = read_state_file(&path);
-            self.judge(job, reading);
-        } else if has_hands {
-            self.reading.spawn_blocking(move || (job, read_state_file(&path)));
-        } else {
-            match job {
-                Job::Aftermath(_) => self.judge(job, None),
-                Job::Settled(sighting) => self.put_back(sighting),
-            }
-        }
+        self.show_damage();
     }
 
-    /// A large file was read.
-    pub(super) fn take_reading(&mut self, done: Result<(Job, Option<Reading>), JoinError>) {
-        match done {
-            Ok((job, reading)) => self.judge(job, reading),
-            Err(error) => tracing::error!(%error, "reading a state file failed"),
-        }
-    }
-
-    fn judge(&mut self, job: Job, reading: Option<Reading>) {
-        match job {
-            Job::Aftermath(report) => self.judge_aftermath(&report, reading),
-            Job::Settled(sighting) => {
-                let Some(reading) = reading else { return self.survey.refused(&sighting) };
-                // Somebody has been at it meanwhile. When that one is done, the file will be seen to have settled again.
-                if !sighting.is_still_so() {
-                    return;
-                }
-                self.learn(&sighting.place, &reading);
-                let new = self.survey.note(&sighting.place, reading.content);
-                if let Content::Damaged(damage) = reading.content
-                    && new
-                    && let Some(file) = self.known_facts(&sighting.place)
-                {
-                    self.shared.metrics.damage(&file.runtime, damage);
-                    let at = boot_now();
-                    self.follow(|| Step::Damaged {
-                        at,
-                        content: reading.content,
-                        facts: Cow::Borrowed(&file),
-                    });
-                    let finding = self.reporter.damage(&file, damage, None, at, &self.processes);
-                    self.publish(&finding, &file);
-                }
-                self.show_damage();
-            }
-        }
-    }
-
-    fn judge_aftermath(&mut self, report: &SessionReport, reading: Option<Reading>) {
+    /// The file of a session was read, or could not be.
+    pub(super) fn judge_aftermath(&mut self, report: Box<SessionReport>, reading: Option<Reading>) {
         // Another size than the session left: somebody has been at it since, and this is not its aftermath. Where the
         // size is not known, a damaged file may be the next session's doing; the survey will find it if it stays.
         let own = reading.filter(|reading| match report.size_after {
@@ -171,7 +111,29 @@ impl<S: Source> Agent<S> {
         if let Some(reading) = &own {
             self.learn(&report.place, reading);
         }
+        self.look_for_owner(&report.place);
         let content = own.map(|reading| reading.content);
+        self.unpublished.push(Unpublished::Session(report, content));
+    }
+
+    pub(super) fn publish_unpublished(&mut self, unpublished: Unpublished) {
+        match unpublished {
+            Unpublished::Session(report, content) => self.publish_session(&report, content),
+            Unpublished::Damage(place, damage) => self.publish_damage(&place, damage),
+        }
+    }
+
+    fn publish_damage(&mut self, place: &Place, damage: Damage) {
+        let Some(file) = self.known_facts(place) else { return };
+        self.shared.metrics.damage(&file.runtime, damage);
+        let at = boot_now();
+        let content = Content::Damaged(damage);
+        self.follow(|| Step::Damaged { at, content, facts: Cow::Borrowed(&file) });
+        let finding = self.reporter.damage(&file, damage, None, at, &self.processes);
+        self.publish(&finding, &file);
+    }
+
+    fn publish_session(&mut self, report: &SessionReport, content: Option<Content>) {
         let Some(file) = self.known_facts(&report.place) else { return };
         self.follow_aftermath(report, content, &file);
         let finding = self.reporter.session(&file, report, content, &self.processes);
@@ -193,8 +155,19 @@ impl<S: Source> Agent<S> {
             return;
         }
         let Some(root) = self.roots.get(place.root) else { return };
-        if let Some((directory, id)) = container(root, place) {
-            self.pods.learn(Container { place, directory: &directory, id }, &reading.identity);
+        let Some((directory, id)) = container(root, place) else { return };
+        let container = Container { place, directory: &directory, id };
+        if let Some(search) = self.pods.learn(container, &reading.identity, boot_now()) {
+            self.search(search);
+        }
+    }
+
+    /// Has somebody look for whom a container belongs to, unless that was done.
+    pub(super) fn look_for_owner(&mut self, place: &Place) {
+        let Some(root) = self.roots.get(place.root) else { return };
+        let Some((directory, id)) = container(root, place) else { return };
+        if let Some(search) = self.pods.ask(Container { place, directory: &directory, id }, boot_now()) {
+            self.search(search);
         }
     }
 
@@ -237,13 +210,10 @@ impl<S: Source> Agent<S> {
     }
 
     /// `None` for a root that is not in our table, which no source should name.
-    pub(super) fn known_facts(&mut self, place: &Place) -> Option<FileFacts> {
+    pub(super) fn known_facts(&self, place: &Place) -> Option<FileFacts> {
         let root = self.roots.get(place.root)?;
         let path = root.host_path.join(&*place.container).join(&*place.name);
-        let owner = container(root, place).and_then(|(directory, id)| {
-            self.pods.find(Container { place, directory: &directory, id }, boot_now())
-        });
-        let Owner { pod, image } = owner.unwrap_or_default();
+        let Owner { pod, image } = self.pods.find(place);
         Some(FileFacts {
             runtime: root.profile.name.to_string(),
             root: root.host_path.display().to_string(),
@@ -253,14 +223,6 @@ impl<S: Source> Agent<S> {
             pod: Some(pod).filter(|pod| *pod != Pod::default()),
             image,
         })
-    }
-
-    /// Where the file of a place can be opened. A name that is no plain relative path is never followed.
-    fn open_path(&self, place: &Arc<Place>) -> Option<PathBuf> {
-        let root = self.roots.get(place.root)?;
-        let relative = Path::new(&*place.container).join(&*place.name);
-        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        plain.then(|| root.path.join(relative))
     }
 }
 

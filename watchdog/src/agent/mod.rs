@@ -16,19 +16,20 @@ mod stop;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod unpublished;
+mod work;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::task::JoinSet;
 
 use crate::cli::FindingsFormat;
 use crate::clock::{WallClock, boot_now};
 use crate::config::Config;
 use crate::detect::{Engine, Limits};
-use crate::enrich::{Processes, Reading};
+use crate::enrich::Processes;
 use crate::health::{Life, Readiness, readiness};
 use crate::http::{ProbeView, ProofView, Shared};
 use crate::memory;
@@ -36,14 +37,16 @@ use crate::model::{Actor, BootNanos, EventOperation, FileEvent, Output, Span};
 use crate::profile::Roots;
 use crate::report::{Outlet, Reporter};
 use crate::source::{Item, LossReason, Source, SourceError, blind_spots};
+use crate::workers::{Ticket, Workers};
 use canary::{Canary, Vitality};
-use conclude::Job;
 use descriptions::Descriptions;
 use own::Own;
 use pace::Pace;
 use pods::Pods;
 use reload::Reload;
 use survey::Survey;
+use unpublished::Unpublished;
+use work::{Answer, Job};
 
 pub use attach::{Refusal, Trial, try_out};
 pub use follow::{Follower, SessionId, SharedFollower, Step};
@@ -66,8 +69,14 @@ pub struct Agent<S> {
     findings: FindingsFormat,
     outlet: Outlet,
     shared: Arc<Shared>,
-    /// Large files that are being read beside the loop.
-    reading: JoinSet<(Job, Option<Reading>)>,
+    /// Do what may have to wait for a foreign file.
+    workers: Workers<Answer>,
+    /// What they do.
+    jobs: HashMap<Ticket, Job>,
+    /// Findings that wait to learn whose container they are about.
+    unpublished: Vec<Unpublished>,
+    /// Nothing is waited for any more.
+    is_ending: bool,
     items: Vec<Item>,
     outputs: Vec<Output>,
     /// The loss total of the last event.
@@ -96,7 +105,7 @@ impl<S: Source> Agent<S> {
             own: Own::find(&host),
             canary: Canary::new(config, source.proofs()),
             processes: Processes::new(host.clone(), config.arguments),
-            pods: Pods::new(host.clone()),
+            pods: Pods::default(),
             roots: Roots::new(host, config.roots.clone()),
             survey: Survey::default(),
             reporter: Reporter::new(source.kind(), wall, started),
@@ -104,7 +113,10 @@ impl<S: Source> Agent<S> {
             findings: config.findings,
             outlet,
             shared,
-            reading: JoinSet::new(),
+            workers: Workers::default(),
+            jobs: HashMap::new(),
+            unpublished: Vec::new(),
+            is_ending: false,
             items: Vec::new(),
             outputs: Vec::new(),
             lost: 0,
@@ -144,7 +156,7 @@ impl<S: Source> Agent<S> {
                 result = self.source.read(&mut self.items) => if let Err(error) = result {
                     return Err(self.give_up(error));
                 },
-                Some(done) = self.reading.join_next() => self.take_reading(done),
+                (ticket, answer) = self.workers.next() => self.take_answer(ticket, answer),
                 loaded = reload.next() => self.reconfigure(loaded, reload),
                 // The source was asked first and had nothing more.
                 () = tokio::time::sleep(wake) => self.say_seen(asked),
@@ -178,9 +190,11 @@ impl<S: Source> Agent<S> {
             }
         }
         self.pass_time(boot_now());
-        while let Some(done) = self.reading.join_next().await {
-            self.take_reading(done);
+        while self.owes_findings() {
+            let (ticket, answer) = self.workers.next().await;
+            self.take_answer(ticket, answer);
         }
+        self.end_waiting();
         self.follow(|| Step::End {});
         self.outlet.finish();
         Ok(())
@@ -189,11 +203,13 @@ impl<S: Source> Agent<S> {
     /// The source shows nothing any more: what is under way has no end that could be seen.
     fn give_up(mut self, error: SourceError) -> SourceError {
         self.absorb();
+        self.is_ending = true;
         let (at, lost) = (boot_now(), self.lost + 1);
         let span = Span::new(at, at);
         let unseen = FileEvent { span, actor: Actor::default(), lost, operation: EventOperation::Heartbeat };
         self.tell(&unseen);
         self.pass_time(at.plus(Self::FAR));
+        self.end_waiting();
         self.follow(|| Step::End {});
         self.shared.metrics.source_ended(self.source.kind());
         self.shared.metrics.readiness(Readiness::NotReady);
@@ -239,6 +255,9 @@ impl<S: Source> Agent<S> {
             self.follow(|| Step::Process { seen: event.at(), process: Cow::Borrowed(&process) });
             self.processes.remember(process, event.at());
         }
+        if let EventOperation::Open { place, .. } = &event.operation {
+            self.look_for_owner(place);
+        }
         self.descriptions.follow(event);
         self.shared.metrics.event(self.source.kind(), &event.operation);
         self.tell(event);
@@ -263,6 +282,9 @@ impl<S: Source> Agent<S> {
         self.shared.turned(now);
         if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.pass_time(now);
+        }
+        if !self.unpublished.is_empty() || !self.outputs.is_empty() {
+            self.publish_what_waited();
         }
         let due = self.descriptions.due(now);
         if !due.is_empty()
@@ -300,8 +322,14 @@ impl<S: Source> Agent<S> {
     fn next_wake(&self) -> Duration {
         let now = boot_now();
         let survey = Some(self.survey.next());
-        let deadlines =
-            [self.engine.next_deadline(), self.descriptions.next_due(), self.canary.next(), survey];
+        let publication = self.next_publication();
+        let deadlines = [
+            self.engine.next_deadline(),
+            self.descriptions.next_due(),
+            self.canary.next(),
+            survey,
+            publication,
+        ];
         let next = deadlines.into_iter().flatten().min().unwrap_or(now);
         Duration::from_nanos(next.since(now))
     }

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
-use super::{Agent, conclude::Job, millis};
+use super::{Agent, millis, work::Job};
 use crate::clock::{boot_now, thread_time};
 use crate::enrich::Content;
 use crate::http::RootView;
@@ -22,6 +22,11 @@ pub(super) struct Survey {
     seen: VecDeque<Seen>,
     /// Files that are to be read.
     settled: VecDeque<Settled>,
+    /// Those that could not be read in time, and when they were last tried again.
+    unread_yet: Vec<Settled>,
+    put_back: BootNanos,
+    /// Since when some of them are being read.
+    reading: Option<BootNanos>,
     next: BootNanos,
     next_reading: BootNanos,
     next_roots: BootNanos,
@@ -55,6 +60,12 @@ impl Survey {
     const IDLE_SHARE: u64 = 500;
     /// Reading files for the first time never takes more than this part of the time: at start there may be thousands.
     const READING_SHARE: u64 = 5;
+    /// More time than this is not made up for: threads waited for something else.
+    const LONGEST_READING: u64 = millis(200);
+    /// What could not be read in time is tried again so often.
+    const AGAIN: u64 = millis(60_000);
+    /// At most so many of these are remembered.
+    const MAX_UNREAD: usize = 1_024;
     /// So many of them are read in one turn.
     const READ_AT_ONCE: usize = 16;
     /// At most so many damaged files are remembered: as many as state files are.
@@ -80,7 +91,7 @@ impl Survey {
 
     /// A file that stands there was not to be read.
     pub(super) fn refused(&mut self, sighting: &Sighting) {
-        if sighting.is_still_so() && !std::mem::replace(&mut self.unread, true) {
+        if !std::mem::replace(&mut self.unread, true) {
             tracing::warn!(
                 path = %sighting.path.display(),
                 "a state file cannot be read, so its content is not judged; let the agent read it, as `scan` must"
@@ -196,19 +207,27 @@ impl<S: Source> Agent<S> {
         self.pods.leave(place, at);
     }
 
-    /// Reads some of the files that nobody is writing.
+    /// Has some of the files read that nobody is writing, when those before were read.
     pub(super) fn read_settled(&mut self, now: BootNanos) {
-        if self.survey.settled.is_empty() || now < self.survey.next_reading {
+        if now.since(self.survey.put_back) > Survey::AGAIN {
+            self.survey.put_back = now;
+            self.survey.settled.extend(self.survey.unread_yet.drain(..));
+        }
+        if self.survey.settled.is_empty() || now < self.survey.next_reading || self.settling() > 0 {
             return;
         }
+        if let Some(began) = self.survey.reading.take() {
+            let took = now.since(began).min(Survey::LONGEST_READING);
+            self.survey.next_reading = now.plus(took * Survey::READING_SHARE);
+            return;
+        }
+        self.survey.reading = Some(now);
         for _ in 0..Survey::READ_AT_ONCE {
             let Some(settled) = self.survey.settled.pop_front() else { break };
             let Some(sighting) = settled.sighting(&self.roots) else { continue };
-            let path = sighting.path.clone();
-            self.read(Job::Settled(sighting), path);
+            let place = Arc::clone(&sighting.place);
+            self.read(Job::Settled(sighting), &place);
         }
-        let ended = boot_now();
-        self.survey.next_reading = ended.plus(ended.since(now) * Survey::READING_SHARE);
     }
 
     /// What stands where, for `/status`.
@@ -255,10 +274,11 @@ impl<S: Source> Agent<S> {
         self.show_damage();
     }
 
-    /// A file could not be read for want of hands: it is read later.
+    /// A file could not be read in time: it is tried again later.
     pub(super) fn put_back(&mut self, sighting: Sighting) {
-        self.survey.settled.push_back(sighting.into());
-        self.survey.next_reading = boot_now().plus(Survey::PERIOD);
+        if self.survey.unread_yet.len() < Survey::MAX_UNREAD {
+            self.survey.unread_yet.push(sighting.into());
+        }
     }
 
     /// How many files are damaged now.

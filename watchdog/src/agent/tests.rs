@@ -149,6 +149,11 @@ impl House {
         line.map(|value| value.parse().unwrap())
     }
 
+    /// Waits until there are so many findings.
+    async fn published(&self, count: usize) {
+        eventually("the findings are published", || self.shared.recent().newest(count).len() == count).await;
+    }
+
     /// Stops the agent and returns its findings.
     async fn findings(self) -> Vec<Value> {
         self.stop.send(()).unwrap();
@@ -196,6 +201,7 @@ fn a_torn_read_is_told_from_end_to_end() {
         house.script.send(story).unwrap();
         let series = "state_watchdog_torn_reader_exits_total{result=\"failure\",runtime=\"youki\"}";
         eventually("the exit is counted", || house.metric(series) == Some(1.0)).await;
+        house.published(3).await;
         for series in [
             "state_watchdog_write_sessions_total{outcome=\"in_place\",runtime=\"youki\"}",
             "state_watchdog_nonatomic_writes_total{operation=\"open_truncate\",runtime=\"youki\",writer=\"youki\"}",
@@ -286,6 +292,7 @@ fn a_torn_read_names_the_pod_that_the_last_good_content_told() {
         house.script.send(story).unwrap();
         let series = "state_watchdog_write_sessions_total{outcome=\"in_place\",runtime=\"youki\"}";
         eventually("the first session", || house.metric(series) == Some(1.0)).await;
+        house.published(1).await;
         // What a writer left that died: the file says nothing any more.
         fs::write(house.state_file(), "{\"id\"").unwrap();
         let story = house.torn_story(5);

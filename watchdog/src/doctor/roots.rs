@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::enrich::{Content, inspect};
+use crate::files::Ungated;
 use crate::profile::{self, Found, Root, Roots, obstacles, walk};
 
 /// A root as configured.
@@ -79,7 +80,8 @@ fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> D
                         directories.insert(above.to_owned());
                     }
                 }
-                inspect(&path).map(|inspection| {
+                let relative = path.strip_prefix(&root.path).unwrap_or(&path);
+                inspect(&root.path, relative, &Ungated).map(|inspection| {
                     view.state_files += 1;
                     let is_judged = root.profile.content == profile::Content::Json;
                     view.damaged += u64::from(is_judged && inspection.content != Content::Valid);

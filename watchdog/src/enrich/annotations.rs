@@ -27,7 +27,11 @@ const KIND: [(&str, &str); 3] = [
 /// `/var/log/pods/<namespace>_<name>_<uid>`: all that containerd before 1.5 says of a pod, and of its sandbox alone.
 const LOGS: &str = "io.kubernetes.cri.sandbox-log-directory";
 /// CRI-O keeps the pod's labels as JSON within one annotation.
-const LABELS: &str = "io.kubernetes.cri-o.Labels";
+pub(super) const LABELS: &str = "io.kubernetes.cri-o.Labels";
+/// A pod's labels may be long; more bytes of them are not looked at.
+const MAX_LABELS_BYTES: usize = 64 << 10;
+/// The longest name that the agent looks for.
+pub(super) const MAX_KEY_BYTES: usize = 48;
 
 /// What annotations say of a container.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,13 +44,19 @@ pub(super) struct Annotated {
     pub(super) sandbox: Option<String>,
 }
 
+/// Returns how many bytes of this annotation's value matter, or `None` if the agent does not look for it.
+pub(super) fn room(key: &str) -> Option<usize> {
+    let groups: [&[&str]; 6] = [&NAME, &NAMESPACE, &UID, &CONTAINER, &IMAGE, &SANDBOX];
+    let is_known = groups.iter().any(|keys| keys.contains(&key)) || KIND.iter().any(|(kind, _)| *kind == key);
+    match key {
+        LABELS => Some(MAX_LABELS_BYTES),
+        LOGS => Some(3 * MAX_NAME_BYTES),
+        _ => is_known.then_some(MAX_NAME_BYTES),
+    }
+}
+
 /// Reads the annotations, however their manager spells them.
 pub(super) fn told(mut annotations: HashMap<String, String>) -> Annotated {
-    if let Some(labels) = annotations.remove(LABELS)
-        && let Ok(labels) = serde_json::from_str::<HashMap<String, String>>(&labels)
-    {
-        annotations.extend(labels);
-    }
     let is_sandbox = KIND.iter().any(|(key, kind)| annotations.get(*key).is_some_and(|value| value == kind));
     let mut first = |keys: &[&str]| keys.iter().find_map(|key| annotations.remove(*key).filter(is_name));
     let mut pod = Pod {
@@ -87,6 +97,15 @@ fn of_log_directory(path: &str) -> Pod {
 mod tests {
     use super::*;
 
+    #[test]
+    fn no_name_that_is_looked_for_is_longer_than_what_is_kept() {
+        let all = [&NAME[..], &NAMESPACE, &UID, &CONTAINER, &IMAGE, &SANDBOX, &[LOGS, LABELS]].concat();
+        for key in all.into_iter().chain(KIND.map(|(key, _)| key)) {
+            assert!(key.len() <= MAX_KEY_BYTES && room(key).is_some(), "{key}");
+        }
+        assert_eq!(room("io.kubernetes.pod.terminationGracePeriod"), None);
+    }
+
     fn of(pairs: &[(&str, &str)]) -> Annotated {
         told(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
@@ -113,11 +132,10 @@ mod tests {
             ("io.kubernetes.cri-o.ContainerName", "k8s_app_web-0_shop_u-1_0"),
             ("io.kubernetes.cri-o.ImageName", "shop:1"),
             ("io.kubernetes.cri-o.SandboxID", "s"),
-            (
-                "io.kubernetes.cri-o.Labels",
-                r#"{"io.kubernetes.pod.name":"web-0","io.kubernetes.pod.namespace":"shop",
-                    "io.kubernetes.container.name":"app","io.kubernetes.pod.uid":"u-1"}"#,
-            ),
+            ("io.kubernetes.pod.name", "web-0"),
+            ("io.kubernetes.pod.namespace", "shop"),
+            ("io.kubernetes.container.name", "app"),
+            ("io.kubernetes.pod.uid", "u-1"),
         ]);
         let docker = of(&[
             ("io.kubernetes.docker.type", "container"),
@@ -163,6 +181,5 @@ mod tests {
             of(&[("io.kubernetes.pod.name", ""), ("io.kubernetes.pod.uid", &long)]),
             Annotated::default()
         );
-        assert_eq!(of(&[("io.kubernetes.cri-o.Labels", "{")]), Annotated::default());
     }
 }

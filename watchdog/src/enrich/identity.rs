@@ -1,12 +1,11 @@
 //! Whom a container belongs to, as its state file or its configuration says.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::Pod;
-use super::annotations::{self, Annotated};
+use super::annotations::{self, Annotated, LABELS};
+use super::extract::{Extract, labels_in};
+use crate::json::Parser;
 use crate::model::Pid;
 
 /// What a good file says of its container.
@@ -26,92 +25,34 @@ pub struct Identity {
     pub init: Option<Pid>,
 }
 
-/// The members that runtimes and managers write; everything else is skipped.
-#[derive(Deserialize)]
-struct Document {
-    /// runc.
-    init_process_pid: Option<i64>,
-    /// youki, urunc, crun, CRI-O.
-    pid: Option<i64>,
-    /// The same.
-    bundle: Option<PathBuf>,
-    /// youki, urunc, CRI-O, and `config.json` in a bundle.
-    annotations: Option<HashMap<String, String>>,
-    /// runc; by controller, or one under an empty name.
-    cgroup_paths: Option<HashMap<String, String>>,
-    /// crun.
-    #[serde(rename = "cgroup-path")]
-    cgroup_path: Option<String>,
-    /// `config.json` in a bundle.
-    linux: Option<Linux>,
-    /// runc.
-    config: Option<RuncConfig>,
-    /// docker's `config.v2.json`.
-    #[serde(rename = "Config")]
-    docker: Option<DockerConfig>,
-}
-
-#[derive(Deserialize)]
-struct Linux {
-    #[serde(rename = "cgroupsPath")]
-    cgroups_path: Option<String>,
-}
-
-/// runc keeps annotations as `key=value`, and the bundle among them.
-#[derive(Deserialize)]
-struct RuncConfig {
-    labels: Option<Vec<String>>,
-}
-
-/// What talks to docker puts labels on its containers.
-#[derive(Deserialize)]
-struct DockerConfig {
-    #[serde(rename = "Image")]
-    image: Option<String>,
-    #[serde(rename = "Labels")]
-    labels: Option<HashMap<String, String>>,
-}
-
-/// Reads the identity out of a file's bytes; empty where they say nothing.
+/// Reads the identity out of a file's bytes; empty where they say nothing, or are no document.
 #[must_use]
 pub fn identity(bytes: &[u8]) -> Identity {
-    let Ok(document) = serde_json::from_slice(bytes) else { return Identity::default() };
-    let Document {
-        init_process_pid,
-        pid,
-        bundle,
-        annotations,
-        cgroup_paths,
-        cgroup_path,
-        linux,
-        config,
-        docker,
-    } = document;
-    let mut all = annotations.unwrap_or_default();
-    let labels = config.and_then(|config| config.labels).unwrap_or_default();
-    all.extend(
-        labels
-            .iter()
-            .filter_map(|label| label.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
-    let bundle = bundle.or_else(|| all.remove("bundle").map(PathBuf::from));
-    let mut image = None;
-    if let Some(DockerConfig { image: named, labels }) = docker {
-        all.extend(labels.unwrap_or_default());
+    let (mut parser, mut extract) = (Parser::default(), Extract::default());
+    let parsed = parser.feed(bytes, &mut extract).and_then(|()| parser.finish(&mut extract));
+    if parsed.is_ok() { Identity::of(extract) } else { Identity::default() }
+}
+
+impl Identity {
+    /// What the members of a whole document say.
+    pub(super) fn of(extract: Extract) -> Self {
+        let mut all = extract.annotations;
+        if let Some(labels) = all.remove(LABELS) {
+            all.extend(labels_in(labels.as_bytes()));
+        }
+        let Annotated { pod, image: annotated, sandbox } = annotations::told(all);
         // The image's own id names it to nobody.
-        image = named.filter(|image| !image.is_empty() && !image.starts_with("sha256:"));
-    }
-    let Annotated { pod, image: annotated, sandbox } = annotations::told(all);
-    let init = init_process_pid.or(pid).and_then(|pid| u32::try_from(pid).ok());
-    let cgroups = cgroup_paths.unwrap_or_default().into_values().chain(cgroup_path);
-    Identity {
-        pod,
-        image: annotated.or(image),
-        sandbox,
-        bundle: bundle.filter(|bundle| bundle.is_absolute() && *bundle != Path::new("/")),
-        cgroups: cgroups.chain(linux.and_then(|linux| linux.cgroups_path)).collect(),
-        init: init.filter(|pid| *pid != 0).map(Pid),
+        let image = extract.image.filter(|image| !image.is_empty() && !image.starts_with("sha256:"));
+        let init = extract.init_process_pid.or(extract.pid).and_then(|pid| u32::try_from(pid).ok());
+        let bundle = extract.bundle.map(PathBuf::from);
+        Self {
+            pod,
+            image: annotated.or(image),
+            sandbox,
+            bundle: bundle.filter(|bundle| bundle.is_absolute() && *bundle != Path::new("/")),
+            cgroups: extract.cgroups,
+            init: init.filter(|pid| *pid != 0).map(Pid),
+        }
     }
 }
 
@@ -163,6 +104,21 @@ mod tests {
         assert_eq!(named(&told.pod), [Some("web-0"), Some("shop"), Some("app")]);
         assert_eq!(told.image, None);
         assert_eq!(identity(br#"{"Config":{"Image":"shop:1"}}"#).image.as_deref(), Some("shop:1"));
+    }
+
+    #[test]
+    fn cri_o_keeps_the_pods_labels_within_an_annotation() {
+        let of = |labels: &str| {
+            let text = serde_json::json!({"annotations": {"io.kubernetes.cri-o.Labels": labels}}).to_string();
+            identity(text.as_bytes())
+        };
+        let told = of(r#"{"io.kubernetes.pod.name":"web-0","io.kubernetes.pod.namespace":"shop","app":"x",
+            "io.kubernetes.container.name":"app"}"#);
+        assert_eq!(named(&told.pod), [Some("web-0"), Some("shop"), Some("app")]);
+        let cut = r#"{"io.kubernetes.pod.name":"web-0","io.kubernetes.pod.uid":"u"#;
+        for labels in ["", "{", cut, "[]", "7"] {
+            assert_eq!(of(labels), Identity::default(), "{labels}");
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::content::{MAX_FILE, Opened, open, parse, read_all, verdict};
+use super::Identity;
+use super::content::verdict;
+use super::document::{Document, MAX_FILE, read_document};
+use crate::files::{Directory, Gate, Kind};
 use crate::model::{Content, Damage};
 
 /// What was found where a state file should be.
@@ -29,52 +32,57 @@ pub struct Complaint {
     pub position: Option<(usize, usize)>,
 }
 
-/// Reads and judges what stands at the path. A FIFO or a device is never opened, a symbolic link is not followed, no more
-/// is read than a state file may have, and nothing here waits.
+/// Reads and judges what stands at a path below a root. Links below the root are not followed, nothing but a regular
+/// file is opened, and no more is read than a state file may have.
 ///
 /// # Errors
 /// Nothing stands there, or it cannot be read.
-pub fn inspect(path: &Path) -> io::Result<Inspection> {
-    Ok(examine(path)?.0)
+pub fn inspect(root: &Path, relative: &Path, gate: &dyn Gate) -> io::Result<Inspection> {
+    Ok(examine(root, relative, gate)?.0)
 }
 
-/// The same, with the bytes that were read.
-pub(super) fn examine(path: &Path) -> io::Result<(Inspection, Vec<u8>)> {
+/// The same, with what a valid file says of its container.
+pub(super) fn examine(root: &Path, relative: &Path, gate: &dyn Gate) -> io::Result<(Inspection, Identity)> {
     let unread = |message: String, size, modified| {
         let complaint = Some(Complaint { message, position: None });
-        (Inspection { content: Content::Damaged(Damage::Invalid), size, modified, complaint }, Vec::new())
+        let content = Content::Damaged(Damage::Invalid);
+        (Inspection { content, size, modified, complaint }, Identity::default())
     };
-    let (file, metadata) = match open(path)? {
-        Opened::File(file, metadata) => (file, metadata),
-        Opened::Other(kind) => return Ok(unread(format!("{kind}, not a regular file"), 0, None)),
-    };
+    let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let directory = Directory::open(root, gate)?.below(relative.parent().unwrap_or(Path::new("")))?;
+    let node = directory.child(name)?;
+    if node.kind() != Kind::File {
+        return Ok(unread(format!("{}, not a regular file", node.kind().name()), 0, None));
+    }
+    let (file, metadata) = node.open()?;
     let modified = metadata.modified().ok();
     if metadata.len() > MAX_FILE {
         let message = format!("larger than {} MiB, not read", MAX_FILE >> 20);
         return Ok(unread(message, metadata.len(), modified));
     }
-    let bytes = read_all(file, &metadata)?;
-    let size = bytes.len() as u64;
+    let Document { size, flaw, identity, is_too_large } = read_document(&file, gate)?;
     // It grew while it was read.
-    if size > MAX_FILE {
+    if is_too_large {
         return Ok(unread(format!("larger than {} MiB", MAX_FILE >> 20), size, modified));
     }
-    let parsed = parse(&bytes);
-    let content = verdict(&bytes, parsed.as_ref().err());
-    let complaint = parsed.err().map(|error| Complaint {
-        message: error.to_string(),
-        position: Some((error.line(), error.column())),
-    });
-    Ok((Inspection { content, size, modified, complaint }, bytes))
+    let content = verdict(size, flaw.as_ref());
+    let complaint =
+        flaw.map(|flaw| Complaint { message: flaw.to_string(), position: Some((flaw.line, flaw.column)) });
+    Ok((Inspection { content, size, modified, complaint }, identity))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Ungated;
     use std::fs;
 
+    fn inspected(path: &Path) -> io::Result<Inspection> {
+        inspect(path.parent().unwrap(), Path::new(path.file_name().unwrap()), &Ungated)
+    }
+
     fn said(path: &Path) -> (Content, u64, String) {
-        let Inspection { content, size, complaint, .. } = inspect(path).unwrap();
+        let Inspection { content, size, complaint, .. } = inspected(path).unwrap();
         (content, size, complaint.map(|complaint| complaint.message).unwrap_or_default())
     }
 
@@ -95,7 +103,7 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             assert_eq!(said(&path), (content, bytes.len() as u64, message.to_owned()));
         }
-        assert_eq!(inspect(&path).unwrap().complaint.unwrap().position, Some((1, 3)));
+        assert_eq!(inspected(&path).unwrap().complaint.unwrap().position, Some((1, 3)));
     }
 
     #[test]
@@ -124,7 +132,7 @@ mod tests {
             let message = format!("{kind}, not a regular file");
             assert_eq!(said(path), (Content::Damaged(Damage::Invalid), 0, message));
         }
-        let gone = inspect(&folder.path().join("gone")).unwrap_err();
+        let gone = inspected(&folder.path().join("gone")).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -4,8 +4,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::content::read_regular;
-use super::{Identity, Pod, cgroup_of, identity, pod_of_cgroup};
+use super::document::read_document;
+use super::{Identity, Pod, cgroup_of, pod_of_cgroup};
+use crate::files::{Directory, Gate};
 use crate::host_root::HostRoot;
 
 /// Where the managers keep a container's configuration under its id, whatever its runtime and however torn its state
@@ -52,7 +53,7 @@ impl Owner {
 /// Looks for the owner of a container. `directory` is the host's path to the directory of its state file, `said` what
 /// that file says; it may say nothing, because it is torn or was never whole.
 #[must_use]
-pub fn owner(host: &HostRoot, directory: &Path, container: &str, said: &Identity) -> Owner {
+pub fn owner(host: &HostRoot, directory: &Path, container: &str, said: &Identity, gate: &dyn Gate) -> Owner {
     let mut owner = Owner::told(said, container);
     let mut sandbox = said.sandbox.clone();
     // crun keeps a copy of the configuration beside its state.
@@ -62,7 +63,7 @@ pub fn owner(host: &HostRoot, directory: &Path, container: &str, said: &Identity
         if owner.is_whole() {
             return owner;
         }
-        let Some(found) = read(host, &path) else { continue };
+        let Some(found) = read(host, &path, gate) else { continue };
         owner.fill(Owner::told(&found, container));
         sandbox = sandbox.or(found.sandbox);
     }
@@ -71,7 +72,7 @@ pub fn owner(host: &HostRoot, directory: &Path, container: &str, said: &Identity
         && let Some(sandbox) = sandbox.filter(|sandbox| sandbox != container && is_name(sandbox))
     {
         let sibling = said.bundle.as_ref().map(|bundle| bundle.with_file_name(&sandbox).join("config.json"));
-        let found = sibling.into_iter().chain(kept(&sandbox)).find_map(|path| read(host, &path));
+        let found = sibling.into_iter().chain(kept(&sandbox)).find_map(|path| read(host, &path, gate));
         let pod = found.map(|found| Owner::told(&found, &sandbox).pod).unwrap_or_default();
         owner.pod.fill(Pod { container: None, ..pod });
     }
@@ -94,13 +95,16 @@ fn is_name(container: &str) -> bool {
     matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
 }
 
-fn read(host: &HostRoot, path: &Path) -> Option<Identity> {
-    read_regular(&host.file(path).ok()?).map(|bytes| identity(&bytes))
+fn read(host: &HostRoot, path: &Path, gate: &dyn Gate) -> Option<Identity> {
+    let directory = Directory::open(&host.path("/"), gate).ok()?.on_host(path.parent()?).ok()?;
+    let (file, _) = directory.child(path.file_name()?).ok()?.open().ok()?;
+    Some(read_document(&file, gate).ok()?.identity)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Ungated;
     use crate::model::Pid;
     use std::fs;
 
@@ -121,7 +125,8 @@ mod tests {
 
         fn owner(&self, container: &str, said: &Identity) -> [Option<String>; 4] {
             let directory = Path::new("/run/x").join(container);
-            let Owner { pod, image: _ } = owner(&HostRoot::new(self.0.path()), &directory, container, said);
+            let Owner { pod, image: _ } =
+                owner(&HostRoot::new(self.0.path()), &directory, container, said, &Ungated);
             [pod.name, pod.namespace, pod.container, pod.uid]
         }
     }

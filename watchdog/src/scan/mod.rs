@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::enrich::{Content, inspect};
+use crate::files::Ungated;
 use crate::profile::{self, Found, Root, Roots, obstacles, walk};
 
 pub use report::{Broken, Report, ScannedRoot, Unread};
@@ -62,7 +63,8 @@ fn look(root: &Root, report: &mut Report) {
 }
 
 fn read(root: &Root, path: &Path, report: &mut Report) {
-    let inspection = match inspect(path) {
+    let relative = path.strip_prefix(&root.path).unwrap_or(path);
+    let inspection = match inspect(&root.path, relative, &Ungated) {
         Ok(inspection) => inspection,
         // Not every container has one, and any of them may go at any time.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,

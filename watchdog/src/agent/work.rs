@@ -1,0 +1,169 @@
+//! What the loop has its threads do, and what it does with their answers.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Agent;
+use super::pods::Search;
+use super::unpublished::{Unpublished, subject};
+use crate::clock::boot_now;
+use crate::enrich::{Owner, Reading, owner, read_state_file};
+use crate::model::{BootNanos, Place, SessionReport};
+use crate::profile::{self, Sighting};
+use crate::source::Source;
+use crate::workers::{Ticket, Urgency, Work};
+
+/// Something that a thread does for the loop.
+pub(super) enum Job {
+    /// Read the file of a session that has ended.
+    Aftermath(Box<SessionReport>),
+    /// Read a file that lies there unchanged and was not judged yet.
+    Settled(Sighting),
+    /// Find out whose a container is.
+    Owner(Search),
+}
+
+/// What comes of it.
+pub(super) enum Answer {
+    /// A state file was read, as far as it could be.
+    Read(Option<Reading>),
+    /// The same, and whether the file that was seen still stands there.
+    Settled(Option<Reading>, bool),
+    /// What could be found out.
+    Owner(Owner),
+}
+
+/// A state file's content is awaited for so long.
+const CONTENT: Duration = Duration::from_secs(2);
+/// No finding waits for these.
+const BACKGROUND: Duration = Duration::from_secs(10);
+
+impl<S: Source> Agent<S> {
+    /// Has a state file read. Where that is impossible, the job ends at once, without a reading.
+    pub(super) fn read(&mut self, job: Job, place: &Arc<Place>) {
+        let Some((root, relative)) = self.location(place) else {
+            // Of a file that only lies there is nothing to tell.
+            return if let Job::Aftermath(report) = job {
+                self.judge_aftermath(report, None)
+            };
+        };
+        self.source.reads_itself(place);
+        let ticket = match &job {
+            Job::Aftermath(_) => self.workers.submit(Work::StateFile, Urgency::Soon, CONTENT, move |gate| {
+                Answer::Read(read_state_file(&root, &relative, gate))
+            }),
+            Job::Settled(sighting) => {
+                let sighting = sighting.clone();
+                // The name that was seen, which may be no text.
+                let relative = sighting.path.strip_prefix(&root).map_or(relative, Path::to_owned);
+                self.workers.submit(Work::StateFile, Urgency::Whenever, CONTENT, move |gate| {
+                    let reading = read_state_file(&root, &relative, gate);
+                    Answer::Settled(reading, sighting.is_still_so())
+                })
+            }
+            Job::Owner(_) => None,
+        };
+        match ticket {
+            Some(ticket) => drop(self.jobs.insert(ticket, job)),
+            None => self.unread(job),
+        }
+    }
+
+    /// Has somebody look for whom a container belongs to.
+    pub(super) fn search(&mut self, search: Search) {
+        let host = self.config.host();
+        let Search { directory, id, said, .. } = search.clone();
+        let ticket = self.workers.submit(Work::Owner, Urgency::Soon, BACKGROUND, move |gate| {
+            Answer::Owner(owner(&host, &directory, &id, &said, gate))
+        });
+        match ticket {
+            Some(ticket) => drop(self.jobs.insert(ticket, Job::Owner(search))),
+            None => self.pods.found(&search, None, boot_now()),
+        }
+    }
+
+    /// An answer is there, or will never be.
+    pub(super) fn take_answer(&mut self, ticket: Ticket, answer: Option<Answer>) {
+        let Some(job) = self.jobs.remove(&ticket) else { return };
+        match (job, answer) {
+            (Job::Aftermath(report), Some(Answer::Read(reading))) => self.judge_aftermath(report, reading),
+            (Job::Settled(sighting), Some(Answer::Settled(reading, is_still_so))) => {
+                self.judge_settled(&sighting, reading, is_still_so);
+            }
+            (Job::Owner(search), Some(Answer::Owner(owner))) => {
+                self.pods.found(&search, Some(owner), boot_now());
+            }
+            (job, _) => self.unread(job),
+        }
+        self.publish_what_waited();
+    }
+
+    /// Nothing can be read.
+    fn unread(&mut self, job: Job) {
+        match job {
+            Job::Aftermath(report) => self.judge_aftermath(report, None),
+            Job::Settled(sighting) => self.put_back(sighting),
+            Job::Owner(search) => self.pods.found(&search, None, boot_now()),
+        }
+    }
+
+    /// How many files are being read, or wait for it, of which nobody awaits the content.
+    pub(super) fn settling(&self) -> usize {
+        self.jobs.values().filter(|job| matches!(job, Job::Settled(_))).count()
+    }
+
+    /// True while a finding waits for a thread's answer.
+    pub(super) fn owes_findings(&self) -> bool {
+        let is_owed = |job: &Job| matches!(job, Job::Aftermath(_) | Job::Owner(_));
+        self.jobs.values().any(is_owed)
+    }
+
+    /// What waits to learn whose container it is about is published when that is known, or the time is over.
+    pub(super) fn publish_what_waited(&mut self) {
+        let now = boot_now();
+        let (ready, waiting): (Vec<Unpublished>, Vec<Unpublished>) = std::mem::take(&mut self.unpublished)
+            .into_iter()
+            .partition(|unpublished| self.pods.awaited(unpublished.place(), now).is_none());
+        self.unpublished = waiting;
+        for unpublished in ready {
+            self.publish_unpublished(unpublished);
+        }
+        self.conclude();
+    }
+
+    /// Publishes what waits with what is known now.
+    pub(super) fn end_waiting(&mut self) {
+        self.is_ending = true;
+        for job in std::mem::take(&mut self.jobs).into_values() {
+            if let Job::Aftermath(report) = job {
+                self.judge_aftermath(report, None);
+            }
+        }
+        self.conclude();
+        for job in std::mem::take(&mut self.jobs).into_values() {
+            self.unread(job);
+        }
+        for unpublished in std::mem::take(&mut self.unpublished) {
+            self.publish_unpublished(unpublished);
+        }
+    }
+
+    /// When something is published that waits.
+    pub(super) fn next_publication(&self) -> Option<BootNanos> {
+        let now = boot_now();
+        let waiting = self.unpublished.iter().map(Unpublished::place);
+        let outputs = self.outputs.iter().filter_map(subject);
+        waiting.chain(outputs).filter_map(|place| self.pods.awaited(place, now)).min()
+    }
+
+    /// The root that a place lies below, and where. `None` for a profile whose content is not judged, and for a name that
+    /// is no plain relative path.
+    fn location(&self, place: &Place) -> Option<(PathBuf, PathBuf)> {
+        let root = self.roots.get(place.root)?;
+        let relative = Path::new(&*place.container).join(&*place.name);
+        let is_plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let is_judged = root.profile.content != profile::Content::None;
+        (is_plain && is_judged).then(|| (root.path.clone(), relative))
+    }
+}

@@ -1,0 +1,69 @@
+//! What an operation on a foreign file may have to wait for.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
+use std::sync::LazyLock;
+
+/// Something that may never answer, and that many paths may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whereabouts {
+    /// A mounted file system, by its device number.
+    Device(u32, u32),
+    /// One path or name: a mount point that is about to be crossed, the root of a walk.
+    Name(u64),
+    /// A process's memory.
+    Process(u32),
+    /// One of the few threads that may work for long.
+    Heavy,
+}
+
+impl Whereabouts {
+    /// A path that is opened in one step.
+    #[must_use]
+    pub fn path(path: &Path) -> Self {
+        Self::Name(NUMBERS.hash_one(path))
+    }
+
+    /// A name in a directory of this device.
+    #[must_use]
+    pub(super) fn name(device: (u32, u32), name: &std::ffi::OsStr) -> Self {
+        Self::Name(NUMBERS.hash_one((device, name)))
+    }
+}
+
+/// Nobody can foresee which names get the same number.
+static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// Is asked before each operation that may wait, and may refuse it.
+pub trait Gate {
+    /// The next operations may wait for this.
+    ///
+    /// # Errors
+    /// Others wait for it already, or it is known not to answer.
+    fn enter(&self, whereabouts: Whereabouts) -> io::Result<()>;
+
+    /// Reports that the operation has ended, and that what follows waits for nobody.
+    fn pass(&self) {}
+
+    /// Reports that another operation begins at the same place.
+    fn again(&self) {}
+
+    /// Is asked before work that takes long although it waits for nobody.
+    ///
+    /// # Errors
+    /// Others do such work already.
+    fn heavy(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets everybody pass, for programs that do nothing else meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Ungated;
+
+impl Gate for Ungated {
+    fn enter(&self, _: Whereabouts) -> io::Result<()> {
+        Ok(())
+    }
+}
