@@ -1,8 +1,8 @@
 //! How the agent talks to the probes.
 //!
-//! Those on system calls hear `fsync(fd, key, command, argument, argument)`: the kernel's fsync reads its first
+//! Those on system calls hear `fsync(fd, key, command, argument)`: the kernel's fsync reads its first
 //! argument alone; the probe on it sees the rest. Those on VFS functions hear `fallocate(fd, COMMAND_MODE | command,
-//! key, 1)`, a mode that no filesystem knows and the kernel refuses, from `vfs_fallocate`.
+//! key, argument)`, a mode that no filesystem knows and the kernel refuses, from `vfs_fallocate`.
 //! This makes the probes
 //! themselves measure a directory's identity or a description's life, with the ruler that they use for events, at
 //! a moment of the agent's choosing, without a program type that older kernels or lockdown lack.
@@ -18,9 +18,12 @@ pub enum Command {
     Hello = 1,
     /// Write the identity of `fd`'s file into the `IDENTITY` map.
     Identify = 2,
-    /// Tell whether the description at address `argument`, opened at the second argument, is gone: a release
-    /// record comes when it is.
+    /// Answer with the description that is tracked at address `argument`, see [`Answer`](crate::Answer). One that is
+    /// gone is not tracked any more afterwards, and a release record comes.
     Poll = 3,
+    /// Report the open of the description at address `argument` once more, if its record found no room in the ring. To be
+    /// asked for after [`Command::Poll`], which finds those that are gone.
+    Report = 4,
 }
 
 impl Command {
@@ -32,6 +35,7 @@ impl Command {
             1 => Some(Self::Hello),
             2 => Some(Self::Identify),
             3 => Some(Self::Poll),
+            4 => Some(Self::Report),
             _ => None,
         }
     }

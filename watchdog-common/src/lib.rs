@@ -18,6 +18,6 @@ pub use record::{
 };
 pub use settings::{CAST, Offsets, RegisterOffsets, Settings};
 pub use table::{
-    CANARY_ROOT, Filter, Identity, LOCKED_DIRECTORY, LossCounter, NAME_WINDOW, Name, NameShape, NameWords,
-    RootKey, RootValue, ending,
+    Answer, CANARY_ROOT, Filter, Identity, LOCKED_DIRECTORY, LossCounter, NAME_WINDOW, Name, NameShape,
+    NameWords, RootKey, RootValue, Tracked, ending,
 };

@@ -149,6 +149,45 @@ pub struct Identity {
     pub serial: u64,
 }
 
+/// What the probes answer to [`crate::Command::Poll`]; index into the `ANSWERS` array, which the agent reads by a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Answer {
+    /// When the description that is tracked at the address was opened; 0 when none is.
+    Opened = 0,
+    /// Raised by every answer, so that an old one is not taken for a new one.
+    Serial = 1,
+    /// How often the record of an open found no room, although the description is tracked.
+    Unreported = 2,
+}
+
+impl Answer {
+    /// How many there are.
+    pub const COUNT: u32 = 3;
+}
+
+/// A tracked open file description: a value of the `FILES` table, whose key is the address of its `struct file`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Tracked {
+    /// When it was opened; with the address, its identity.
+    pub opened: u64,
+    /// When it was last seen alive.
+    pub last: u64,
+    /// Address of its inode: a reused `struct file` shows another one.
+    pub inode: u64,
+    /// Address of its dentry, for the same reason.
+    pub dentry: u64,
+    /// FMODE_READ and FMODE_WRITE, for the same reason.
+    pub access: u64,
+    /// The copies of the program that know of the open.
+    pub turns: u64,
+    /// How many calls of VFS functions on it have begun and not returned.
+    pub calls: u64,
+    /// 1 when the agent was sent the record of its open; 0 when the ring had no room for it.
+    pub reported: u64,
+}
+
 /// What the probes count; index into the `LOSSES` array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -1,6 +1,6 @@
 //! The one way out: records into the ring buffer, and what could not be handed over into the counters.
 
-use watchdog_common::{Header, IoKind, IoRecord, Kind, LossCounter};
+use watchdog_common::{COMM_LEN, Header, IoKind, IoRecord, Kind, LossCounter};
 
 use crate::{atomic, kernel, maps::LOSSES};
 
@@ -68,6 +68,21 @@ pub(crate) unsafe fn write_header<T>(record: *mut T, kind: Kind, what: u16, span
         (*header).pid = (thread >> 32) as u32;
         (*header).tid = thread as u32;
         kernel::copy_comm(&mut (*header).comm);
+    }
+}
+
+/// Takes the running thread's name off a record that it sends for another, which nobody knows any more.
+///
+/// # Safety
+///
+/// `header` must be valid for writes.
+#[inline(always)]
+pub(crate) unsafe fn disown(header: *mut Header) {
+    // SAFETY: see the caller.
+    unsafe {
+        (*header).pid = 0;
+        (*header).tid = 0;
+        (*header).comm = [0; COMM_LEN];
     }
 }
 

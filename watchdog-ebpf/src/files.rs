@@ -1,13 +1,13 @@
 //! The table of tracked descriptions.
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
-use watchdog_common::{IoKind, LossCounter, UNKNOWN};
+use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
+use watchdog_common::{Answer, IoKind, LossCounter, Tracked, UNKNOWN};
 
 use crate::{
     atomic,
     emit::{self, Io, Span},
     kernel::{self, Dentry, FMODE_READ, FMODE_WRITE, File, Inode},
-    maps::{End, FILES, IN_FLIGHT, InFlight, Tracked, WRITERS, Writers},
+    maps::{ANSWERS, End, FILES, IN_FLIGHT, InFlight, WRITERS, Writers},
     settings,
     turn::Turn,
 };
@@ -30,16 +30,67 @@ pub(crate) fn track(file: File, opened: u64, inode: Inode, dentry: Dentry, write
     }
     forget(file, opened);
     let (access, turns) = (access(file), turn as u64);
-    let tracked = Tracked { opened, last: opened, inode: inode.0, dentry: dentry.0, access, turns, calls: 0 };
-    if FILES.insert(&file.0, &tracked, u64::from(BPF_ANY)).is_err() {
+    let (inode_address, dentry) = (inode.0, dentry.0);
+    let tracked =
+        Tracked { opened, last: opened, inode: inode_address, dentry, access, turns, calls: 0, reported: 1 };
+    // The gate counts entries: one that another CPU has put there meanwhile is counted.
+    if FILES.insert(&file.0, &tracked, u64::from(BPF_NOEXIST)).is_ok() {
+        settings::gate_up();
+    } else if FILES.insert(&file.0, &tracked, u64::from(BPF_EXIST)).is_err() {
         emit::count(LossCounter::TableFull);
         return false;
     }
-    settings::gate_up();
     if writes {
         remember_writer(inode, file);
     }
     true
+}
+
+/// Notes whether the agent was sent the record of the description's open. What it was not sent, it asks for.
+#[inline(always)]
+pub(crate) fn set_reported(file: File, is_reported: bool) {
+    if let Some(tracked) = FILES.get_ptr_mut(&file.0) {
+        // SAFETY: the pointer came from the map and stays valid in this program.
+        unsafe { (*tracked).reported = is_reported.into() };
+    }
+    if !is_reported && let Some(count) = ANSWERS.get_ptr_mut(Answer::Unreported as u32) {
+        // SAFETY: an array element is aligned and lives as long as the map.
+        unsafe { atomic::add(count, 1) };
+    }
+}
+
+/// When the description was opened, if it is tracked and the record of its open found no room.
+#[inline(always)]
+pub(crate) fn unreported(file: File) -> Option<u64> {
+    // SAFETY: the members are read at once.
+    let tracked = unsafe { FILES.get(&file.0)? };
+    (tracked.reported == 0 && is_still(file, tracked)).then_some(tracked.opened)
+}
+
+/// Stops tracking a description that the agent was never told of.
+#[inline(always)]
+pub(crate) fn drop_unreported(file: File) {
+    if FILES.remove(&file.0).is_ok() {
+        settings::gate_down();
+    }
+}
+
+/// Answers the agent's question after the description at an address: when the tracked one was opened. One that is gone is
+/// not tracked any more.
+#[inline(always)]
+pub(crate) fn answer(file: File) {
+    // SAFETY: the value is copied at once.
+    let opened = unsafe { FILES.get(&file.0) }.map_or(0, |tracked| tracked.opened);
+    let lives = opened != 0 && !release_if_dead(file, opened, 0, kernel::now());
+    let opened = if lives { opened } else { 0 };
+    let words = (ANSWERS.get_ptr_mut(Answer::Opened as u32), ANSWERS.get_ptr_mut(Answer::Serial as u32));
+    if let (Some(answer), Some(serial)) = words {
+        // SAFETY: only the agent's one thread asks, and it waits for the answer.
+        unsafe {
+            *answer = opened;
+            *serial += 1;
+        }
+    }
 }
 
 /// Whether this very description is tracked.
@@ -82,7 +133,16 @@ fn remember_writer(inode: Inode, file: File) {
 /// Tells the ends of the file's writers that nobody saw end.
 #[inline(always)]
 pub(crate) fn release_dead_writers(inode: Inode, now: u64) {
-    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return };
+    release_writers(inode.0, now);
+}
+
+/// A function of its own, with numbers alone for arguments: it is verified once, and what it needs of the stack is given
+/// back.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn release_writers(inode: u64, now: u64) -> u64 {
+    let inode = Inode(inode);
+    let Some(writers) = WRITERS.get_ptr_mut(&inode.0) else { return 0 };
     // SAFETY: as in `remember_writer`.
     let slots = unsafe { &mut (*writers).0 };
     // Written out: verifiers up to 6.1 take a call at the end of a loop's body for a way back (`visit_insn`).
@@ -91,6 +151,7 @@ pub(crate) fn release_dead_writers(inode: Inode, now: u64) {
     empty_if_dead(second, inode, now);
     empty_if_dead(third, inode, now);
     empty_if_dead(fourth, inode, now);
+    0
 }
 
 /// Empties the slot when its writer is gone, and says so.
@@ -159,6 +220,14 @@ pub(crate) fn take_in_flight(thread: u64) -> Option<InFlight> {
         settings::gate_down();
     }
     Some(operation)
+}
+
+/// A thread ends. The return of a call that it is in was shown to no program.
+#[inline(always)]
+pub(crate) fn abandon(thread: u64) {
+    if take_in_flight(thread).is_some() {
+        emit::count(LossCounter::Missed);
+    }
 }
 
 /// If the description's last reference is gone: stops tracking it and says so. `start` is when it was last known to
@@ -234,8 +303,12 @@ fn access(file: File) -> u64 {
     u64::from(file.mode() & (FMODE_READ | FMODE_WRITE))
 }
 
+/// Reports the end of a description that the agent knows of.
 #[inline(always)]
 fn released(file: File, tracked: &Tracked, span: Span) {
+    if tracked.reported == 0 {
+        return;
+    }
     let io = Io {
         file: file.0,
         opened: tracked.opened,

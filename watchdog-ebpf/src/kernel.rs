@@ -10,7 +10,7 @@ use core::{
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
 use watchdog_common::{CAST, UNKNOWN};
 
-use crate::settings::setting;
+use crate::settings::{self, setting};
 
 /// The member at `address + offset`, or zeros.
 #[inline(always)]
@@ -79,6 +79,8 @@ pub(crate) struct File(pub(crate) u64);
 pub(crate) const FMODE_READ: u32 = 0x1;
 pub(crate) const FMODE_WRITE: u32 = 0x2;
 pub(crate) const FMODE_PATH: u32 = 0x4000;
+/// 4.19 to 7.2.
+pub(crate) const FMODE_CREATED: u32 = 0x10_0000;
 
 /// As much of a `struct file` as [`File::glance`] copies.
 const HEAD: usize = 96;
@@ -235,18 +237,22 @@ pub(crate) struct Look {
 const NO_INODE: Inode = Inode(0);
 
 /// The sizes of two files at one moment. A size that changes whenever it is looked at is unknown.
+///
+/// Two equal sizes are not enough: another CPU may truncate the file before the clock is read and fill it to the same
+/// size behind it, while this one is away. The two operations begin and end, and that is counted
+/// (`settings::note_modification`). What is left are two that were under way together, which have no order anyway.
 #[inline(always)]
 pub(crate) fn look(inodes: [Inode; 2]) -> ([u64; 2], u64) {
     let sizes = || [inodes[0].size(), inodes[1].size()];
-    let mut before = sizes();
     let mut at = 0;
     for _ in 0..LOOKS {
+        let modifications = settings::modifications();
+        let before = sizes();
         at = now();
         let after = sizes();
-        if before[0] == after[0] && before[1] == after[1] {
+        if before[0] == after[0] && before[1] == after[1] && modifications == settings::modifications() {
             return (after, at);
         }
-        before = after;
     }
     ([UNKNOWN; 2], at)
 }

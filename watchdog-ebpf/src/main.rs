@@ -100,29 +100,39 @@ pub fn io_uring_file_get_perf(ctx: TracePointContext) -> u32 {
 /// End of a thread: `TP_PROTO(struct task_struct *p, …)`; a further argument came in 6.16.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    process::exit(ctx.arg::<*const u8>(0) as u64);
+    end_thread(ctx.arg::<*const u8>(0) as u64);
     0
 }
 
 /// See [`sys_enter_perf`]; the thread is the running one (`do_exit`, 5.10 to 7.2).
 #[tracepoint]
 pub fn sched_process_exit_perf(_: TracePointContext) -> u32 {
-    process::exit(kernel::task());
+    end_thread(kernel::task());
     0
 }
 
 /// The same by `exit_files(tsk)`, which `do_exit` calls next.
 #[kprobe]
 pub fn process_exit_kprobe(ctx: ProbeContext) -> u32 {
-    process::exit(ctx.arg(0).unwrap_or(0));
+    end_thread(ctx.arg(0).unwrap_or(0));
     0
 }
 
 /// See [`turn`].
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit_again(ctx: BtfTracePointContext) -> i32 {
-    process::exit(ctx.arg::<*const u8>(0) as u64);
+    end_thread(ctx.arg::<*const u8>(0) as u64);
     0
+}
+
+/// A thread ends, and takes with it what it has begun.
+#[inline(always)]
+fn end_thread(task: u64) {
+    if settings::gate() != 0 {
+        files::abandon(kernel::thread());
+        vfs::abandon();
+    }
+    process::exit(task);
 }
 
 #[inline(always)]

@@ -5,7 +5,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use watchdog_common::{EntryRecord, Identity, LossCounter, NAME_WINDOW, Name, PATH_LEN, RootKey, RootValue};
+use watchdog_common::{
+    Answer, EntryRecord, Identity, LossCounter, NAME_WINDOW, Name, PATH_LEN, RootKey, RootValue, Tracked,
+};
 
 /// Where records leave. The agent sets the size at load.
 #[map]
@@ -32,10 +34,16 @@ pub(crate) static WRITERS: LruHashMap<u64, Writers> = LruHashMap::with_max_entri
 #[map]
 pub(crate) static IN_FLIGHT: HashMap<u64, InFlight> = HashMap::with_max_entries(16384, 0);
 
-/// When a thread entered a call that may turn out to matter. Indexed by thread id: an array lookup costs a few
-/// instructions where a hash costs a hundred, and every open pays it. Threads that share a slot are told apart.
+/// When a thread entered a call that may turn out to matter. Indexed by a secret hash of the thread id: an array lookup
+/// costs a few instructions where a hash table costs a hundred, and every open pays it. A thread that needs a slot in
+/// which another one is moves that one's entry to [`DISPLACED`].
 #[map]
-pub(crate) static ENTRIES: Array<Entry> = Array::with_max_entries(ENTRY_SLOTS, 0);
+pub(crate) static ENTRIES: Array<Entry> = Array::with_max_entries(1 << ENTRY_SLOT_BITS, 0);
+
+/// Entries that another thread has displaced, by thread. The kernel drops the oldest when it is full: a thread loses its
+/// entry when so many others were displaced during its one call.
+#[map]
+pub(crate) static DISPLACED: LruHashMap<u64, Entry> = LruHashMap::with_max_entries(8192, 0);
 
 /// Calls of VFS functions on tracked descriptions in flight, by thread and function.
 #[map]
@@ -66,7 +74,11 @@ pub(crate) static PROCESSES: LruHashMap<u32, Known> = LruHashMap::with_max_entri
 #[map]
 pub(crate) static LOSSES: Array<u64> = Array::with_max_entries(LossCounter::COUNT, BPF_F_MMAPABLE);
 
-/// The answer to the agent's last question.
+/// The answer to the agent's last question after a description, by [`Answer`], and what else it reads by a mapping.
+#[map]
+pub(crate) static ANSWERS: Array<u64> = Array::with_max_entries(Answer::COUNT, BPF_F_MMAPABLE);
+
+/// The answer to the agent's last question after an identity.
 #[map]
 pub(crate) static IDENTITY: Array<Identity> = Array::with_max_entries(1, 0);
 
@@ -75,27 +87,7 @@ pub(crate) static IDENTITY: Array<Identity> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static PATHS: PerCpuArray<[PathRoom; 2]> = PerCpuArray::with_max_entries(2, 0);
 
-pub(crate) const ENTRY_SLOTS: u32 = 1 << 16;
-
-/// A tracked description.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Tracked {
-    /// When it was opened; with the address, its identity.
-    pub(crate) opened: u64,
-    /// When it was last seen alive.
-    pub(crate) last: u64,
-    /// Address of its inode: a reused `struct file` shows another one.
-    pub(crate) inode: u64,
-    /// Address of its dentry, for the same reason.
-    pub(crate) dentry: u64,
-    /// FMODE_READ and FMODE_WRITE, for the same reason.
-    pub(crate) access: u64,
-    /// The [`Turn`](crate::turn::Turn)s that know of the open.
-    pub(crate) turns: u64,
-    /// How many calls of VFS functions on it have begun and not returned.
-    pub(crate) calls: u64,
-}
+pub(crate) const ENTRY_SLOT_BITS: u32 = 16;
 
 /// Addresses of `struct file`s, 0 for none. Writers beyond these are found gone by the agent's questions.
 #[derive(Clone, Copy)]

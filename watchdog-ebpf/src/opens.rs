@@ -5,7 +5,7 @@ use watchdog_common::{CANARY_ROOT, Kind, LOCKED_DIRECTORY, LONG_NAME, OpenRecord
 use crate::{
     emit::{self, Span},
     files,
-    kernel::{self, Dentry, FMODE_PATH, FMODE_WRITE, File},
+    kernel::{self, Dentry, FMODE_CREATED, FMODE_PATH, FMODE_WRITE, File, Look},
     names::{self, Found},
     process,
     settings::{self, filter},
@@ -36,13 +36,19 @@ pub(crate) struct Hit {
 #[inline(always)]
 pub(crate) fn candidate(file: File) -> Option<Hit> {
     let (mode, dentry) = file.glance();
+    let found = root_of(mode, dentry)?;
+    Some(Hit { file, dentry, what: 0, mode, found })
+}
+
+/// The root below which a file of that mode and name matters.
+#[inline(always)]
+fn root_of(mode: u32, dentry: Dentry) -> Option<Found> {
     let names = match names::of_dentry(dentry) {
         Some(names) => names,
         None if mode & FMODE_WRITE != 0 => u32::MAX,
         None => return None,
     };
-    let found = names::root_of(dentry.parent(), names)?;
-    Some(Hit { file, dentry, what: 0, mode, found })
+    names::root_of(dentry.parent(), names)
 }
 
 /// Whether a new description matters.
@@ -104,13 +110,51 @@ pub(crate) fn report(hit: Hit, flags: u64, size: u64, span: Span, releases: Rele
     if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks, turn) {
         return;
     }
+    if !emit(hit, flags, size, span, span.end) {
+        files::set_reported(hit.file, false);
+    }
+}
+
+/// Reports the open of a tracked description whose record found no room in the ring: as if it had been opened now, by
+/// nobody who is known. One that has left the names that matter is not tracked any more.
+#[inline(always)]
+pub(crate) fn report_again(file: u64) {
+    report_tracked(file);
+}
+
+/// A function of its own, with numbers alone for arguments, is verified once and not again wherever it is called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_tracked(file: u64) -> u64 {
+    let file = File(file);
+    let Some(opened) = files::unreported(file) else { return 0 };
+    // Member by member: a copy of the whole would not fit the stack.
+    let (mode, dentry) = (file.mode(), file.dentry());
+    let is_directory = file.inode().is_directory();
+    let found = if is_directory { names::root_of_locked(dentry) } else { root_of(mode, dentry) };
+    let Some(found) = found else {
+        files::drop_unreported(file);
+        return 0;
+    };
+    let what = if is_directory { LOCKED_DIRECTORY } else { 0 };
+    // Who created the file is not known any more.
+    let hit = Hit { file, dentry, what, mode: mode & !FMODE_CREATED, found };
+    let Look { size, at } = file.inode().look();
+    let is_reported = emit(hit, 0, size, Span { start: at, end: at }, opened);
+    files::set_reported(file, is_reported);
+    0
+}
+
+/// Sends the record of an open, with as much room for names as it needs. False when there was none in the ring.
+#[inline(always)]
+fn emit(hit: Hit, flags: u64, size: u64, span: Span, opened: u64) -> bool {
     let short = SHORT_NAME as u32;
     if hit.found.depth == 2 {
-        emit_with::<LONG_NAME, 3>(hit, flags, size, span);
+        emit_with::<LONG_NAME, 3>(hit, flags, size, span, opened)
     } else if hit.dentry.name_len() >= short || hit.found.directory.name_len() >= short {
-        emit_with::<LONG_NAME, 2>(hit, flags, size, span);
+        emit_with::<LONG_NAME, 2>(hit, flags, size, span, opened)
     } else {
-        emit_with::<SHORT_NAME, 2>(hit, flags, size, span);
+        emit_with::<SHORT_NAME, 2>(hit, flags, size, span, opened)
     }
 }
 
@@ -122,8 +166,14 @@ struct OpenWith<const N: usize, const M: usize> {
 }
 
 #[inline(always)]
-fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, span: Span) {
-    let mut entry = emit::reserve!(OpenWith<N, M>);
+fn emit_with<const N: usize, const M: usize>(
+    hit: Hit,
+    flags: u64,
+    size: u64,
+    span: Span,
+    opened: u64,
+) -> bool {
+    let mut entry = emit::reserve!(OpenWith<N, M>, false);
     let record = entry.as_mut_ptr();
     let key = hit.file.inode().key();
     // SAFETY: the reservation is a whole record; names are written up to their NUL, where the agent stops reading.
@@ -131,7 +181,10 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, sp
         emit::write_header(record, Kind::Open, 0, span);
         let open: *mut OpenRecord = &raw mut (*record).open;
         (*open).file = hit.file.0;
-        (*open).opened = span.end;
+        (*open).opened = opened;
+        if opened != span.end {
+            emit::disown(open.cast());
+        }
         (*open).ino = key.ino;
         (*open).dev = key.dev;
         (*open).generation = key.generation;
@@ -149,4 +202,5 @@ fn emit_with<const N: usize, const M: usize>(hit: Hit, flags: u64, size: u64, sp
         }
     }
     entry.submit(0);
+    true
 }

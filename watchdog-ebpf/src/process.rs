@@ -18,6 +18,9 @@ const ENOENT: i32 = -2;
 /// Bit of `signal->flags`, include/linux/sched/signal.h, 5.10 to 7.2.
 const SIGNAL_GROUP_EXIT: u32 = 4;
 
+/// Stands for the program of a process that was not introduced yet; no count of a thread's execs is as large.
+const UNINTRODUCED: u64 = u64::MAX;
+
 /// Emits the running process's record unless that was done before.
 #[inline(always)]
 pub(crate) fn introduce(now: u64) {
@@ -38,10 +41,17 @@ extern "C" fn introduce_process(now: u64) -> u64 {
     if unsafe { PROCESSES.get(&tgid) }.is_some_and(|old| *old == known) {
         return 0;
     }
-    if PROCESSES.insert(&tgid, &known, u64::from(BPF_ANY)).is_err() {
+    // Until its record has room, it is a process whose end matters and that is to be introduced.
+    let unintroduced = Known { started, program: UNINTRODUCED };
+    if PROCESSES.insert(&tgid, &unintroduced, u64::from(BPF_ANY)).is_err() {
         return 0;
     }
     let mut entry = emit::reserve!(ProcessRecord, 0);
+    if let Some(entry) = PROCESSES.get_ptr_mut(&tgid) {
+        // SAFETY: the pointer came from the map and stays valid in this program; another thread of the process writes
+        // the same.
+        unsafe { *entry = known };
+    }
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record; every field that the agent reads is written before submission,
     // `args` and `ancestors` up to the counts beside them.

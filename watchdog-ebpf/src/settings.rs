@@ -83,6 +83,16 @@ pub(crate) fn filter_address() -> *const Filter {
 #[unsafe(no_mangle)]
 static OPENING: Word = Word::ZERO;
 
+/// How many calls of VFS functions on tracked descriptions are under way. While it is 0, a thread that ends leaves none
+/// behind.
+#[unsafe(no_mangle)]
+static OPERATING: Word = Word::ZERO;
+
+/// Raised before each operation that may change a file's size or content, and after it: between two looks with the same
+/// number, no operation began or ended.
+#[unsafe(no_mangle)]
+static MODIFICATIONS: Word = Word::ZERO;
+
 /// One setting.
 macro_rules! setting {
     ($($field:tt)+) => { $crate::settings::load(&$crate::settings::settings().$($field)+) };
@@ -161,6 +171,36 @@ pub(crate) fn opening_up() {
 #[inline(always)]
 pub(crate) fn opening_down() {
     OPENING.add(u64::MAX);
+}
+
+/// How many calls of VFS functions are under way.
+#[inline(always)]
+pub(crate) fn operating() -> u64 {
+    OPERATING.get()
+}
+
+/// One more is.
+#[inline(always)]
+pub(crate) fn operating_up() {
+    OPERATING.add(1);
+}
+
+/// One less is.
+#[inline(always)]
+pub(crate) fn operating_down() {
+    OPERATING.add(u64::MAX);
+}
+
+/// How often operations that modify files have begun or ended.
+#[inline(always)]
+pub(crate) fn modifications() -> u64 {
+    MODIFICATIONS.get()
+}
+
+/// An operation that may modify a file begins, or has ended. To be called before the size is looked at for it.
+#[inline(always)]
+pub(crate) fn note_modification() {
+    MODIFICATIONS.add(1);
 }
 
 /// Opens the gate by one.

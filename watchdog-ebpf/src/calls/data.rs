@@ -10,6 +10,7 @@ use crate::{
     maps::{End, InFlight},
     opens::{self, Releases},
     registers::Registers,
+    settings,
     turn::Turn,
 };
 
@@ -32,6 +33,24 @@ fn reads(call: Call) -> bool {
             | Call::Sendfile
             | Call::Splice
             | Call::CopyFileRange
+    )
+}
+
+/// The calls that may change what an end holds.
+#[inline(always)]
+fn modifies(call: Call) -> bool {
+    matches!(
+        call,
+        Call::Write
+            | Call::Pwrite
+            | Call::Writev
+            | Call::Pwritev
+            | Call::Pwritev2
+            | Call::Sendfile
+            | Call::Splice
+            | Call::CopyFileRange
+            | Call::Ftruncate
+            | Call::Fallocate
     )
 }
 
@@ -76,6 +95,9 @@ pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
     if operation.first.file == 0 && operation.second.file == 0 {
         return;
     }
+    if modifies(call) {
+        settings::note_modification();
+    }
     if reads(call) {
         files::release_dead_writers(Inode(operation.first.inode), start);
     }
@@ -100,6 +122,9 @@ pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
 pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     let Some(operation) = files::take_in_flight(kernel::thread()) else { return };
     let InFlight { start, first, second, .. } = operation;
+    if modifies(call) {
+        settings::note_modification();
+    }
     let ([first_size, second_size], end) = kernel::look([Inode(first.inode), Inode(second.inode)]);
     let span = Span { start, end };
     if matches!(call, Call::Close | Call::Dup2) {

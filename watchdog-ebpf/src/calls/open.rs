@@ -7,9 +7,10 @@ use super::entered;
 use crate::{
     emit::{self, Span},
     files,
-    kernel::{self, File, Look},
+    kernel::{self, FMODE_WRITE, File, Look},
     opens::{self, Hit, Releases},
     registers::Registers,
+    settings,
     turn::Turn,
 };
 
@@ -22,6 +23,10 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     let Some(hit) = hit(result) else { return };
     let inode = hit.file.inode();
     files::release_dead_writers(inode, kernel::now());
+    if hit.mode & FMODE_WRITE != 0 {
+        // It may have been truncated.
+        settings::note_modification();
+    }
     let Look { size, at: now } = inode.look();
     let flags = flags(call, registers);
     // The name was looked up after the entry: without it, nothing is known of what stood there.

@@ -51,6 +51,9 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     if settings::is_agent((kernel::thread() >> 32) as u32) && !is_of_canary(first, arguments.first_dir) {
         return;
     }
+    if matches!(arguments.kind, PathKind::Truncate) {
+        settings::note_modification();
+    }
     let end = kernel::now();
     let start = if let Some(start) = entered() {
         start

@@ -1,6 +1,9 @@
 //! Names come, go and change hands. The kernel knows the directories, so nothing is left to resolve.
 
-use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_probe_read_kernel_buf};
+use aya_ebpf::{
+    bindings::{BPF_EXIST, BPF_NOEXIST},
+    helpers::bpf_probe_read_kernel_buf,
+};
 use watchdog_common::{CANARY_ROOT, EntryRecord, Header, Kind, LossCounter, PathKind, Place};
 
 use super::{
@@ -74,10 +77,18 @@ fn begin(visit: Visit, given: Given) {
         return;
     }
     let Some(blank) = BLANK.get(0) else { return };
-    if CHANGES.insert(&key, blank, u64::from(BPF_ANY)).is_err() {
+    // The gate counts entries: one that was left behind, because its return was missed, is counted.
+    if CHANGES.insert(&key, blank, u64::from(BPF_NOEXIST)).is_ok() {
+        settings::gate_up();
+    } else if CHANGES.insert(&key, blank, u64::from(BPF_EXIST)).is_ok() {
+        emit::count(LossCounter::Missed);
+    } else {
         return emit::count(LossCounter::TableFull);
     }
     let Some(change) = CHANGES.get_ptr_mut(&key) else { return };
+    if matches!(kind, PathKind::Truncate) {
+        settings::note_modification();
+    }
     let identity = inode.key();
     let look = inode.look();
     // SAFETY: the value belongs to the running thread's call until its return takes it out.
@@ -98,7 +109,6 @@ fn begin(visit: Visit, given: Given) {
         }
         record.header.start = look.at;
     }
-    settings::gate_up();
 }
 
 /// Whether the other copy of the program has just begun the change, or the change is part of another, as in
@@ -129,10 +139,22 @@ pub(super) fn end(door: Door, visit: Visit, result: i64) {
         return;
     }
     if result as i32 == 0 {
+        if matches!(door, Door::TruncatePath) {
+            settings::note_modification();
+        }
         tell(change);
     }
     if CHANGES.remove(&key).is_ok() {
         settings::gate_down();
+    }
+}
+
+/// A thread ends. The return of a change that it is in was shown to no program.
+#[inline(always)]
+pub(super) fn abandon(door: Door) {
+    if CHANGES.remove(&key(door)).is_ok() {
+        settings::gate_down();
+        emit::count(LossCounter::Missed);
     }
 }
 

@@ -297,6 +297,18 @@ pub fn open_kretprobe(ctx: RetProbeContext) -> u32 {
     0
 }
 
+/// A thread ends: what it has begun and not returned from is not under way any more.
+#[inline(always)]
+pub(crate) fn abandon() {
+    entry::abandon(Door::Rename);
+    entry::abandon(Door::Link);
+    entry::abandon(Door::Unlink);
+    entry::abandon(Door::TruncatePath);
+    if settings::operating() != 0 {
+        operation::abandon();
+    }
+}
+
 #[inline(always)]
 fn truncate(visit: Visit, dentry: u64, size: u64, attributes: u64, file: u64) {
     if file == 0 {
@@ -315,8 +327,14 @@ fn truncated(visit: Visit, result: i64) {
 #[inline(always)]
 fn allocate(visit: Visit, file: u64, mode: u64, offset: u64, length: u64) {
     if mode & u64::from(watchdog_common::COMMAND_MODE) != 0 {
-        control::run_on(File(file), mode & 0xff, offset);
+        control::run_on(File(file), mode & 0xff, offset, length);
     } else if settings::gate() != 0 {
-        data::begin_allocate(visit, file, mode, offset, length);
+        begin_allocate(&visit, file, mode, offset, length);
     }
+}
+
+/// A function of its own, so that what it needs of the stack does not add to what a command needs.
+#[inline(never)]
+fn begin_allocate(visit: &Visit, file: u64, mode: u64, offset: u64, length: u64) {
+    data::begin_allocate(*visit, file, mode, offset, length);
 }

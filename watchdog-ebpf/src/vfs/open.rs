@@ -29,6 +29,14 @@ pub(super) fn entered(visit: Visit, file: u64) {
         let _ = OPENINGS.remove(&earlier);
         emit::count(LossCounter::Missed);
     }
+    // Nor did anybody see the return, and then the end, of what was opened before under that address.
+    // SAFETY: the value is copied at once.
+    if settings::opening() != 0
+        && let Some(earlier) = unsafe { OPENINGS.get(&file) }.copied()
+        && take(&earlier).is_some()
+    {
+        emit::count(LossCounter::Missed);
+    }
     if OPENINGS.insert(&file, &key, u64::from(BPF_ANY)).is_ok()
         && ENTERED.insert(&key, &file, u64::from(BPF_NOEXIST)).is_ok()
     {

@@ -2,7 +2,7 @@
 //!
 //! A return door knows the thread alone where it is a kretprobe, so what is in flight is found by thread and door.
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use watchdog_common::{IoKind, LossCounter};
 
 use super::visit::Visit;
@@ -11,6 +11,7 @@ use crate::{
     files,
     kernel::{self, File, Inode, Look, read},
     maps::{FILES, OPERATIONS, Operation},
+    settings,
 };
 
 /// A function that has an entry and a return door. One thread is in each of them once at most, but for filesystems
@@ -45,6 +46,40 @@ pub(crate) enum Door {
     KernelWrite,
 }
 
+impl Door {
+    /// Whether the function may change what the file holds.
+    #[inline(always)]
+    const fn modifies(self) -> bool {
+        match self {
+            Self::Write
+            | Self::Writev
+            | Self::UringWrite
+            | Self::Truncate
+            | Self::Allocate
+            | Self::SpliceWrite
+            | Self::SpliceInto
+            | Self::CopyTo
+            | Self::TruncatePath
+            | Self::IterWrite
+            | Self::KernelWrite => true,
+            Self::Read
+            | Self::Readv
+            | Self::UringRead
+            | Self::Sync
+            | Self::Fsync
+            | Self::Map
+            | Self::RecordLock
+            | Self::Flock
+            | Self::SpliceRead
+            | Self::CopyFrom
+            | Self::Rename
+            | Self::Link
+            | Self::Unlink
+            | Self::IterRead => false,
+        }
+    }
+}
+
 /// What stands in flight for the running thread behind a door. Process numbers have at most 22 bits (PID_MAX_LIMIT,
 /// 5.10 to 7.2), so the thread leaves the upper byte free.
 #[inline(always)]
@@ -73,11 +108,16 @@ pub(super) fn begin(door: Door, visit: Visit, file: File, given: impl FnOnce() -
         return;
     }
     let Given { position, requested, extra } = given();
+    if door.modifies() {
+        settings::note_modification();
+    }
     let Look { size, at: start } = Inode(inode).look();
     let turns = visit.turn as u64;
     let operation =
         Operation { start, file: file.0, opened, inode, size, position, requested, extra, turns, frame };
-    if OPERATIONS.insert(&key, &operation, u64::from(BPF_ANY)).is_err() {
+    if OPERATIONS.insert(&key, &operation, u64::from(BPF_NOEXIST)).is_ok() {
+        settings::operating_up();
+    } else if OPERATIONS.insert(&key, &operation, u64::from(BPF_EXIST)).is_err() {
         return emit::count(LossCounter::TableFull);
     }
     files::count_call(file.0, opened, 1);
@@ -124,9 +164,22 @@ pub(super) fn take(door: Door) -> Option<Operation> {
     // SAFETY: the entry belongs to the running thread alone.
     let operation = unsafe { *OPERATIONS.get(&key)? };
     if OPERATIONS.remove(&key).is_ok() {
+        settings::operating_down();
         files::count_call(operation.file, operation.opened, -1);
     }
     Some(operation)
+}
+
+/// A thread ends. The returns of the calls that it is in were shown to no program; that is counted when the descriptions
+/// end.
+#[inline(always)]
+pub(super) fn abandon() {
+    let thread = kernel::thread();
+    for door in Door::Read as u64..=Door::KernelWrite as u64 {
+        if OPERATIONS.remove(&(thread | door << 56)).is_ok() {
+            settings::operating_down();
+        }
+    }
 }
 
 /// Where a call that moved the position by `result` began. A write's position is set to the file's end by
@@ -140,6 +193,9 @@ pub(super) fn offset(operation: &Operation, result: i64) -> u64 {
 #[inline(always)]
 pub(super) fn tell(kind: IoKind, operation: &Operation, offset: u64, result: i64) {
     let Operation { start, file, opened, inode, size, requested, extra, .. } = *operation;
+    if matches!(kind, IoKind::Write | IoKind::Truncate | IoKind::Allocate) {
+        settings::note_modification();
+    }
     let Look { size: size_after, at: end } = Inode(inode).look();
     let span = Span { start, end };
     let io = Io {

@@ -33,7 +33,7 @@ use crate::enrich::Processes;
 use crate::health::{Life, Readiness, readiness};
 use crate::http::{ProbeView, ProofView, Shared};
 use crate::memory;
-use crate::model::{Actor, BootNanos, EventOperation, FileEvent, Output, Span};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, OpenId, Output, Span};
 use crate::profile::Roots;
 use crate::report::{Outlet, Reporter};
 use crate::source::{Item, LossReason, Source, SourceError, blind_spots};
@@ -57,6 +57,8 @@ pub struct Agent<S> {
     source: S,
     engine: Engine,
     descriptions: Descriptions,
+    /// When the source's next look at what it keeps in the kernel is due.
+    reconcile_at: Option<BootNanos>,
     own: Own,
     canary: Canary,
     processes: Processes,
@@ -102,6 +104,7 @@ impl<S: Source> Agent<S> {
         Self {
             engine: Engine::new(Limits::default()),
             descriptions: Descriptions::default(),
+            reconcile_at: Some(started),
             own: Own::find(&host),
             canary: Canary::new(config, source.proofs()),
             processes: Processes::new(host.clone(), config.arguments),
@@ -231,6 +234,7 @@ impl<S: Source> Agent<S> {
                     self.processes.learn(&facts);
                 }
                 Item::Event(event) => self.observe(&event),
+                Item::Gone(id) => self.observe_gone(id),
                 Item::Anomaly(anomaly) => {
                     self.follow(|| Step::Anomaly(Cow::Borrowed(&anomaly)));
                     self.outputs.push(Output::Anomaly(anomaly));
@@ -244,7 +248,10 @@ impl<S: Source> Agent<S> {
     fn observe(&mut self, event: &FileEvent) {
         tracing::trace!(?event);
         self.say_seen(event.span.start);
-        self.lost = self.lost.max(event.lost);
+        if event.lost > self.lost {
+            self.lost = event.lost;
+            self.descriptions.suspect_all(event.at());
+        }
         if self.canary.takes(event) || self.own.is_ours(event) {
             return;
         }
@@ -258,9 +265,20 @@ impl<S: Source> Agent<S> {
         if let EventOperation::Open { place, .. } = &event.operation {
             self.look_for_owner(place);
         }
-        self.descriptions.follow(event);
+        if self.source.has_descriptions() {
+            self.descriptions.follow(event);
+        }
         self.shared.metrics.event(self.source.kind(), &event.operation);
         self.tell(event);
+    }
+
+    /// A description is gone whose release was lost: it was released after it was last heard of.
+    fn observe_gone(&mut self, id: OpenId) {
+        if let Some(last) = self.descriptions.last_heard(id) {
+            let span = Span::new(last, boot_now());
+            let operation = EventOperation::Release { id };
+            self.observe(&FileEvent { span, actor: Actor::UNKNOWN, lost: self.lost, operation });
+        }
     }
 
     /// The engine hears of an event.
@@ -291,6 +309,9 @@ impl<S: Source> Agent<S> {
             && let Err(error) = self.source.poll_released(&due)
         {
             tracing::debug!(%error, "cannot ask for released descriptions");
+        }
+        if self.reconcile_at.is_some_and(|next| next <= now) {
+            self.reconcile_at = self.source.reconcile(now);
         }
         if self.canary.next().is_some_and(|next| next <= now)
             && let Some(result) = self.canary.tick(now, self.source.losses().total())
@@ -326,6 +347,7 @@ impl<S: Source> Agent<S> {
         let deadlines = [
             self.engine.next_deadline(),
             self.descriptions.next_due(),
+            self.reconcile_at,
             self.canary.next(),
             survey,
             publication,

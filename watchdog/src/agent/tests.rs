@@ -236,6 +236,27 @@ fn a_torn_read_is_told_from_end_to_end() {
 }
 
 #[test]
+fn a_description_whose_release_was_lost_is_released_when_the_source_misses_it() {
+    with_agent(async |mut house| {
+        let mut story = vec![house.open(WRITER, WRITE, true, 0), house.write(9)];
+        house.script.send(std::mem::take(&mut story)).unwrap();
+        let asked = Arc::clone(&house.asked);
+        eventually("the kernel is asked", || asked.lock().unwrap().polled.contains(&WRITE)).await;
+        let never_opened = OpenId { file: 9, opened: 9 };
+        house.script.send(vec![Item::Gone(never_opened), Item::Gone(WRITE), Item::Gone(WRITE)]).unwrap();
+        let series = "state_watchdog_write_sessions_total{outcome=\"in_place\",runtime=\"youki\"}";
+        eventually("the session ends", || house.metric(series) == Some(1.0)).await;
+        let series = "state_watchdog_anomalies_total{kind=\"unknown_description\"}";
+        assert_eq!(house.metric(series), Some(0.0), "what nobody knows is not told to the engine");
+        let polled = || asked.lock().unwrap().polled.len();
+        let so_far = polled();
+        house.script.send(vec![Item::Gone(WRITE)]).unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(polled(), so_far, "nobody asks after it any more");
+    });
+}
+
+#[test]
 fn a_file_that_is_left_empty_is_damaged_until_it_is_whole() {
     with_agent(async |mut house| {
         fs::write(house.state_file(), "").unwrap();

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Anomaly, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
+use crate::model::{Anomaly, BootNanos, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
 
 use inotify::Sight;
 
@@ -47,8 +47,21 @@ pub trait Source {
     /// Does not watch it any more.
     fn unwatch(&mut self, id: RootId);
 
-    /// Asks the kernel whether these descriptions are gone; the answers arrive as release events.
+    /// Whether [`Self::poll_released`] can find out anything: descriptions of this source are the kernel's.
+    fn has_descriptions(&self) -> bool {
+        true
+    }
+
+    /// Asks the kernel whether these descriptions are gone. The answers arrive as release events, or as [`Item::Gone`]
+    /// where the release was lost.
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError>;
+
+    /// Compares a piece of what the source keeps in the kernel with what is there, and drops what was left behind by
+    /// losses. Returns when the next piece is due, or `None` when the source keeps nothing.
+    fn reconcile(&mut self, now: BootNanos) -> Option<BootNanos> {
+        let _ = now;
+        None
+    }
 
     /// Running totals of what was lost.
     fn losses(&self) -> Losses;
@@ -240,6 +253,8 @@ pub enum Item {
     Anomaly(Anomaly),
     /// For attribution; comes before the process's first event.
     Process(Box<ProcessFacts>),
+    /// The description is gone, and its release was lost.
+    Gone(OpenId),
 }
 
 /// Why an event did not reach the engine; also the label values of `events_lost_total`.

@@ -167,7 +167,9 @@ impl Bench {
                     assert!(!event.actor.is_known());
                     self.engine.observe(&event, &mut outputs);
                 }
-                Item::Process(_) | Item::Anomaly(_) => panic!("inotify knows no more than events"),
+                Item::Process(_) | Item::Anomaly(_) | Item::Gone(_) => {
+                    panic!("inotify knows no more than events")
+                }
             }
         }
         self.said.extend(outputs.iter().map(words));

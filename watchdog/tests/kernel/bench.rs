@@ -280,6 +280,7 @@ fn sort(items: Vec<Item>, root: RootId, start: BootNanos) -> (Vec<FileEvent>, Ve
         match item {
             Item::Process(process) => facts.push(*process),
             Item::Anomaly(anomaly) => panic!("{anomaly:?}"),
+            Item::Gone(id) => panic!("the release of {id:?} was lost"),
             Item::Event(event) => {
                 let pid = event.actor.pid;
                 let is_exit = matches!(event.operation, Operation::Exit { .. });

@@ -11,14 +11,14 @@ use crate::call::sys;
 use crate::child::{self, Message};
 use crate::site::{Filesystem, Site, path};
 
-const PAGE: u32 = 4096;
+pub(crate) const PAGE: u32 = 4096;
 const READS: u64 = 5_000;
 /// More than the probes' table of descriptions holds.
 const OPENS: u64 = 16_384 + 100;
 
 /// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
 /// with the site and the file of that name.
-fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
+pub(crate) fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
     matched(ring_bytes, Shape::Exact)
 }
 
@@ -37,12 +37,12 @@ fn matched(ring_bytes: u32, shape: Shape) -> Option<(Bench, Site, CString)> {
 }
 
 /// Runs `calls` in another process to its end, while nobody reads.
-fn unread(calls: impl FnOnce()) {
+pub(crate) fn unread(calls: impl FnOnce()) {
     let mut child = child::start(|_| calls());
     assert!(matches!(child.listen(), Message::Ended(0)));
 }
 
-fn received(bench: &mut Bench) -> Vec<Item> {
+pub(crate) fn received(bench: &mut Bench) -> Vec<Item> {
     let mut items = Vec::new();
     bench.drain(&mut items);
     items

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use watchdog::model::{OpenId, RootId};
+use watchdog::model::{BootNanos, OpenId, RootId};
 use watchdog::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
 use watchdog::source::{Item, Losses, RootSpec, Source as _, SourceError};
 
@@ -64,6 +64,10 @@ impl Watched {
 
     pub(crate) fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
         each!(self, source => source.poll_released(opens))
+    }
+
+    pub(crate) fn reconcile(&mut self, now: BootNanos) -> Option<BootNanos> {
+        each!(self, source => source.reconcile(now))
     }
 
     pub(crate) fn losses(&self) -> Losses {

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{Array, Map, MapData, MapError};
-use watchdog_common::{COMMAND_MODE, Command, Identity, RootKey};
+use watchdog_common::{Answer, COMMAND_MODE, Command, Identity, RootKey};
 
 use super::plain::Plain;
-use crate::model::OpenId;
+use super::words::Words;
 
 /// How the probes hear the agent.
 #[derive(Clone, Copy, Debug)]
@@ -23,53 +23,74 @@ pub(super) struct Control {
     channel: Channel,
     key: u64,
     identity: Array<MapData, Plain<Identity>>,
+    answers: Words,
+    /// fallocate needs a descriptor, and any will do.
+    any: Option<File>,
 }
 
 impl Control {
-    pub(super) fn new(channel: Channel, key: u64, identity: Map) -> Result<Self, MapError> {
-        Ok(Self { channel, key, identity: Array::try_from(identity)? })
+    pub(super) fn new(channel: Channel, key: u64, identity: Map, answers: Words) -> Result<Self, MapError> {
+        let any = File::open("/").ok();
+        Ok(Self { channel, key, identity: Array::try_from(identity)?, answers, any })
     }
 
     /// Makes this process the agent, whose own accesses are not events.
     pub(super) fn hello(&self) {
-        match (self.channel, File::open("/")) {
-            // fallocate needs a descriptor, and any will do.
-            (Channel::Fallocate, Ok(any)) => self.call(any.as_raw_fd(), Command::Hello, 0, 0),
-            _ => self.call(-1, Command::Hello, 0, 0),
-        }
+        self.call(self.any_descriptor(), Command::Hello, 0);
     }
 
     /// A file's identity as the probes see it; `None` when they do not answer, which means that they do not fire.
     pub(super) fn identify(&self, file: &File) -> Option<RootKey> {
         let before = self.identity.get(&0, 0).ok()?.0;
-        self.call(file.as_raw_fd(), Command::Identify, 0, 0);
+        self.call(file.as_raw_fd(), Command::Identify, 0);
         let after = self.identity.get(&0, 0).ok()?.0;
         (after.serial != before.serial).then_some(after.key)
     }
 
-    /// Asks whether a description is gone; a release record comes if so.
-    pub(super) fn poll(&self, open: OpenId) {
-        self.call(-1, Command::Poll, open.file, open.opened);
+    /// When the description was opened that is tracked at the address of a `struct file`, 0 for none. One that is gone
+    /// is not tracked any more, and its release record comes. `None` when the probes do not answer.
+    pub(super) fn poll(&self, file: u64) -> Option<u64> {
+        let before = self.answers.get(Answer::Serial as u32);
+        self.call(self.any_descriptor(), Command::Poll, file);
+        let is_answered = self.answers.get(Answer::Serial as u32) != before;
+        is_answered.then(|| self.answers.get(Answer::Opened as u32))
     }
 
-    fn call(&self, fd: RawFd, command: Command, first: u64, second: u64) {
+    /// How often an open's record found no room in the ring, although the description is tracked.
+    pub(super) fn unreported(&self) -> u64 {
+        self.answers.get(Answer::Unreported as u32)
+    }
+
+    /// Has such a description reported once more.
+    pub(super) fn report(&self, file: u64) {
+        self.call(self.any_descriptor(), Command::Report, file);
+    }
+
+    fn any_descriptor(&self) -> RawFd {
         match self.channel {
-            Channel::Fsync => self.call_fsync(fd, command, first, second),
-            Channel::Fallocate => self.call_fallocate(fd, command),
+            Channel::Fsync => -1,
+            Channel::Fallocate => self.any.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        }
+    }
+
+    fn call(&self, fd: RawFd, command: Command, argument: u64) {
+        match self.channel {
+            Channel::Fsync => self.call_fsync(fd, command, argument),
+            Channel::Fallocate => self.call_fallocate(fd, command, argument),
         }
     }
 
     #[expect(unsafe_code, reason = "libc has no safe fsync with extra arguments")]
-    fn call_fsync(&self, fd: RawFd, command: Command, first: u64, second: u64) {
+    fn call_fsync(&self, fd: RawFd, command: Command, argument: u64) {
         // SAFETY: fsync takes a descriptor and touches no memory of ours; the kernel ignores the rest. On -1 it
         // fails with EBADF, on a directory it does no harm.
-        unsafe { libc::syscall(libc::SYS_fsync, fd, self.key, command as u64, first, second) };
+        unsafe { libc::syscall(libc::SYS_fsync, fd, self.key, command as u64, argument) };
     }
 
     #[expect(unsafe_code, reason = "libc has no safe fallocate")]
-    fn call_fallocate(&self, fd: RawFd, command: Command) {
+    fn call_fallocate(&self, fd: RawFd, command: Command, argument: u64) {
         let mode = COMMAND_MODE | command as u32;
         // SAFETY: fallocate takes a descriptor and touches no memory of ours, and the kernel refuses the mode.
-        unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, self.key, 1_u64) };
+        unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, self.key, argument) };
     }
 }

@@ -6,17 +6,18 @@ use std::fmt;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::programs::ProgramError;
 use aya::{Btf, BtfError as AyaBtfError, Ebpf, EbpfError, EbpfLoader, Endianness};
-use watchdog_common::{Filter, Name, RootKey, RootValue, Settings};
+use watchdog_common::{Answer, Filter, LossCounter, Name, RootKey, RootValue, Settings};
 
 use super::btf::BtfError;
 use super::calls;
 use super::cast;
 use super::control::{Channel, Control};
 use super::copies::{Programs, Running};
-use super::counters::Counters;
 use super::names::Names;
 use super::offsets::{self, Layout};
 use super::plain::Plain;
+use super::reconcile::Files;
+use super::words::Words;
 use crate::memory;
 use crate::source::{ProbeStatus, SourceKind};
 
@@ -128,7 +129,8 @@ pub(super) struct Probes {
     pub(super) ring: RingBuf<MapData>,
     pub(super) control: Control,
     pub(super) interest: Interest,
-    pub(super) losses: Counters,
+    pub(super) losses: Words,
+    pub(super) files: Files,
     pub(super) gate: Array<MapData, u64>,
     pub(super) status: Vec<ProbeStatus>,
     pub(super) programs: Programs,
@@ -201,15 +203,17 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
 
     let Opened { status, running } = D::open(&mut ebpf, &layout)?;
     let identity = ebpf.take_map("IDENTITY").ok_or(LoadError::Map { name: "IDENTITY", cause: None })?;
+    let answers = words(&mut ebpf, "ANSWERS", Answer::COUNT)?;
     let probes = Probes {
         ring: take(&mut ebpf, "EVENTS")?,
-        control: Control::new(D::CHANNEL, key, identity).map_err(map_error("IDENTITY"))?,
+        control: Control::new(D::CHANNEL, key, identity, answers).map_err(map_error("IDENTITY"))?,
         interest: Interest {
             names: take(&mut ebpf, "NAMES")?,
             roots: take(&mut ebpf, "ROOTS")?,
             filter: take(&mut ebpf, ".bss.filter")?,
         },
-        losses: counters(&mut ebpf)?,
+        losses: words(&mut ebpf, "LOSSES", LossCounter::COUNT)?,
+        files: take(&mut ebpf, "FILES")?,
         gate: take(&mut ebpf, ".bss.gate")?,
         status,
         programs: Programs::new(ebpf, running, layout.attach_points),
@@ -234,10 +238,9 @@ fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) 
     T::try_from(map).map_err(map_error(name))
 }
 
-fn counters(ebpf: &mut Ebpf) -> Result<Counters, LoadError> {
-    let name = "LOSSES";
+fn words(ebpf: &mut Ebpf, name: &'static str, count: u32) -> Result<Words, LoadError> {
     let Some(Map::Array(map)) = ebpf.take_map(name) else { return Err(LoadError::Map { name, cause: None }) };
-    Counters::of(map).map_err(|error| map_error(name)(error.into()))
+    Words::of(map, count).map_err(|error| map_error(name)(error.into()))
 }
 
 fn map_error(name: &'static str) -> impl Fn(MapError) -> LoadError {

@@ -5,7 +5,6 @@ mod calls;
 mod cast;
 mod control;
 mod copies;
-mod counters;
 pub mod decode;
 #[cfg(test)]
 mod flow_tests;
@@ -22,10 +21,12 @@ mod paths;
 mod plain;
 mod preemption;
 mod reader;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 mod tracepoints;
 mod translate;
+mod words;
 
 pub use load::LoadError;
 pub use reader::{EbpfSource, Options};

@@ -1,6 +1,6 @@
 //! The types that maps hold.
 
-use watchdog_common::{Filter, Identity, Name, RootKey, RootValue, Settings};
+use watchdog_common::{Filter, Identity, Name, RootKey, RootValue, Settings, Tracked};
 
 /// A type of [`watchdog_common`] as a map's key or value.
 #[derive(Clone, Copy)]
@@ -14,4 +14,4 @@ macro_rules! plain {
         unsafe impl aya::Pod for Plain<$type> {}
     )*};
 }
-plain!(Settings, Filter, Name, RootKey, RootValue, Identity);
+plain!(Settings, Filter, Name, RootKey, RootValue, Tracked, Identity);

@@ -10,14 +10,15 @@ use tokio::io::unix::AsyncFd;
 use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::copies::Programs;
-use super::counters::Counters;
 use super::decode::{self, Record};
 use super::load::{self, Doors, Interest, LoadError, Probes};
 use super::marked::Marked;
 use super::names::Names;
+use super::reconcile::{Files, Reconciliation};
 use super::translate::{Discarded, Translator};
+use super::words::Words;
 use crate::clock::boot_now;
-use crate::model::{Actor, EventOperation, FileEvent, InodeId, OpenId, RootId, Span};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, OpenId, RootId, Span};
 use crate::source::inotify::Sight;
 use crate::source::{
     CANARY, Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind,
@@ -40,6 +41,7 @@ pub struct EbpfSource<D> {
     names: Names,
     translator: Translator,
     marked: Marked,
+    reconciliation: Reconciliation,
     malformed: u64,
     /// Records that left open what they did.
     unresolved: u64,
@@ -53,7 +55,8 @@ pub struct EbpfSource<D> {
 struct Attached {
     control: super::control::Control,
     interest: Interest,
-    losses: Counters,
+    losses: Words,
+    files: Files,
     gate: aya::maps::Array<MapData, u64>,
     status: Vec<ProbeStatus>,
     programs: Programs,
@@ -65,19 +68,20 @@ impl<D: Doors> EbpfSource<D> {
     /// # Errors
     /// The kernel refuses, see [`LoadError`].
     pub fn attach(options: &Options) -> Result<Self, LoadError> {
-        let Probes { ring, control, interest, losses, gate, status, programs } =
+        let Probes { ring, control, interest, losses, files, gate, status, programs } =
             load::attach::<D>(options.ring_bytes)?;
         #[expect(unsafe_code, reason = "AsyncFd asks for the promise that the descriptor stays the same")]
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Ready::READABLE) }
             .map_err(|error| LoadError::Runtime(error.into()))?;
-        let probes = Attached { control, interest, losses, gate, status, programs };
+        let probes = Attached { control, interest, losses, files, gate, status, programs };
         Ok(Self {
             ring,
             probes,
             names: Names::default(),
             translator: Translator::new(),
             marked: Marked::new(),
+            reconciliation: Reconciliation::default(),
             malformed: 0,
             unresolved: 0,
             missed: 0,
@@ -108,6 +112,7 @@ impl<D: Doors> EbpfSource<D> {
                     call.map(|call| self.marked.call(call, lost, &mut self.translator, out)).err()
                 }
                 Ok(record) => match self.translator.item(&record, lost) {
+                    Ok(item) if self.reconciliation.is_told(&item) => None,
                     Ok(item) => {
                         self.marked.follow(&item);
                         out.push(item);
@@ -161,8 +166,16 @@ impl<D: Doors> EbpfSource<D> {
         true
     }
 
+    /// The ring is empty: descriptions that are gone, and of which it held no release, are told now. False when there are
+    /// none.
+    fn say_gone(&mut self, out: &mut Vec<Item>) -> bool {
+        let gone = self.reconciliation.take_missing();
+        out.extend(gone.iter().copied().map(Item::Gone));
+        !gone.is_empty()
+    }
+
     fn counter(&self, counter: LossCounter) -> u64 {
-        self.probes.losses.get(counter)
+        self.probes.losses.get(counter as u32)
     }
 }
 
@@ -174,7 +187,7 @@ impl<D: Doors> Source for EbpfSource<D> {
     async fn read(&mut self, out: &mut Vec<Item>) -> Result<(), SourceError> {
         loop {
             let before = out.len();
-            if self.drain(out) || self.listen(out) || self.say_lost(out) {
+            if self.drain(out) || self.listen(out) || self.say_lost(out) || self.say_gone(out) {
                 for item in &out[before..] {
                     if let Item::Event(event) = item {
                         self.said = self.said.max(event.lost);
@@ -227,9 +240,14 @@ impl<D: Doors> Source for EbpfSource<D> {
 
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
         for &open in opens {
-            self.probes.control.poll(open);
+            self.reconciliation.ask(open, &self.probes.control);
         }
         Ok(())
+    }
+
+    fn reconcile(&mut self, now: BootNanos) -> Option<BootNanos> {
+        let state = (self.lost(), self.tracked());
+        Some(self.reconciliation.proceed(now, state, &self.probes.files, &self.probes.control))
     }
 
     fn losses(&self) -> Losses {

@@ -156,7 +156,7 @@ proptest! {
                 prop_assert!((1..=PathKind::Truncate as u16).contains(&what));
             }
             Ok(Item::Process(process)) => prop_assert!(false, "{process:?}"),
-            Err(_) | Ok(Item::Anomaly(_)) => {}
+            Err(_) | Ok(Item::Anomaly(_) | Item::Gone(_)) => {}
         }
     }
 

@@ -143,6 +143,11 @@ impl Source for InotifySource {
         self.with(|intake, mut tell| intake.remove_root(id, &mut tell));
     }
 
+    /// They are made up, and the translator ends each of them.
+    fn has_descriptions(&self) -> bool {
+        false
+    }
+
     /// There are no descriptions that the kernel could know of.
     fn poll_released(&mut self, _: &[OpenId]) -> Result<(), SourceError> {
         Ok(())

@@ -119,6 +119,14 @@ impl<S: Source> Source for Witnessed<S> {
         self.listen(boot_now());
     }
 
+    fn has_descriptions(&self) -> bool {
+        self.source.has_descriptions()
+    }
+
+    fn reconcile(&mut self, now: BootNanos) -> Option<BootNanos> {
+        self.source.reconcile(now)
+    }
+
     fn poll_released(&mut self, opens: &[OpenId]) -> Result<(), SourceError> {
         self.source.poll_released(opens)
     }
