@@ -1,19 +1,5 @@
 # The first and only program of a machine that judges one kernel.
 
-medium() {
-    mkdir -p "/media/$1"
-    case $1 in
-    tmpfs) mount -t tmpfs tmpfs /media/tmpfs ;;
-    ext4) until_true test -b /dev/nvme0n1 && mount -t ext4 /dev/nvme0n1 /media/ext4 ;;
-    overlay)
-        for module in /modules/*.ko; do insmod "$module"; done
-        mkdir -p /run/layers/lower /run/layers/upper /run/layers/work
-        mount -t overlay -o lowerdir=/run/layers/lower,upperdir=/run/layers/upper,workdir=/run/layers/work \
-            overlay /media/overlay
-        ;;
-    esac
-}
-
 sessions() {
     wget -q -O - $base/metrics | awk '/^state_watchdog_write_sessions_total/ { n += $NF } END { print n + 0 }'
 }
@@ -119,15 +105,6 @@ lockdown() {
 uname -r >/tmp/kernel
 section kernel 0 /tmp/kernel
 mkdir -p /run/progress
-media=
-for wanted in $(cat /plan/media); do
-    if medium "$wanted" >/tmp/medium 2>&1; then
-        media="$media $wanted"
-        section "medium.$wanted" 0 /tmp/medium
-    else
-        section "medium.$wanted" 1 /tmp/medium
-    fi
-done
 state-watchdog doctor --json >/tmp/doctor 2>/tmp/doctor.log
 section doctor $? /tmp/doctor
 section doctor.log 0 /tmp/doctor.log

@@ -18,12 +18,31 @@ pub(crate) enum Purpose {
     Judge,
     /// Instructions of unrelated calls.
     Count,
+    /// Some of the agent's own tests, again and again.
+    Repeat,
 }
 
 impl Purpose {
     fn init(self) -> &'static str {
         match self {
-            Self::Judge => concat!(include_str!("common.sh"), "\n", include_str!("init.sh")),
+            Self::Judge => {
+                concat!(
+                    include_str!("common.sh"),
+                    "\n",
+                    include_str!("media.sh"),
+                    "\n",
+                    include_str!("init.sh")
+                )
+            }
+            Self::Repeat => {
+                concat!(
+                    include_str!("common.sh"),
+                    "\n",
+                    include_str!("media.sh"),
+                    "\n",
+                    include_str!("repeat.sh")
+                )
+            }
             Self::Count => concat!(include_str!("common.sh"), "\n", include_str!("count.sh")),
         }
     }
@@ -31,13 +50,15 @@ impl Purpose {
 
 const FOLDERS: [&str; 10] = ["bin", "dev", "media", "modules", "plan", "proc", "run", "sys", "tmp", "etc"];
 
-/// Puts it together; the agent's own tests get `limit` for each of the `doors`.
+/// Puts it together; the agent's own tests get `limit` for each of the `doors`. `repeat` is the test that is repeated, and
+/// how often.
 pub(crate) fn build(
     purpose: Purpose,
     programs: &Programs,
     kernel: &Kernel,
     doors: &[Door],
     limit: Duration,
+    (case, times): (&str, usize),
 ) -> Result<Vec<u8>> {
     let Programs { agent, workload, tests, empty_doors, busybox } = programs;
     let mut archive = Archive::default();
@@ -51,7 +72,7 @@ pub(crate) fn build(
     archive.program("bin/state-watchdog", &read(agent)?);
     archive.program("bin/watchdog-workload", &read(workload)?);
     match purpose {
-        Purpose::Judge => {
+        Purpose::Judge | Purpose::Repeat => {
             for (name, program) in tests {
                 archive.program(&format!("{name}-tests"), &read(program)?);
             }
@@ -64,6 +85,8 @@ pub(crate) fn build(
     archive.file("plan/media", MEDIA.join("\n").as_bytes());
     archive.file("plan/containers", containers().as_bytes());
     archive.file("plan/doors", door_lines(doors).as_bytes());
+    archive.file("plan/case", case.as_bytes());
+    archive.file("plan/times", times.to_string().as_bytes());
     archive.file("plan/tests-limit", limit.as_secs().to_string().as_bytes());
     Ok(archive.finish())
 }

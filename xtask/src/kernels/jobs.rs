@@ -31,6 +31,8 @@ const LIMIT: Duration = Duration::from_secs(1800);
 const BOOTS: usize = 3;
 /// The agent's own tests get this much of it.
 const TESTS_LIMIT: Duration = Duration::from_secs(900);
+/// Each run of tests that are repeated gets so much more.
+const REPEAT_LIMIT: Duration = Duration::from_secs(60);
 /// Size of the disk, sparse.
 const DISK: &str = "64M";
 
@@ -40,6 +42,8 @@ pub(super) struct Job<'a> {
     pub(super) doors: Vec<Door>,
     kernel: Kernel,
     programs: &'a Programs,
+    /// The test that is repeated, and how often.
+    repeat: (String, usize),
 }
 
 /// The machines that are wanted, with all that they need.
@@ -74,7 +78,8 @@ pub(super) fn jobs<'a>(
         let doors = choice.doors.iter().filter(wanted).copied().collect();
         tally.check(&format!("{}: the kernel is there", choice.name), || {
             let kernel = Kernel::get(cache, choice, options.refresh)?;
-            jobs.push(Job { choice, doors, kernel, programs });
+            let repeat = (options.case.clone().unwrap_or_default(), options.times);
+            jobs.push(Job { choice, doors, kernel, programs, repeat });
             Ok(String::new())
         });
     }
@@ -116,7 +121,11 @@ impl Job<'_> {
         transcript: &mut Transcript,
     ) -> Result<String> {
         let version = &self.kernel.version;
-        let word = if purpose == Purpose::Count { "count" } else { "kernel" };
+        let word = match purpose {
+            Purpose::Judge => "kernel",
+            Purpose::Count => "count",
+            Purpose::Repeat => "repeat",
+        };
         let log = cache.folder().join("logs").join(format!("{word}-{}.log", self.choice.name));
         let mut died = String::new();
         let run = until_begun(BOOTS, |boot| {
@@ -138,13 +147,15 @@ impl Job<'_> {
 
     /// Runs the machine once, with a disk and a first file system of its own.
     fn run(&self, purpose: Purpose) -> Result<Run> {
-        let Self { choice, doors, kernel, programs } = self;
+        let Self { choice, doors, kernel, programs, repeat: (case, times) } = self;
         let scratch = Scratch::new(Medium::Disk)?;
         let (first, disk) = (scratch.path().join("initramfs"), scratch.path().join("disk"));
-        fs::write(&first, initramfs::build(purpose, programs, kernel, doors, TESTS_LIMIT)?)?;
+        fs::write(&first, initramfs::build(purpose, programs, kernel, doors, TESTS_LIMIT, (case, *times))?)?;
         make_disk(&disk)?;
         let (architecture, counts) = (choice.architecture, purpose == Purpose::Count);
-        Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk, counts }.run(LIMIT)
+        let repeats = if purpose == Purpose::Repeat { u32::try_from(doors.len() * times)? } else { 0 };
+        Machine { architecture, kernel: &kernel.image, initramfs: &first, disk: &disk, counts }
+            .run(LIMIT + REPEAT_LIMIT * repeats)
     }
 }
 

@@ -12,6 +12,7 @@ mod newc;
 mod options;
 mod pairs;
 mod programs;
+mod repeat;
 mod table;
 mod transcript;
 mod verdict;
@@ -35,6 +36,9 @@ use verdict::judge;
 
 /// Runs the machines, two at a time, and counts what they prove.
 pub(crate) fn check(options: &Options, repository: &Repository, cache: &Cache, tally: &mut Tally) {
+    if options.case.is_some() {
+        return repeat::check(options, repository, cache, tally);
+    }
     let mut built = BTreeMap::new();
     let jobs = jobs(options, repository, cache, tally, &mut built);
     let mut reports = Vec::new();
