@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -43,12 +44,13 @@ impl Agent {
         // Whoever does not read on must not stop the agent.
         std::thread::spawn(move || lines.count());
         let mut agent = Self { process, status: Value::Null };
-        for _ in 0..2_000 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
             agent.status = get(&address, "/status");
             if agent.status["readiness"] != "not_ready" {
                 return agent;
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         panic!("it never got ready: {}\n{said}", agent.status);
     }

@@ -128,7 +128,7 @@ fn wait_until_gone(programs: &BTreeSet<u32>) {
 }
 
 fn wait(until: impl Fn() -> bool, complaint: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !until() {
         assert!(Instant::now() < deadline, "{complaint}");
         std::thread::sleep(Duration::from_millis(2));

@@ -20,6 +20,8 @@ use crate::{deadline::until, finding::Finding, metrics::Metrics};
 const READY: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(60);
+/// A page comes within this, however busy the machine is.
+const ANSWER: Duration = Duration::from_secs(60);
 const LOG_LINES: usize = 20;
 
 /// Called with each line of findings as it comes.
@@ -119,7 +121,7 @@ impl Agent {
             std::thread::spawn(move || listen(output, &heard, listener))
         });
         let http = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(5)))
+            .timeout_global(Some(ANSWER))
             .http_status_as_error(false)
             .build()
             .new_agent();

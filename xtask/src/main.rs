@@ -16,6 +16,7 @@ mod fuzz;
 mod image;
 mod kernels;
 mod kubernetes;
+mod load;
 mod markdown;
 mod marks;
 mod metrics;

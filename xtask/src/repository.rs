@@ -42,7 +42,10 @@ impl Repository {
 
     /// A cargo that works on this repository.
     pub(crate) fn cargo(&self) -> Command {
-        cargo_in(&self.workspace_root)
+        let mut cargo = cargo_in(&self.workspace_root);
+        // The probes are the same in every build of the agent, so they are built once for all (`watchdog/build.rs`).
+        cargo.env("STATE_WATCHDOG_PROBES", self.target_directory.join("probes"));
+        cargo
     }
 
     /// This machine as rustc names it.

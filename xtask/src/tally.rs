@@ -5,6 +5,8 @@ use std::{env, fs, path::Path, time::Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::load::{Load, word_since};
+
 /// Counts, printed as they come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
@@ -16,7 +18,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// One check of ours; what it gives on success is printed beside its name.
     pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<String>) {
-        let start = Instant::now();
+        let (start, load) = (Instant::now(), Load::now());
         match check() {
             Ok(detail) => {
                 self.passed += 1;
@@ -25,7 +27,7 @@ impl Tally {
             }
             Err(error) => {
                 self.failed += 1;
-                println!("  FAIL  {name}: {error:#}");
+                println!("  FAIL  {name}: {error:#}{}", word_since(load));
             }
         }
     }

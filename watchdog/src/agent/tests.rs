@@ -180,9 +180,9 @@ fn with_agent<F: Future<Output = ()>>(story: impl FnOnce(House) -> F) {
     });
 }
 
-/// Waits until it is so, at most ten seconds.
+/// Waits until it is so, at most a minute.
 async fn eventually(what: &str, so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !so() {
         assert!(Instant::now() < deadline, "never happened: {what}");
         tokio::task::yield_now().await;

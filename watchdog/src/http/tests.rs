@@ -28,7 +28,7 @@ async fn ask(address: SocketAddr, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), reading).await.unwrap().unwrap();
     String::from_utf8(answer).unwrap()
 }
 

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: everything that must hold, in order, with one line at the end.
 
-mod load;
 mod part;
 mod privileged;
 mod progress;

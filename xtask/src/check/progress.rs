@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Instant};
 
-use crate::tools::Cache;
-
-use super::load::{Load, Share};
+use crate::{
+    load::{Load, word_since},
+    tools::Cache,
+};
 
 /// The file in the tools' folder that keeps how long each part took.
 const FILE: &str = "durations.json";
-/// A machine of which others took more than this is called busy.
-const BUSY: f64 = 0.25;
 
 /// Follows the parts of a run.
 pub(super) struct Progress {
@@ -56,12 +55,11 @@ impl Progress {
         Step { name, begun: Instant::now(), load: Load::now() }
     }
 
-    /// Says how long it took, and keeps that when the part passed on a machine that was its own.
+    /// Says how long it took, and keeps that when the part passed.
     pub(super) fn end(&mut self, step: &Step, passed: bool) {
         self.done += 1;
         let seconds = step.begun.elapsed().as_secs_f64();
-        let share = step.load.until_now();
-        println!("== {}: {}{}", step.name, spoken(seconds), busy(share));
+        println!("== {}: {}{}", step.name, spoken(seconds), word_since(step.load));
         if passed {
             self.last.insert(step.name.to_owned(), seconds);
             let text = serde_json::to_string_pretty(&self.last).unwrap_or_default();
@@ -72,7 +70,7 @@ impl Progress {
 
     /// Says how long all of it took.
     pub(super) fn finish(&self) {
-        println!("\nin {}{}:", spoken(self.begun.elapsed().as_secs_f64()), busy(self.whole.until_now()));
+        println!("\nin {}{}:", spoken(self.begun.elapsed().as_secs_f64()), word_since(self.whole));
     }
 
     /// How long the rest will take, where that is known.
@@ -90,15 +88,6 @@ impl Progress {
                 format!("{} left, about {known} and {} not timed yet", parts(rest.len()), parts(unknown))
             }
         }
-    }
-}
-
-fn busy(share: Option<Share>) -> String {
-    match share {
-        Some(Share { others }) if others > BUSY => {
-            format!(" (busy: other programs took {:.0} % of this machine's processors)", others * 100.0)
-        }
-        _ => String::new(),
     }
 }
 
@@ -130,15 +119,5 @@ mod tests {
         assert_eq!(progress(&timed, 1).left(), "2 parts left, about 4.3 min");
         assert_eq!(progress(&timed[..2], 1).left(), "2 parts left, about 60 s and 1 part not timed yet");
         assert_eq!(progress(&timed, 3).left(), "0 parts left, about 0 s");
-    }
-
-    #[test]
-    fn a_busy_machine_is_called_so() {
-        assert_eq!(busy(None), "");
-        assert_eq!(busy(Some(Share { others: 0.1 })), "");
-        assert_eq!(
-            busy(Some(Share { others: 0.504 })),
-            " (busy: other programs took 50 % of this machine's processors)"
-        );
     }
 }

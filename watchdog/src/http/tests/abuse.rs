@@ -101,9 +101,13 @@ async fn clients_that_take_no_answer_cost_no_memory() {
         lazy.push(stream);
     }
     scrape(address).await;
-    let grown = resident().saturating_sub(before);
-    // Forty copies of 4 MiB would be 160.
-    assert!(grown < 32 << 20, "{grown} bytes more");
+    // Forty copies of 4 MiB would be 160, for as long as the clients are there. What other tests of this process hold
+    // beside them, they give back.
+    let (deadline, grown) = (tokio::time::Instant::now() + LIMIT, || resident().saturating_sub(before));
+    while grown() >= 32 << 20 {
+        assert!(tokio::time::Instant::now() < deadline, "{} bytes more", grown());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let whole = get(address, "/findings?limit=500").await.1;
     assert_eq!(serde_json::from_str::<Vec<String>>(&whole).unwrap().len(), Recent::MAX);
 }

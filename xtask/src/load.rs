@@ -4,7 +4,7 @@ use std::fs;
 
 /// Clock ticks of all processors since the machine started.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
+pub(crate) struct Load {
     /// All of them; `None` where /proc does not say.
     ticks: Option<Ticks>,
 }
@@ -19,23 +19,41 @@ struct Ticks {
 
 /// Who had the processors for some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Share {
+struct Share {
     /// The part that programs took which are none of ours.
-    pub(super) others: f64,
+    others: f64,
 }
+
+/// A machine of which others take more than this is called busy.
+const BUSY: f64 = 0.25;
 
 impl Load {
     /// Counts from now.
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let read = |path: &str| fs::read_to_string(path).ok();
         let ticks = || ticks(&read("/proc/stat")?, &read("/proc/self/stat")?);
         Self { ticks: ticks() }
     }
 
     /// Who had the processors since.
-    pub(super) fn until_now(self) -> Option<Share> {
+    fn until_now(self) -> Option<Share> {
         share(self.ticks?, Self::now().ticks?)
     }
+}
+
+impl Share {
+    /// A word on others that keep the machine busy; empty when none do.
+    fn word(self) -> String {
+        if self.others <= BUSY {
+            return String::new();
+        }
+        format!(" (busy: other programs took {:.0} % of this machine's processors)", self.others * 100.0)
+    }
+}
+
+/// A word on others that kept the machine busy since; empty when none did.
+pub(crate) fn word_since(load: Load) -> String {
+    load.until_now().map(Share::word).unwrap_or_default()
 }
 
 /// `None` when the time was too short to say.
@@ -77,5 +95,12 @@ mod tests {
         assert_eq!(ticks("", process), None);
         assert_eq!(ticks(machine, "42 (a"), None);
         assert!(Load::now().ticks.is_some());
+    }
+
+    #[test]
+    fn a_busy_machine_is_called_so() {
+        assert_eq!(Share { others: 0.1 }.word(), "");
+        let word = Share { others: 0.504 }.word();
+        assert_eq!(word, " (busy: other programs took 50 % of this machine's processors)");
     }
 }
