@@ -22,8 +22,12 @@ struct Ticks {
 struct Share {
     /// The part that programs took which are none of ours.
     others: f64,
+    /// Seconds of one processor that were ours.
+    own: f64,
 }
 
+/// Clock ticks a second, as /proc counts (`USER_HZ`, the same on all processors that the probes run on).
+const HERTZ: f64 = 100.0;
 /// A machine of which others take more than this is called busy.
 const BUSY: f64 = 0.25;
 
@@ -47,7 +51,10 @@ impl Share {
         if self.others <= BUSY {
             return String::new();
         }
-        format!(" (busy: other programs took {:.0} % of this machine's processors)", self.others * 100.0)
+        let (others, own) = (self.others * 100.0, self.own);
+        format!(
+            " (busy: other programs took {others:.0} % of this machine's processors, this {own:.0} s of one)"
+        )
     }
 }
 
@@ -60,9 +67,10 @@ pub(crate) fn word_since(load: Load) -> String {
 fn share(from: Ticks, to: Ticks) -> Option<Share> {
     let all = to.all.checked_sub(from.all)?;
     let used = all.saturating_sub(to.idle.saturating_sub(from.idle));
-    let others = used.saturating_sub(to.own.saturating_sub(from.own));
+    let own = to.own.saturating_sub(from.own);
+    let others = used.saturating_sub(own);
     // A tenth of a second is no measure.
-    (all >= 10).then(|| Share { others: others as f64 / all as f64 })
+    (all >= 10).then(|| Share { others: others as f64 / all as f64, own: own as f64 / HERTZ })
 }
 
 /// The first line of /proc/stat, and fields 14 to 17 of a process's own: times in user mode and in the kernel, of itself
@@ -90,7 +98,7 @@ mod tests {
         let from = ticks(machine, process).unwrap();
         assert_eq!(from, Ticks { all: 1000, idle: 850, own: 100 });
         let to = Ticks { all: 1400, idle: 950, own: 200 };
-        assert_eq!(share(from, to), Some(Share { others: 0.5 }));
+        assert_eq!(share(from, to), Some(Share { others: 0.5, own: 1.0 }));
         assert_eq!(share(from, from), None);
         assert_eq!(ticks("", process), None);
         assert_eq!(ticks(machine, "42 (a"), None);
@@ -99,8 +107,8 @@ mod tests {
 
     #[test]
     fn a_busy_machine_is_called_so() {
-        assert_eq!(Share { others: 0.1 }.word(), "");
-        let word = Share { others: 0.504 }.word();
-        assert_eq!(word, " (busy: other programs took 50 % of this machine's processors)");
+        assert_eq!(Share { others: 0.1, own: 5.0 }.word(), "");
+        let word = Share { others: 0.504, own: 40.2 }.word();
+        assert_eq!(word, " (busy: other programs took 50 % of this machine's processors, this 40 s of one)");
     }
 }
