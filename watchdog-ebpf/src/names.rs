@@ -8,8 +8,6 @@ use crate::{
     settings::filter,
 };
 
-/// No name is longer (include/uapi/linux/limits.h).
-const NAME_MAX: u64 = 255;
 const SLASHES: u64 = u64::from_ne_bytes([b'/'; 8]);
 
 /// A state-file root found above a file.
@@ -56,70 +54,36 @@ extern "C" fn matching_names(dentry: u64) -> u64 {
     bits
 }
 
-/// Whether a path's last component matches a name. `end` is the address behind the path's last byte, `len` its
-/// length; at least [`NAME_WINDOW`] readable bytes stand before `end`, zeros before the path.
+/// Which masks of names count for a window of a path: those of its end, or those of its beginning.
+pub(crate) const TAILS: u64 = 0;
+pub(crate) const HEADS: u64 = u64::MAX;
+
+/// Whether the window holds a name that is no longer than `len`; a name that is compared with the other kind of window
+/// never matches.
 #[inline(always)]
-pub(crate) fn of_path(end: u64, len: u32) -> bool {
-    let len = u64::from(len);
-    if window_matches(end - NAME_WINDOW as u64, len, TAILS) != 0 {
-        return true;
-    }
-    if !has_prefixes() {
-        return false;
-    }
-    let last = last_component(end, len);
-    window_matches(end - last, last, HEADS) != 0
-}
-
-/// Which masks of names count for a window: those of its end, or those of its beginning.
-const TAILS: u64 = 0;
-const HEADS: u64 = u64::MAX;
-
-/// 1 when the window at the address holds a name that is no longer than `len`; a name that is compared with the other
-/// kind of window never matches. A function of its own, see [`matching_names`]; the window lies in its own stack frame.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn window_matches(address: u64, len: u64, heads: u64) -> u64 {
-    let window: NameWords = at(address);
+pub(crate) fn of_window(window: &NameWords, len: u64, heads: u64) -> bool {
     for i in 0..Name::MAX {
-        let Some(name) = NAMES.get(i) else { return 0 };
+        let Some(name) = NAMES.get(i) else { return false };
         if name.shortest == 0 {
-            return 0;
+            return false;
         }
-        let mut other = not_last(name, &window);
+        let mut other = not_last(name, window);
         for i in 0..window.len() {
             let mask = (name.head[i] & heads) | (name.tail[i] & !heads);
             other |= (window[i] & mask) ^ name.words[i];
         }
         if (other == 0) & (u64::from(name.shortest) <= len) {
-            return 1;
+            return true;
         }
     }
-    0
+    false
 }
 
 /// True if some name is matched by its beginning. Such a name may have any greater length, and no other name fits the
 /// last bit.
 #[inline(always)]
-fn has_prefixes() -> bool {
+pub(crate) fn has_prefixes() -> bool {
     filter!(lengths) >> 63 != 0
-}
-
-/// Returns the length of a path's last component: what follows its last slash. See [`matching_names`] for why it is a
-/// function of its own. It looks at each byte alone, so only nodes on which some name is matched by its beginning pay.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn last_component(end: u64, len: u64) -> u64 {
-    for back in 0..NAME_MAX {
-        if back >= len {
-            return len;
-        }
-        let byte: u8 = at(end - 1 - back);
-        if byte == b'/' {
-            return back;
-        }
-    }
-    NAME_MAX
 }
 
 /// The root below which files in the directory are state files, if `names` has a bit of the root's.

@@ -1,6 +1,6 @@
 //! The command line as typed. What it means is decided in [`crate::config`].
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,7 +15,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the command's own negative answer, 64 bad usage or configuration, \
-69 no source can run, 70 internal error or address in use, 77 permission missing.";
+69 no source can run, 70 internal error, 74 a port or file that cannot be used, 77 permission missing.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -54,8 +54,9 @@ pub struct RunArgs {
     /// Do not watch the directories with inotify as well, to cross-check an eBPF source
     #[arg(long)]
     pub no_witness: bool,
-    /// Serve metrics, findings and status here [default: 127.0.0.1:9737]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Serve metrics, findings and status here; `:PORT` is every address, `localhost:PORT` is 127.0.0.1 [default:
+    /// 127.0.0.1:9737]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
     /// Serve by TLS and ask for passwords as this file says: YAML, as Prometheus's exporters share it
     #[arg(long, value_name = "FILE")]
@@ -191,6 +192,24 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// Reads `ADDR:PORT`, `localhost:PORT` or `:PORT`. The last one means every address, as for other exporters.
+///
+/// # Errors
+/// It is none of these.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let every = || text.strip_prefix(':').map(|port| (IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
+    let local = || {
+        let (host, port) = text.rsplit_once(':')?;
+        host.eq_ignore_ascii_case("localhost").then_some((IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    };
+    let named = every().or_else(local).and_then(|(address, port)| {
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        port.parse().ok().filter(|_| digits).map(|port| SocketAddr::new(address, port))
+    });
+    let expected = "expected ADDR:PORT, localhost:PORT or :PORT with a port of 0 to 65535";
+    named.or_else(|| text.parse().ok()).ok_or_else(|| expected.to_owned())
+}
+
 /// Which source is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -251,6 +270,35 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_may_be_short() {
+        let address = |text: &str| listen_address(text).map(|address| address.to_string()).ok();
+        for (text, expected) in [
+            (":9737", "[::]:9737"),
+            ("localhost:9737", "127.0.0.1:9737"),
+            ("LocalHost:0", "127.0.0.1:0"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+            ("[::1]:9737", "[::1]:9737"),
+        ] {
+            assert_eq!(address(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            ":",
+            "9737",
+            "localhost",
+            "localhost:",
+            ":x",
+            ":+1",
+            ":65536",
+            "example.org:1",
+            "::1:9737",
+            "[::1]",
+        ] {
+            assert_eq!(address(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Config {
     pub host_root: PathBuf,
     /// What to watch.
     pub roots: Vec<RootEntry>,
+    /// The roots were typed: one that does not exist is more likely a mistake than a runtime that comes later.
+    pub roots_are_typed: bool,
     /// Time between two proofs of life. Not for users: the default is right.
     pub canary_period: Duration,
 }
@@ -177,6 +179,7 @@ impl Config {
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             host_root: absolute_host_root(host_root)?,
             roots,
+            roots_are_typed: !args.roots.is_empty(),
             canary_period: CANARY_PERIOD,
         })
     }
@@ -213,6 +216,7 @@ impl Config {
             log_format,
             host_root,
             roots,
+            roots_are_typed: _,
             canary_period: _,
         } = other;
         let fixed = [

@@ -13,8 +13,10 @@ pub enum Exit {
     Usage,
     /// No source can run (`EX_UNAVAILABLE`).
     Unavailable,
-    /// Something inside failed, or the address is in use (`EX_SOFTWARE`).
+    /// Something inside failed (`EX_SOFTWARE`).
     Internal,
+    /// A port or a file cannot be used (`EX_IOERR`).
+    Unusable,
     /// A permission is missing (`EX_NOPERM`).
     Permission,
 }
@@ -29,6 +31,7 @@ impl Exit {
             Self::Usage => 64,
             Self::Unavailable => 69,
             Self::Internal => 70,
+            Self::Unusable => 74,
             Self::Permission => 77,
         }
     }

@@ -17,6 +17,7 @@ pub mod json;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod prepare;
 pub mod privilege;
 pub mod profile;
 pub mod recent;

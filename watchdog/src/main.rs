@@ -1,6 +1,6 @@
 //! `state-watchdog`: finds non-atomic writes of container state files and the reads that overlap them.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -10,10 +10,12 @@ use watchdog::cli::{
 use watchdog::completions::completions;
 use watchdog::config::Config;
 use watchdog::exit::Exit;
+use watchdog::report::complain;
 use watchdog::trace::Filter;
 use watchdog::{agent, doctor, recording, scan, telemetry, trace};
 
 fn main() -> ExitCode {
+    watchdog::prepare::prepare();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(cli.command),
         Err(error) => {
@@ -30,8 +32,7 @@ fn run(command: Command) -> Exit {
         Command::Run(args) => with_config(&args, |config| agent::start(&config, &args)),
         Command::Doctor(args) => with_config(&args.run, |config| {
             let report = doctor::examine(&config);
-            print(&if args.json { report.to_json() } else { report.to_text() });
-            report.exit()
+            print(&if args.json { report.to_json() } else { report.to_text() }, report.exit())
         }),
         Command::Trace(TraceArgs { watch, runtimes, containers }) => {
             with_config(&watch.into(), |config| trace::start(&config, Filter { runtimes, containers }))
@@ -39,15 +40,15 @@ fn run(command: Command) -> Exit {
         Command::Record(RecordArgs { watch, findings, file }) => {
             let findings = findings.unwrap_or(FindingsFormat::None);
             if file.as_os_str() == "-" && findings != FindingsFormat::None {
-                eprintln!(
-                    "error: stdout takes either the recording or findings; name a file, or say --findings none"
+                complain(
+                    "error: stdout takes either the recording or findings; name a file, or say --findings none",
                 );
                 return Exit::Usage;
             }
             with_config(&watch.into(), |config| {
                 recording::record(&Config { findings, ..config }, &file).unwrap_or_else(|error| {
                     let exit = error.exit();
-                    eprintln!("error: {:#}", anyhow::Error::from(error));
+                    complain(&format!("error: {:#}", anyhow::Error::from(error)));
                     exit
                 })
             })
@@ -55,20 +56,18 @@ fn run(command: Command) -> Exit {
         Command::Replay(ReplayArgs { findings, arguments, file }) => {
             recording::replay(&file, findings.unwrap_or_default(), arguments.unwrap_or_default())
         }
-        Command::Completions(CompletionsArgs { shell }) => {
-            print(&completions(shell));
-            Exit::Fine
-        }
+        Command::Completions(CompletionsArgs { shell }) => print(&completions(shell), Exit::Fine),
         Command::Scan(ScanArgs { place, json }) => with_config(&place.into(), |config| {
             telemetry::start(config.log_format);
+            let absent = scan::absent_typed_roots(&config);
+            if !absent.is_empty() {
+                complain(&format!("error: no such root: {}", absent.join(", ")));
+                return Exit::Usage;
+            }
             let report = scan::scan(&config);
-            print(&if json { report.to_json() } else { report.to_text() });
-            report.exit()
+            print(&if json { report.to_json() } else { report.to_text() }, report.exit())
         }),
-        Command::Config(args) => with_config(&args, |config| {
-            print(&config.to_toml());
-            Exit::Fine
-        }),
+        Command::Config(args) => with_config(&args, |config| print(&config.to_toml(), Exit::Fine)),
     }
 }
 
@@ -76,13 +75,22 @@ fn with_config(args: &RunArgs, then: impl FnOnce(Config) -> Exit) -> Exit {
     match Config::load(args) {
         Ok(config) => then(config),
         Err(error) => {
-            eprintln!("error: {:#}", anyhow::Error::from(error));
+            complain(&format!("error: {:#}", anyhow::Error::from(error)));
             Exit::Usage
         }
     }
 }
 
-/// Like `print!`, but a reader that closed the pipe is no panic.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Prints an answer, and returns how the command ends: as given, unless the answer could not be written. A reader that
+/// closed the pipe has enough.
+fn print(text: &str, exit: Exit) -> Exit {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => exit,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
+        Err(error) => {
+            complain(&format!("error: cannot write to standard output: {error}"));
+            Exit::Unusable
+        }
+    }
 }

@@ -12,8 +12,8 @@ pub use finding::{ExitView, Finding, Kind, OperationView, ProcessView, ReadView,
 pub use line::line;
 pub use message::duration;
 pub use outlet::{DropReason, Outlet};
-pub use terminal::{closed, has_colours};
-pub use text::clean;
+pub use terminal::{closed, complain, has_colours};
+pub use text::{clean, is_unsafe};
 pub use writer::{FileFacts, Reporter};
 
 #[cfg(test)]

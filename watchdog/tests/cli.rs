@@ -81,7 +81,7 @@ fn a_source_that_is_not_built_in_is_69() {
 }
 
 #[test]
-fn a_taken_address_is_70_and_said() {
+fn a_taken_address_is_74_and_said() {
     let (_, stdout, _) = said(&["doctor", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     if report["takes"].is_null() {
@@ -91,7 +91,7 @@ fn a_taken_address_is_70_and_said() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, stderr) = said(&["run", "--root", "runc=/nonexistent", "--listen", &address]);
-    assert_eq!(code, 70, "{stderr}");
+    assert_eq!(code, 74, "{stderr}");
     assert!(stderr.contains("cannot listen") && stderr.contains(&address), "{stderr}");
 }
 

@@ -48,7 +48,7 @@ fn bytes_that_are_no_json_are_damage() {
 }
 
 #[test]
-fn sixteen_mebibytes_are_read_and_one_byte_more_is_damage() {
+fn sixteen_mebibytes_are_read_and_one_byte_more_is_not_judged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
     let mut file = File::create(&path).unwrap();
@@ -60,11 +60,11 @@ fn sixteen_mebibytes_are_read_and_one_byte_more_is_damage() {
         Some((Content::Valid, 16 * MIB))
     );
     file.write_all(b" ").unwrap();
-    assert_eq!(content(&path), Some(Content::Damaged(Damage::Invalid)));
+    assert_eq!(content(&path), Some(Content::NotJudged));
     // A sparse file of any size costs no more.
     file.set_len(1 << 40).unwrap();
     let found = reading(&path).unwrap();
-    assert_eq!((found.content, found.size), (Content::Damaged(Damage::Invalid), 1 << 40));
+    assert_eq!((found.content, found.size), (Content::NotJudged, 1 << 40));
 }
 
 #[test]

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail this way")]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -103,15 +106,19 @@ fn every_broken_file_is_told_with_what_the_parser_said() {
     fs::File::create(host.file("g-huge")).unwrap().set_len((16 << 20) + 1).unwrap();
     fs::File::create(host.file("h-large")).unwrap().set_len(16 << 20).unwrap();
     let (code, answer) = host.scan();
-    assert_eq!((code, &answer["state_files"]), (1, &8.into()));
-    let huge = (16 << 20) + 1;
+    assert_eq!((code, &answer["state_files"]), (1, &7.into()));
+    let unread = &answer["unread"][0];
+    assert_eq!(
+        (&answer["unread_paths"], &unread["path"]),
+        (&1.into(), &"/run/runc/g-huge/state.json".into())
+    );
+    assert_eq!(unread["error"], "larger than 16 MiB, not read");
     let expected = [
         ("b-empty", "empty", 0, "EOF while parsing a value at line 1 column 0"),
         ("c-cut", "truncated", 30, "EOF while parsing a value at line 1 column 30"),
         ("d-binary", "invalid", 3, "expected value at line 1 column 1"),
         ("e-twice", "invalid", 4, "trailing characters at line 1 column 3"),
         ("f-deep", "invalid", 200_000, "recursion limit exceeded at line 1 column 128"),
-        ("g-huge", "invalid", huge, "larger than 16 MiB, not read"),
         ("h-large", "invalid", 16 << 20, "expected value at line 1 column 1"),
     ];
     let expected = expected.map(|(container, damage, size, error)| {
@@ -246,6 +253,59 @@ fn names_that_steer_a_terminal_are_escaped() {
 }
 
 #[test]
+fn a_file_that_is_being_saved_is_not_broken() {
+    let host = Host::new().with("a", WHOLE).with("b", WHOLE);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let saves = scope.spawn(|| {
+            let mut saves = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                // Half written for most of the time, as by a slow disk.
+                let mut file = fs::File::create(host.file("a")).unwrap();
+                file.write_all(&WHOLE.as_bytes()[..100]).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+                file.write_all(&WHOLE.as_bytes()[100..]).unwrap();
+                drop(file);
+                std::thread::sleep(Duration::from_millis(5));
+                saves += 1;
+            }
+            saves
+        });
+        for _ in 0..20 {
+            let (code, answer) = host.scan();
+            assert_eq!((code, &answer["damaged_files"]), (0, &0.into()), "{answer}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(saves.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_large_file_that_was_not_read_is_not_called_broken() {
+    let host = Host::new();
+    fs::write(host.file("a"), format!("{{\"pad\": \"{}\"}}", "x".repeat(20 << 20))).unwrap();
+    let (code, answer) = host.scan();
+    assert_eq!((code, &answer["damaged_files"], &answer["unread_paths"]), (74, &0.into(), &1.into()));
+}
+
+#[test]
+fn a_root_that_was_typed_and_does_not_exist_is_64() {
+    let host = Host::new();
+    for root in ["runc=/run/rnuc", "runc=/run/rnuc/*", "runc=/run/runc/missing"] {
+        let mut command = Command::new(PROGRAM);
+        command.args(["scan", "--json", "--root", root, "--host-root"]).arg(host.0.path());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{root}: {said}");
+        assert!(output.stdout.is_empty() && said.contains(root.split_once('=').unwrap().1), "{said}");
+    }
+    // A pattern that matches nothing now, below a directory that is there.
+    let mut command = Command::new(PROGRAM);
+    command.args(["scan", "--root", "runc=/run/runc/*", "--host-root"]).arg(host.0.path());
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
+}
+
+#[test]
 fn no_root_is_no_broken_file() {
     let host = tempfile::tempdir().unwrap();
     let output = Command::new(PROGRAM).args(["scan", "--host-root"]).arg(host.path()).output().unwrap();
@@ -257,11 +317,11 @@ fn no_root_is_no_broken_file() {
 #[test]
 fn files_that_come_and_go_are_no_trouble() {
     let host = Host::new().with("stays", WHOLE);
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let churn = scope.spawn(|| {
             let mut turns = 0_u64;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 for container in 0..20 {
                     let file = host.file(&format!("comes-{container}"));
                     let beside = file.with_extension("new");
@@ -279,7 +339,7 @@ fn files_that_come_and_go_are_no_trouble() {
             let (code, answer) = host.scan();
             assert_eq!((code, &answer["unread_paths"]), (0, &0.into()), "{answer}");
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         assert!(churn.join().unwrap() > 0);
     });
 }

@@ -3,17 +3,16 @@
 //! System-call tracepoints show the path as text alone. A call matters when the last component does; the directory
 //! is for the agent to resolve.
 
-use core::arch::asm;
-
 use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user_str_bytes};
 use watchdog_common::{
-    CANARY_ROOT, Call, Kind, LossCounter, PATH_LEN, PathBase, PathKind, PathRecord, RootKey,
+    CANARY_ROOT, Call, Kind, LossCounter, NAME_WINDOW, NameWords, PATH_LEN, PathBase, PathKind, PathRecord,
+    RootKey,
 };
 
 use super::{entered, is_told};
 use crate::{
     emit::{self, Span},
-    kernel::{self, Dentry, File, read},
+    kernel::{self, Dentry, File, at, read},
     maps::{PATHS, PathRoom},
     names, process,
     registers::Registers,
@@ -24,6 +23,10 @@ use crate::{
 const AT_FDCWD: i32 = -100;
 /// No path is longer, its NUL included (include/uapi/linux/limits.h).
 const PATH_MAX: usize = 4096;
+/// No name is longer (the same).
+const NAME_MAX: u64 = 255;
+/// An offset into a [`PathRoom`] that verifiers see to be bounded.
+const MOST_IN_ROOM: u64 = (2 * PATH_LEN - 1) as u64;
 
 /// Where a call's arguments stand.
 struct Arguments {
@@ -45,7 +48,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     let second_len =
         if arguments.second == 0 { 0 } else { copy_path(arguments.second, 1, turn as u64) as i32 };
     let Some([first, second]) = rooms(turn as u64) else { return };
-    if !matters(first, first_len) && !matters(second, second_len) {
+    if !matters(first_len, turn as u64, 0) && !matters(second_len, turn as u64, 1) {
         return;
     }
     if settings::is_agent((kernel::thread() >> 32) as u32) && !is_of_canary(first, arguments.first_dir) {
@@ -167,8 +170,9 @@ fn copy_from(address: u64, room: &mut PathRoom) -> i32 {
     }
 }
 
+/// Whether the last component of a call's first (0) or second (1) path matches a name.
 #[inline(always)]
-fn matters(room: &PathRoom, len: i32) -> bool {
+fn matters(len: i32, turn: u64, which: u64) -> bool {
     if len < 0 {
         // The kernel could read it and we could not: the agent counts it as unresolved.
         return true;
@@ -176,18 +180,53 @@ fn matters(room: &PathRoom, len: i32) -> bool {
     if len < 2 {
         return false;
     }
-    let len = within_room(len as u64 - 1);
-    names::of_path(room.path.as_ptr() as u64 + len, len as u32)
+    let len = len as u64 - 1;
+    // The room begins with the zeros before the path, so this window ends with the path.
+    if window_matches(turn << 1 | which, len, len, names::TAILS) != 0 {
+        return true;
+    }
+    if !names::has_prefixes() {
+        return false;
+    }
+    let last = last_component(turn << 1 | which, len);
+    window_matches(turn << 1 | which, NAME_WINDOW as u64 + len - last, last, names::HEADS) != 0
 }
 
-/// The length, said once more: the compiler knows from the function that made it that it lies within the room and leaves
-/// out what would show that to the verifier.
+/// 1 when the window that begins so far into a path's room holds a name that is no longer than `len`.
+///
+/// A function of its own, as [`copy_path`] is; the window lies in its own stack frame. It is told which room by number,
+/// because verifiers take no pointer for an argument of such a function.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn window_matches(place: u64, start: u64, len: u64, heads: u64) -> u64 {
+    let Some(room) = room(place) else { return 0 };
+    let window: NameWords = at(room + (start & MOST_IN_ROOM));
+    u64::from(names::of_window(&window, len, heads))
+}
+
+/// Returns the length of a path's last component: what follows its last slash. It looks at each byte alone, so only nodes
+/// on which some name is matched by its beginning pay.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn last_component(place: u64, len: u64) -> u64 {
+    let Some(room) = room(place) else { return 0 };
+    for back in 0..NAME_MAX {
+        if back >= len {
+            return len;
+        }
+        let byte: u8 = at(room + ((NAME_WINDOW as u64 + len - 1 - back) & MOST_IN_ROOM));
+        if byte == b'/' {
+            return back;
+        }
+    }
+    NAME_MAX
+}
+
+/// The address of a path's room; `place` is the copy of the program and which of the two paths it is.
 #[inline(always)]
-fn within_room(len: u64) -> u64 {
-    let mut len = len;
-    // SAFETY: it changes no more than the register.
-    unsafe { asm!("{len} &= {most}", len = inout(reg) len, most = const PATH_LEN - 1) };
-    len
+fn room(place: u64) -> Option<u64> {
+    let [first, second] = rooms(place >> 1)?;
+    Some(if place & 1 == 0 { core::ptr::from_mut(first) as u64 } else { core::ptr::from_mut(second) as u64 })
 }
 
 /// Where a relative path begins. It must be told now: the process may change its directory before the agent looks.

@@ -15,7 +15,9 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::{Shared, Status, Web, bind, chain};
 use crate::metrics::Metrics;
+use crate::prepare::PROCESS_NAME;
 use crate::privilege;
+use crate::profile::is_absent;
 use crate::source::{Capabilities, Plan, plan};
 use crate::telemetry;
 
@@ -37,6 +39,7 @@ fn turn(run: impl Future<Output = Exit>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
+        .thread_name(PROCESS_NAME)
         .on_thread_start(privilege::shed_for_reading)
         .build();
     match runtime {
@@ -54,6 +57,7 @@ fn turn(run: impl Future<Output = Exit>) -> Exit {
 }
 
 async fn run(config: &Config, args: &RunArgs) -> Exit {
+    warn_of_absent_roots(config);
     let plan = match sources(config) {
         Ok(plan) => plan,
         Err(exit) => return exit,
@@ -66,7 +70,7 @@ async fn run(config: &Config, args: &RunArgs) -> Exit {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, address = %config.listen, "cannot listen; choose another --listen");
-            return Exit::Internal;
+            return Exit::Unusable;
         }
     };
     let reload = match Reload::on_hangup(args) {
@@ -80,6 +84,7 @@ async fn run(config: &Config, args: &RunArgs) -> Exit {
 }
 
 async fn run_followed(config: &Config, follower: SharedFollower, ended: Ended) -> Exit {
+    warn_of_absent_roots(config);
     let plan = match sources(config) {
         Ok(plan) => plan,
         Err(exit) => return exit,
@@ -98,6 +103,28 @@ async fn run_followed(config: &Config, follower: SharedFollower, ended: Ended) -
     match prepare(config, &plan, Box::pin(ended)) {
         Ok((shared, stop)) => attach_followed(config, &plan, shared, stop, follower).await,
         Err(exit) => exit,
+    }
+}
+
+/// Logs which of the typed roots do not exist. The agent looks for them all the same; a typing mistake is found this way.
+fn warn_of_absent_roots(config: &Config) {
+    if !config.roots_are_typed {
+        return;
+    }
+    let (host, roots) = (config.host(), config.roots.clone());
+    // A root on a dead mount holds up this thread alone.
+    let started = std::thread::Builder::new().name(PROCESS_NAME.to_owned()).spawn(move || {
+        for entry in roots.iter().filter(|entry| is_absent(&host, entry)) {
+            let runtime = &*entry.profile.name;
+            tracing::warn!(
+                runtime,
+                root = entry.pattern,
+                "this root does not exist; nothing is watched there until it does"
+            );
+        }
+    });
+    if let Err(error) = started {
+        tracing::debug!(%error, "cannot look for absent roots");
     }
 }
 

@@ -394,6 +394,35 @@ fn our_own_reads_are_nobodys() {
 }
 
 #[test]
+fn other_watchdogs_are_no_readers_and_may_be_writers() {
+    with_agent(|mut house| async move {
+        let named = |comm: &str| Actor { pid: Pid(4_000), tid: 4_001, comm: Comm::new(comm) };
+        let mut own = Own::find(&crate::host_root::HostRoot::new(house.host.path()));
+        let mut is_ours = |item: &Item| matches!(item, Item::Event(event) if own.is_ours(event));
+        // Whatever thread of theirs it is, from the open on to the release.
+        for comm in ["state-watchdog", "state-watchdog1"] {
+            let read = EventOperation::Read {
+                id: READ,
+                offset: Some(0),
+                requested: 512,
+                returned: 0,
+                size_before: Some(0),
+                size: Some(0),
+            };
+            let release = EventOperation::Release { id: READ };
+            let opened = house.open(named(comm), READ, false, 20);
+            assert!(is_ours(&opened), "{comm}");
+            assert!(is_ours(&house.event(named(comm), read)), "{comm}");
+            assert!(is_ours(&house.event(named(comm), release)), "{comm}");
+        }
+        for comm in ["state-watch", "watchdog", "xstate-watchdog"] {
+            assert!(!is_ours(&house.open(named(comm), READ, false, 20)), "{comm}");
+        }
+        assert!(!is_ours(&house.open(named("state-watchdog"), WRITE, true, 0)), "a writer is one");
+    });
+}
+
+#[test]
 fn a_silent_description_is_asked_for() {
     with_agent(async |mut house| {
         let open = house.open(READER, READ, false, 9);

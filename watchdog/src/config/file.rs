@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{Config, ConfigError, GivenRoot, Location};
-use crate::cli::{Arguments, FindingsFormat, LogFormat, SourceChoice};
+use crate::cli::{Arguments, FindingsFormat, LogFormat, SourceChoice, listen_address};
 use crate::profile::{Profile, Written};
 
 /// What a file says; its profiles are joined with the built-in ones.
@@ -91,9 +91,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> 
         ..FileConfig::default()
     };
     if let Some(listen) = raw.listen {
-        let address = listen.get_ref().parse().map_err(|_| {
-            let message =
-                format!("listen = {:?}: expected ADDR:PORT with a port of 0 to 65535", listen.get_ref());
+        let address = listen_address(listen.get_ref()).map_err(|expected| {
+            let message = format!("listen = {:?}: {expected}", listen.get_ref());
             ConfigError::new(at(listen.span().start), message)
         })?;
         file.listen = Some(address);

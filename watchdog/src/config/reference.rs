@@ -42,7 +42,11 @@ pub const SETTINGS: &[Key] = &[
     ),
     key(
         "listen",
-        ["string", "`127.0.0.1:9737`", "`ADDR:PORT`, port 0 to 65535; 0 is any free one"],
+        [
+            "string",
+            "`127.0.0.1:9737`",
+            "`ADDR:PORT`, `localhost:PORT` or `:PORT`, which is every address; port 0 to 65535; 0 is any free one",
+        ],
         "listen = \"0.0.0.0:9737\"",
         "Where metrics, findings and status are served. (`--listen`)",
     ),

@@ -107,7 +107,7 @@ fn an_unknown_source_is_refused() {
 fn a_nonsense_port_is_refused() {
     refused(
         "\nlisten = \"127.0.0.1:99999\"\n",
-        "/etc/sw.toml:2: listen = \"127.0.0.1:99999\": expected ADDR:PORT with a port of 0 to 65535",
+        "/etc/sw.toml:2: listen = \"127.0.0.1:99999\": expected ADDR:PORT, localhost:PORT or :PORT with a port of 0 to 65535",
     );
 }
 

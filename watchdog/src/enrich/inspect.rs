@@ -13,7 +13,7 @@ use crate::model::{Content, Damage};
 /// What was found where a state file should be.
 #[derive(Debug)]
 pub struct Inspection {
-    /// The verdict. What is no regular file is no state file either: `invalid`.
+    /// The verdict. What is no regular file is no state file either: `invalid`. What is too large is not judged.
     pub content: Content,
     /// Its size.
     pub size: u64,
@@ -43,27 +43,28 @@ pub fn inspect(root: &Path, relative: &Path, gate: &dyn Gate) -> io::Result<Insp
 
 /// The same, with what a valid file says of its container.
 pub(super) fn examine(root: &Path, relative: &Path, gate: &dyn Gate) -> io::Result<(Inspection, Identity)> {
-    let unread = |message: String, size, modified| {
+    let unread = |content, message: String, size, modified| {
         let complaint = Some(Complaint { message, position: None });
-        let content = Content::Damaged(Damage::Invalid);
         (Inspection { content, size, modified, complaint }, Identity::default())
     };
     let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let directory = Directory::open(root, gate)?.below(relative.parent().unwrap_or(Path::new("")))?;
     let node = directory.child(name)?;
     if node.kind() != Kind::File {
-        return Ok(unread(format!("{}, not a regular file", node.kind().name()), 0, None));
+        let message = format!("{}, not a regular file", node.kind().name());
+        return Ok(unread(Content::Damaged(Damage::Invalid), message, 0, None));
     }
     let (file, metadata) = node.open()?;
     let modified = metadata.modified().ok();
     if metadata.len() > MAX_FILE {
         let message = format!("larger than {} MiB, not read", MAX_FILE >> 20);
-        return Ok(unread(message, metadata.len(), modified));
+        return Ok(unread(Content::NotJudged, message, metadata.len(), modified));
     }
     let Document { size, flaw, identity, is_too_large } = read_document(&file, gate)?;
     // It grew while it was read.
     if is_too_large {
-        return Ok(unread(format!("larger than {} MiB", MAX_FILE >> 20), size, modified));
+        let message = format!("larger than {} MiB, not read to its end", MAX_FILE >> 20);
+        return Ok(unread(Content::NotJudged, message, size, modified));
     }
     let content = verdict(size, flaw.as_ref());
     let complaint =
@@ -111,8 +112,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        let expected =
-            (Content::Damaged(Damage::Invalid), 1 << 40, "larger than 16 MiB, not read".to_owned());
+        let expected = (Content::NotJudged, 1 << 40, "larger than 16 MiB, not read".to_owned());
         assert_eq!(said(&path), expected);
     }
 

@@ -56,7 +56,7 @@ mod tests {
         File::create(&path).unwrap().set_len(MAX_FILE).unwrap();
         assert_eq!(read(folder.path(), "state.json"), reading(Content::Damaged(Damage::Invalid), MAX_FILE));
         File::create(&path).unwrap().set_len(MAX_FILE + 10).unwrap();
-        let expected = reading(Content::Damaged(Damage::Invalid), MAX_FILE + 10);
+        let expected = reading(Content::NotJudged, MAX_FILE + 10);
         assert_eq!(read(folder.path(), "state.json"), expected);
     }
 

@@ -1,7 +1,7 @@
 //! The listener and its connections, all of them bounded.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,12 +35,23 @@ const MAX_HEAD: usize = 16 << 10;
 const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n\
     this port speaks TLS: use https\n";
 
-/// Takes the address.
+/// Takes the address. Where this machine has no IPv6, every address is every one of IPv4.
 ///
 /// # Errors
 /// Another program has it, or it is not ours.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+    let bound = TcpListener::bind(address).await;
+    match &bound {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        _ => bound,
+    }
+}
+
+/// True for what the kernel answers where IPv6 is not built in, or is switched off.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    [Some(libc::EAFNOSUPPORT), Some(libc::EADDRNOTAVAIL)].contains(&error.raw_os_error())
 }
 
 /// Serves in a thread of its own: whatever clients do, the agent's loop turns. It ends with the process.

@@ -83,8 +83,8 @@ impl Web {
     /// # Errors
     /// It, or what it names, cannot be used.
     pub fn load(path: &Path) -> Result<Self, WebError> {
-        let (settings, marks) = read(path)?;
-        let web = Self::with(Some(path.to_owned()), settings, marks);
+        let (settings, marks) = read(path);
+        let web = Self::with(Some(path.to_owned()), settings?, marks);
         if !web.state().settings.users.is_empty() {
             web.passwords()?;
         }
@@ -105,11 +105,12 @@ impl Web {
         state.looked = Instant::now();
         let marks: Vec<Mark> = state.marks.iter().map(|mark| Mark::of(&mark.path)).collect();
         if marks != state.marks {
-            // Also when it fails: said once, and tried again at the next change.
+            let (settings, marks) = read(path);
+            // Also when it fails: said once, and tried again at the next change, of a file that is not there yet as well.
             state.marks = marks;
-            match read(path) {
-                Ok((settings, marks)) => {
-                    (state.settings, state.marks) = (Arc::new(settings), marks);
+            match settings {
+                Ok(settings) => {
+                    state.settings = Arc::new(settings);
                     tracing::info!(path = %path.display(), "the web configuration is read anew");
                 }
                 Err(error) => tracing::error!(
@@ -148,11 +149,19 @@ impl Web {
     }
 }
 
-fn read(path: &Path) -> Result<(Settings, Vec<Mark>), WebError> {
+/// Reads the configuration and what it names. The marks are those of all files that were wanted, also when one of them
+/// cannot be used.
+fn read(path: &Path) -> (Result<Settings, WebError>, Vec<Mark>) {
     // Before they are read: a change in between is noticed at the next look.
     let mut marks = vec![Mark::of(path)];
-    let config = WebConfig::load(path)?;
-    marks.extend(config.files().map(Mark::of));
+    let settings = WebConfig::load(path).map_err(WebError::from).and_then(|config| {
+        marks.extend(config.files().map(Mark::of));
+        settings(config)
+    });
+    (settings, marks)
+}
+
+fn settings(config: WebConfig) -> Result<Settings, WebError> {
     if config.wants_http2 {
         tracing::warn!("http2 is asked for and not served; clients get HTTP/1.1");
     }
@@ -162,7 +171,7 @@ fn read(path: &Path) -> Result<(Settings, Vec<Mark>), WebError> {
     }
     let tls = config.tls.as_ref().map(tls::server).transpose()?;
     let verifies_clients = config.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Required);
-    Ok((Settings { tls, verifies_clients, headers, users: config.users }, marks))
+    Ok(Settings { tls, verifies_clients, headers, users: config.users })
 }
 
 /// An error with its causes, in one line.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builtin::{BUILTIN, Builtin, builtin};
 pub use census::{Census, Changes, Settled, Sighting};
-pub use obstacle::obstacles;
+pub use obstacle::{is_absent, obstacles};
 pub use pattern::{check_runtime, name_pattern, root_pattern};
 pub use roots::{MAX_ROOTS, Root, RootEntry, Roots};
 pub use walk::{Found, walk};

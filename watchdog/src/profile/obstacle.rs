@@ -28,6 +28,18 @@ pub fn obstacles(host: &HostRoot, entry: &RootEntry) -> Vec<(PathBuf, io::Error)
         .collect()
 }
 
+/// True if nothing stands where the entry points: no directory, or none in which its `*` could match one. What we may not
+/// look at is not absent.
+#[must_use]
+pub fn is_absent(host: &HostRoot, entry: &RootEntry) -> bool {
+    let path = entry.pattern.split_once("/*").map_or(&*entry.pattern, |(before, _)| before);
+    let looked = host.directory(path).and_then(fs::metadata);
+    looked.map_or_else(
+        |error| [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()),
+        |metadata| !metadata.is_dir(),
+    )
+}
+
 fn obstacle(host: &HostRoot, path: &Path) -> Option<(PathBuf, io::Error)> {
     let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     let found = host.directory(path);
@@ -53,6 +65,21 @@ mod tests {
         let entry = RootEntry { pattern: pattern.to_owned(), profile };
         let obstacles = obstacles(&HostRoot::new(host), &entry);
         obstacles.into_iter().map(|(path, error)| (path, error.kind())).collect()
+    }
+
+    #[test]
+    fn a_root_is_absent_without_a_directory_where_it_could_be() {
+        let host = tempfile::tempdir().unwrap();
+        let absent = |pattern: &str| {
+            let entry =
+                RootEntry { pattern: pattern.to_owned(), profile: Arc::new(Profile::unknown("test")) };
+            is_absent(&HostRoot::new(host.path()), &entry)
+        };
+        assert!(absent("/run/runc") && absent("/run/*/runc"));
+        fs::create_dir_all(host.path().join("run/x")).unwrap();
+        fs::write(host.path().join("run/file"), "").unwrap();
+        assert!(absent("/run/runc") && absent("/run/file") && absent("/run/file/x") && absent("/run/file/*"));
+        assert!(!absent("/run/x") && !absent("/run/*/runc") && !absent("/run/x/*"));
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl RecordError {
         match self {
             Self::Create { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => Exit::Permission,
             Self::Create { .. } => Exit::Usage,
-            Self::Write { .. } | Self::Thread(_) => Exit::Internal,
+            Self::Write { .. } => Exit::Unusable,
+            Self::Thread(_) => Exit::Internal,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{BadRecording, Judge, Lines};
 use crate::agent::Step;
 use crate::cli::{Arguments, FindingsFormat};
 use crate::exit::Exit;
-use crate::report::{Finding, clean, line};
+use crate::report::{Finding, clean, complain, line};
 
 /// More is not said of what is wrong.
 const MAX_SAID: usize = 1_000;
@@ -83,7 +83,7 @@ pub fn replay(path: &Path, format: FindingsFormat, arguments: Arguments) -> Exit
         match File::open(path) {
             Ok(file) => Box::new(BufReader::new(file)),
             Err(error) => {
-                eprintln!("error: cannot open {}: {error}", path.display());
+                complain(&format!("error: cannot open {}: {error}", path.display()));
                 let denied = error.kind() == io::ErrorKind::PermissionDenied;
                 return if denied { Exit::Permission } else { Exit::Usage };
             }
@@ -98,19 +98,19 @@ pub fn replay(path: &Path, format: FindingsFormat, arguments: Arguments) -> Exit
     match judge(input, arguments, &mut publish) {
         Ok(Ok(Replayed { events, findings, whole })) => {
             if !whole {
-                eprintln!("warning: {}: cut short, the agent's end is missing", path.display());
+                complain(&format!("warning: {}: cut short, the agent's end is missing", path.display()));
             }
-            eprintln!("{events} events, {findings} findings");
+            complain(&format!("{events} events, {findings} findings"));
             Exit::Fine
         }
         // Whoever read the findings has enough.
         Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
         Ok(Err(error)) => {
-            eprintln!("error: cannot write findings: {error}");
-            Exit::Internal
+            complain(&format!("error: cannot write findings: {error}"));
+            Exit::Unusable
         }
         Err(error) => {
-            eprintln!("error: {}: {}", path.display(), words(error));
+            complain(&format!("error: {}: {}", path.display(), words(error)));
             Exit::Usage
         }
     }

@@ -1,9 +1,14 @@
 //! What standard output is: a terminal with colours, something that is read, or nothing any more.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Says something on standard error. Where that is full or closed there is nobody to tell, and no reason to panic.
+pub fn complain(text: &str) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
 
 /// True when it is a terminal and nobody asked for no colours (`NO_COLOR`, no-color.org).
 #[must_use]

@@ -105,14 +105,14 @@ impl Report {
         }
     }
 
-    /// 1 with a broken file. Without one, 0 says that all were read: what was not makes it 77, or 70 where it is no
+    /// 1 with a broken file. Without one, 0 says that all were read: what was not makes it 77, or 74 where it is no
     /// matter of permission.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match (self.damaged_files, self.denied, self.failed) {
             (1.., _, _) => Exit::No,
             (0, true, _) => Exit::Permission,
-            (0, false, true) => Exit::Internal,
+            (0, false, true) => Exit::Unusable,
             (0, false, false) => Exit::Fine,
         }
     }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::clock::boot_now;
 use crate::files::Gate;
 use crate::model::BootNanos;
+use crate::prepare::PROCESS_NAME;
 use seat::work_on;
 use state::{Job, Shared};
 
@@ -189,7 +190,7 @@ impl<A: Send + 'static> Workers<A> {
     fn hire(&self) {
         while self.shared.needs_thread() {
             let shared = Arc::clone(&self.shared);
-            let thread = std::thread::Builder::new().name("worker".to_owned()).stack_size(STACK);
+            let thread = std::thread::Builder::new().name(PROCESS_NAME.to_owned()).stack_size(STACK);
             if let Err(error) = thread.spawn(move || work_on(&shared)) {
                 tracing::warn!(%error, "cannot start a thread that reads files");
                 return self.shared.no_thread();

@@ -88,5 +88,5 @@ fn a_recording_that_cannot_be_made_is_said() {
     let (code, stderr) = said(&["--findings", "json", "-"]);
     assert!(code == 64 && stderr.contains("stdout takes either"), "{stderr}");
     let (code, stderr) = said(&["/dev/full"]);
-    assert!(code == 70 && stderr.contains("cannot write on to /dev/full"), "{stderr}");
+    assert!(code == 74 && stderr.contains("cannot write on to /dev/full"), "{stderr}");
 }

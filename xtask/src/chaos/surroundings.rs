@@ -61,7 +61,7 @@ pub(super) fn disk(stage: &Stage<'_>) -> Result<String> {
     ))
 }
 
-/// The port is somebody else's: exit code 70 with the address and the remedy, before anything is attached.
+/// The port is somebody else's: exit code 74 with the address and the remedy, before anything is attached.
 pub(super) fn port(stage: &Stage<'_>) -> Result<String> {
     let taken = TcpListener::bind(("127.0.0.1", 0))?;
     let address = taken.local_addr()?;
@@ -71,13 +71,13 @@ pub(super) fn port(stage: &Stage<'_>) -> Result<String> {
     let output = output(command.args(words), "an agent whose port is taken", PATIENCE)?;
     playing.finish()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(70), "it ended with {}: {said}", output.status);
+    ensure!(output.status.code() == Some(74), "it ended with {}: {said}", output.status);
     ensure!(
         said.contains(&address.to_string()) && said.contains("choose another --listen"),
         "it said: {said}"
     );
     ensure!(output.stdout.is_empty(), "findings without a port");
-    Ok("exit code 70, the address and the remedy in the log".to_owned())
+    Ok("exit code 74, the address and the remedy in the log".to_owned())
 }
 
 /// Roots that are removed and made again are found again.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::report::is_unsafe;
+
 /// A text under construction. Only literals of our own become markup.
 #[derive(Debug, Default)]
 pub(super) struct Html(String);
@@ -53,20 +55,13 @@ impl Html {
             '"' => self.0.push_str("&quot;"),
             '\'' => self.0.push_str("&#39;"),
             '\n' => self.0.push('\n'),
-            c if is_unseen(c) => {
+            c if is_unsafe(c) => {
                 // Writing to a String cannot fail.
                 let _ = write!(self.0, "\\u{{{:x}}}", u32::from(c));
             }
             c => self.0.push(c),
         }
     }
-}
-
-/// Controls, and what turns the direction of writing round or takes no room: a name must not pass for another.
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -92,6 +87,13 @@ mod tests {
         assert_eq!(text("\u{1b}[31mred\0", 99), "\\u{1b}[31mred\\u{0}");
         assert_eq!(text("a\u{202e}b\u{200b}c", 99), "a\\u{202e}b\\u{200b}c");
         assert_eq!(text("straße 漢字 🦀", 99), "straße 漢字 🦀");
+    }
+
+    #[test]
+    fn what_is_escaped_for_terminals_is_escaped_here() {
+        for c in ('\0'..=char::MAX).filter(|c| is_unsafe(*c) && *c != '\n') {
+            assert_eq!(text(&c.to_string(), 9), format!("\\u{{{:x}}}", u32::from(c)));
+        }
     }
 
     #[test]

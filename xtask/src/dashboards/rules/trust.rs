@@ -47,7 +47,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "The target is there and does not answer: the agent crashed, cannot start, or cannot be reached. Its job is known by\n\
                   what other targets of it, or the same one earlier that day, have served.",
         confirm: &[
-            "`kubectl describe pod` and `kubectl logs --previous` of the pod on that node. Exit codes: 64 bad configuration, 69 no source can run, 70 internal error, 77 permission missing.",
+            "`kubectl describe pod` and `kubectl logs --previous` of the pod on that node. Exit codes: 64 bad configuration, 69 no source can run, 70 internal error, 74 a port or file that cannot be used, 77 permission missing.",
             "`state-watchdog doctor` on the node says what the kernel allows.",
         ],
         remedy: &[
