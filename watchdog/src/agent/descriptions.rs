@@ -89,6 +89,7 @@ impl Descriptions {
             | EventOperation::Unlink { .. }
             | EventOperation::Present { .. }
             | EventOperation::Content { .. }
+            | EventOperation::MoveDirectory { .. }
             | EventOperation::Heartbeat => {}
         }
     }

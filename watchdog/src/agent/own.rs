@@ -57,6 +57,7 @@ impl Own {
             | EventOperation::Exit { .. }
             | EventOperation::Present { .. }
             | EventOperation::Content { .. }
+            | EventOperation::MoveDirectory { .. }
             | EventOperation::Heartbeat => false,
         }
     }

@@ -9,7 +9,7 @@ use super::{Agent, millis, work::Job};
 use crate::clock::{boot_now, thread_time};
 use crate::enrich::Content;
 use crate::http::RootView;
-use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, MAX_FILES, Place, Span};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, MAX_FILES, Place, RootId, Span};
 use crate::profile::{Census, Changes, Settled, Sighting};
 use crate::source::Source;
 
@@ -148,6 +148,9 @@ impl<S: Source> Agent<S> {
         let started = boot_now();
         let found = self.roots.refresh();
         let any = !found.is_empty();
+        for id in self.roots.take_departed() {
+            self.root_departed(id, started);
+        }
         for id in found {
             let Some(root) = self.roots.get(id) else { continue };
             self.follow_root(root);
@@ -174,6 +177,20 @@ impl<S: Source> Agent<S> {
         let now = boot_now();
         self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(now.since(started) * Survey::ROOTS_SHARE));
         any
+    }
+
+    /// A root's directory went from its place. What stood there is told no longer under that path.
+    fn root_departed(&mut self, id: RootId, at: BootNanos) {
+        if self.roots.get(id).is_some_and(|root| !root.present) {
+            self.source.leave(id);
+        }
+        let operation = EventOperation::MoveDirectory { root: id, container: Arc::from(""), to: None };
+        let event = FileEvent { span: Span::new(at, at), actor: Actor::UNKNOWN, lost: self.lost, operation };
+        self.shared.metrics.event(self.source.kind(), &event.operation);
+        self.tell(&event);
+        for place in self.survey.census.forget(id) {
+            self.leave(&place, at);
+        }
     }
 
     /// Looks at the state files; the engine learns their sizes.

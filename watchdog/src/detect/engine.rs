@@ -146,6 +146,10 @@ impl Engine {
             EventOperation::Present { place, inode, size } => {
                 self.present(place, *inode, *size, span, out);
             }
+            EventOperation::MoveDirectory { root, container, to } => {
+                let to = to.as_ref().map(|(root, container)| (*root, &**container));
+                self.move_directory((*root, container), to, span, out);
+            }
             EventOperation::Content { .. } | EventOperation::Heartbeat => {}
         }
     }

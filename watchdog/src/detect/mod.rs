@@ -51,6 +51,7 @@
 
 mod bounds;
 mod description;
+mod directories;
 mod engine;
 mod exits;
 mod file;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{BootNanos, InodeId, Place, Span};
+use crate::model::{BootNanos, InodeId, Place, RootId, Span};
 
 /// How many standings that may be true beside the likeliest one are remembered.
 const RIVALS: usize = 4;
@@ -124,6 +124,14 @@ impl Names {
             )
         });
         names.into_iter().take(count).map(|(place, _)| Arc::clone(place)).collect()
+    }
+
+    /// The names in a directory below a root and in those below it, in order.
+    pub(super) fn inside(&self, root: RootId, container: &str) -> Vec<Arc<Place>> {
+        let is_inside = |place: &&Arc<Place>| place.root == root && place.is_inside(container);
+        let mut names: Vec<_> = self.names.keys().filter(is_inside).map(Arc::clone).collect();
+        names.sort_by(|a, b| (&a.container, &a.name).cmp(&(&b.container, &b.name)));
+        names
     }
 
     pub(super) fn remove(&mut self, place: &Place) {

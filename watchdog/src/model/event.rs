@@ -76,6 +76,30 @@ pub struct Place {
     pub role: Role,
 }
 
+impl Place {
+    /// True if the file's directory is this one, or lies below it; an empty path is the root itself.
+    #[must_use]
+    pub fn is_inside(&self, container: &str) -> bool {
+        let rest = self.container.strip_prefix(container);
+        rest.is_some_and(|rest| container.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The name when its directory `container`, or one above it, stands at `to`; `None` if it is not inside.
+    #[must_use]
+    pub fn moved(&self, container: &str, (root, to): (RootId, &str)) -> Option<Self> {
+        if !self.is_inside(container) {
+            return None;
+        }
+        let rest = self.container.strip_prefix(container)?.trim_start_matches('/');
+        let container = match (to, rest) {
+            ("", rest) => rest.into(),
+            (to, "") => to.into(),
+            (to, rest) => format!("{to}/{rest}").into(),
+        };
+        Some(Self { root, container, name: Arc::clone(&self.name), role: self.role })
+    }
+}
+
 /// What an open file description may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Access {
@@ -287,13 +311,22 @@ pub enum Operation {
         /// What they are.
         content: Content,
     },
+    /// A directory below a root was moved, or the root itself: what stood in it stands elsewhere now.
+    MoveDirectory {
+        /// The root.
+        root: RootId,
+        /// The directory's path from the root; empty for the root itself.
+        container: Arc<str>,
+        /// Where it stands now; `None` when that is below no root, or not known.
+        to: Option<(RootId, Arc<str>)>,
+    },
     /// Nothing happened but that the loss total may have moved.
     Heartbeat,
 }
 
 impl Operation {
     /// The names of all that a source tells, in label order.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "open",
         "read",
         "write",
@@ -308,6 +341,7 @@ impl Operation {
         "release",
         "exit",
         "present",
+        "move_directory",
         "heartbeat",
     ];
 
@@ -330,6 +364,7 @@ impl Operation {
             Self::Exit { .. } => "exit",
             Self::Present { .. } => "present",
             Self::Content { .. } => "content",
+            Self::MoveDirectory { .. } => "move_directory",
             Self::Heartbeat => "heartbeat",
         }
     }

@@ -65,13 +65,15 @@ pub struct Roots {
     table: Vec<Root>,
     next: u16,
     left_out: HashSet<PathBuf>,
+    /// Roots from whose place the directory went, until somebody asks.
+    departed: Vec<RootId>,
 }
 
 impl Roots {
     /// A table in which nothing has been looked for yet.
     #[must_use]
     pub fn new(host: HostRoot, entries: Vec<RootEntry>) -> Self {
-        Self { host, entries, table: Vec::new(), next: 0, left_out: HashSet::new() }
+        Self { host, entries, table: Vec::new(), next: 0, left_out: HashSet::new(), departed: Vec::new() }
     }
 
     /// What was configured.
@@ -139,7 +141,9 @@ impl Roots {
                 let Some(index) = self.slot(entry, host_path, &path) else { continue };
                 standing.insert(index);
                 let root = &mut self.table[index];
-                if root.identity.replace(identity) != Some(identity) {
+                let before = root.identity.replace(identity);
+                if before != Some(identity) {
+                    self.departed.extend(before.map(|_| root.id));
                     // A link on the way may lead elsewhere by now.
                     root.path = path;
                     changed.push(root.id);
@@ -148,11 +152,17 @@ impl Roots {
         }
         for (index, root) in self.table.iter_mut().enumerate() {
             root.present = standing.contains(&index);
-            if !root.present {
-                root.identity = None;
+            if !root.present && root.identity.take().is_some() {
+                self.departed.push(root.id);
             }
         }
         changed
+    }
+
+    /// Returns the roots whose directory went from its place since the last call: it is gone, was moved, or the way
+    /// leads to another one.
+    pub fn take_departed(&mut self) -> Vec<RootId> {
+        std::mem::take(&mut self.departed)
     }
 
     /// Makes the next [`Self::refresh`] report this root again, because the source could not watch it.
@@ -241,7 +251,14 @@ mod tests {
         fs::create_dir(host.path().join("run/other")).unwrap();
         fs::remove_dir(host.path().join("run/runc")).unwrap();
         fs::rename(host.path().join("run/other"), host.path().join("run/runc")).unwrap();
+        assert_eq!(roots.take_departed(), []);
         assert_eq!(roots.refresh(), [RootId(0)]);
+        assert_eq!(roots.take_departed(), [RootId(0)]);
+        fs::rename(host.path().join("run/runc"), host.path().join("run/away")).unwrap();
+        assert!(roots.refresh().is_empty());
+        assert_eq!(roots.take_departed(), [RootId(0)]);
+        assert!(roots.refresh().is_empty());
+        assert_eq!(roots.take_departed(), []);
     }
 
     #[test]

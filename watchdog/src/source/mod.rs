@@ -44,6 +44,11 @@ pub trait Source {
     /// Watches a root from now on. Called again with the same id when another directory stands there.
     fn watch(&mut self, root: &RootSpec) -> Result<(), SourceError>;
 
+    /// The root's directory went from its place, and may come back: what happens in it matters no longer.
+    fn leave(&mut self, id: RootId) {
+        let _ = id;
+    }
+
     /// Does not watch it any more.
     fn unwatch(&mut self, id: RootId);
 

@@ -159,7 +159,10 @@ fn words(operation: &Operation) -> Option<(&'static str, String)> {
             ExitStatus::Code(code) => format!("code {code}"),
             ExitStatus::Signal(signal) => format!("signal {signal}"),
         },
-        Operation::Present { .. } | Operation::Content { .. } | Operation::Heartbeat => return None,
+        Operation::Present { .. }
+        | Operation::Content { .. }
+        | Operation::MoveDirectory { .. }
+        | Operation::Heartbeat => return None,
     };
     Some((name, what))
 }

@@ -97,7 +97,10 @@ impl Trace {
             }
             Operation::Link { to, .. } => known(to),
             Operation::Exit { .. } => self.processes.remove(&event.actor.pid),
-            Operation::Present { .. } | Operation::Content { .. } | Operation::Heartbeat => None,
+            Operation::Present { .. }
+            | Operation::Content { .. }
+            | Operation::MoveDirectory { .. }
+            | Operation::Heartbeat => None,
         }
     }
 

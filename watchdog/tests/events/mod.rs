@@ -93,6 +93,11 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(place, inode, size)| Operation::Present { place, inode, size }),
         2 => (place(), maybe_inode(), number(), content())
             .prop_map(|(place, inode, size, content)| Operation::Content { place, inode, size, content }),
+        1 => (place(), any::<Option<bool>>()).prop_map(|(place, to)| Operation::MoveDirectory {
+            root: place.root,
+            container: if to.is_some() { Arc::clone(&place.container) } else { "".into() },
+            to: to.filter(|to| *to).map(|_| (place.root, "moved".into())),
+        }),
         1 => Just(Operation::Heartbeat),
     ]
 }

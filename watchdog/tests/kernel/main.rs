@@ -26,6 +26,7 @@ mod processes;
 mod quiet;
 mod reads;
 mod recovery;
+mod replaces;
 mod ring;
 mod site;
 mod sizes;

@@ -100,6 +100,10 @@ impl Cast {
                     ExitStatus::Signal(signal) => format!("{process} exit signal:{signal}"),
                 };
             }
+            Operation::MoveDirectory { container, to, root: _ } => {
+                let to = to.as_ref().map_or("elsewhere", |(_, to)| to);
+                format!("move-directory {container} to {to}")
+            }
             Operation::Present { .. } | Operation::Content { .. } | Operation::Heartbeat => {
                 panic!("no probe says {operation:?}")
             }
@@ -107,10 +111,11 @@ impl Cast {
         format!("{actor} {words}")
     }
 
-    /// `p` is the case's own process, then come `q`, `r` …; `p.1` is a further thread of `p`. `-` is the agent, which
+    /// `p` is the case's own process, then come `q`, `r` …; `p.1` is a further thread of `p`. `-` is nobody, or the agent, which
     /// finds out that a description is gone when nobody else did.
     fn actor(&mut self, &Actor { pid, tid, comm: _ }: &Actor) -> String {
-        if pid.0 == std::process::id() {
+        // A mark knows nobody.
+        if pid.0 == std::process::id() || pid == Actor::UNKNOWN.pid {
             return "-".to_owned();
         }
         let process = letter('p', index(&mut self.processes, pid));

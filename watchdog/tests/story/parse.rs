@@ -137,6 +137,11 @@ fn operation(verb: &str, words: &Words<'_>, span: Span, cast: &mut Cast) -> Resu
                 other => return Err(format!("no content is called {other}")),
             },
         },
+        "move-directory" => Operation::MoveDirectory {
+            root: RootId(0),
+            container: words.plain(0)?.into(),
+            to: Some(words.after("to")?).filter(|to| *to != "elsewhere").map(|to| (RootId(0), to.into())),
+        },
         "heartbeat" => Operation::Heartbeat,
         other => return Err(format!("no operation is called {other}")),
     })

@@ -148,21 +148,35 @@ impl Interest {
     pub(super) fn add(&mut self, key: RootKey, value: RootValue, names: &Names) -> Result<(), MapError> {
         self.set_names(names)?;
         self.roots.insert(Plain(key), Plain(value), 0)?;
+        // Another directory may have stood for the root.
+        for other in self.keys(value.root) {
+            if other.0 != key {
+                self.roots.remove(&other)?;
+            }
+        }
         self.filter.set(0, Plain(names.filter()), 0)
     }
 
     /// The reverse. `names` are those that are left.
     pub(super) fn remove(&mut self, root: u16, names: &Names) -> Result<(), MapError> {
-        let keys: Vec<Plain<RootKey>> = self
-            .roots
-            .iter()
-            .filter_map(|entry| entry.ok().filter(|(_, value)| value.0.root == root).map(|(key, _)| key))
-            .collect();
-        for key in keys {
-            self.roots.remove(&key)?;
-        }
+        self.leave(root)?;
         self.filter.set(0, Plain(names.filter()), 0)?;
         self.set_names(names)
+    }
+
+    /// No directory stands for a root any more.
+    pub(super) fn leave(&mut self, root: u16) -> Result<(), MapError> {
+        for key in self.keys(root) {
+            self.roots.remove(&key)?;
+        }
+        Ok(())
+    }
+
+    /// The directories that stand for a root.
+    fn keys(&self, root: u16) -> Vec<Plain<RootKey>> {
+        let of_root =
+            |(key, value): (Plain<RootKey>, Plain<RootValue>)| (value.0.root == root).then_some(key);
+        self.roots.iter().filter_map(Result::ok).filter_map(of_root).collect()
     }
 
     fn set_names(&mut self, names: &Names) -> Result<(), MapError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::translate::Translator;
 use crate::clock::boot_now;
-use crate::model::{EventOperation, FileEvent, RootId};
+use crate::model::{EventOperation, FileEvent, Role, RootId};
 use crate::source::inotify::{Mark, Marks, Sight};
 use crate::source::names::{Call, Join, Joined, NameEvent};
 use crate::source::{Item, ProbeStatus, RootSpec};
@@ -91,13 +91,18 @@ impl Marked {
         self.report(lost, out);
     }
 
-    /// Takes in what a record said.
-    pub(super) fn follow(&mut self, item: &Item) {
+    /// Takes in what a record says, before others do.
+    pub(super) fn follow(&mut self, item: &Item, translator: &mut Translator, out: &mut Vec<Item>) {
         if let Item::Event(FileEvent {
-            operation: EventOperation::Open { created: true, place, .. }, ..
+            operation: EventOperation::Open { created: true, place, .. },
+            lost,
+            ..
         }) = item
+            && place.role == Role::State
         {
-            self.join.created(place);
+            self.take(translator);
+            self.join.created(place, &mut self.joined);
+            self.report(*lost, out);
         }
     }
 
@@ -130,6 +135,7 @@ impl Marked {
                     let place = translator.place_of(place.root, &place.container, &place.name);
                     self.join.change(NameEvent { place, ..event }, &mut self.joined);
                 }
+                Mark::Directory(directory) => self.join.directory(directory),
                 Mark::Sight(sight) => {
                     match &sight {
                         Sight::Begins(root, container) => {

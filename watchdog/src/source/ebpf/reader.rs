@@ -114,7 +114,7 @@ impl<D: Doors> EbpfSource<D> {
                 Ok(record) => match self.translator.item(&record, lost) {
                     Ok(item) if self.reconciliation.is_told(&item) => None,
                     Ok(item) => {
-                        self.marked.follow(&item);
+                        self.marked.follow(&item, &mut self.translator, out);
                         out.push(item);
                         None
                     }
@@ -227,6 +227,13 @@ impl<D: Doors> Source for EbpfSource<D> {
             self.marked.watch(root, &mut self.translator);
         }
         Ok(())
+    }
+
+    fn leave(&mut self, id: RootId) {
+        self.marked.unwatch(id, &mut self.translator);
+        if let Err(error) = self.probes.interest.leave(id.0) {
+            tracing::warn!(%error, "the probes cannot be told that a root went from its place");
+        }
     }
 
     fn unwatch(&mut self, id: RootId) {

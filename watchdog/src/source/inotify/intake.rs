@@ -69,6 +69,8 @@ impl Intake {
             }
             self.raw = raw;
         }
+        self.watches.departed(&mut self.news);
+        self.spread(tell);
         Ok(())
     }
 
@@ -76,6 +78,7 @@ impl Intake {
     pub(super) fn take(&mut self, event: &Raw, tell: &mut impl FnMut(Taken)) {
         if event.mask.contains(EventMask::Q_OVERFLOW) {
             tell(Taken::Lost(event.at));
+            self.watches.departed(&mut self.news);
             self.watches.rescan(&mut self.news);
         } else {
             self.watches.event(event, &mut self.news);

@@ -9,7 +9,7 @@ use super::intake::{Intake, Taken};
 use super::watches::{News, Watches};
 use crate::model::{BootNanos, Place, RootId, Span};
 use crate::source::RootSpec;
-use crate::source::names::{Change, NameEvent};
+use crate::source::names::{Change, DirectoryMove, NameEvent};
 
 /// Nothing that readers do.
 const INTEREST: WatchMask = WatchMask::MODIFY
@@ -42,6 +42,8 @@ pub enum Mark {
     Sight(Sight),
     /// A name changed.
     Name(NameEvent),
+    /// A directory was moved.
+    Directory(DirectoryMove),
 }
 
 /// The marks.
@@ -128,6 +130,7 @@ fn tell(taken: Taken, overflows: &mut u64, out: &mut Vec<Mark>) {
         Taken::News(News::Begins(root, container)) => Sight::Begins(root, container),
         Taken::News(News::Ends(root, container)) => Sight::Ends(root, container),
         Taken::News(News::FoundEmpty(_)) => return,
+        Taken::News(News::Moved(directory)) => return out.push(Mark::Directory(directory)),
         Taken::News(News::Name { place, mask, cookie, between, nearest }) => {
             if let Some(change) = change(mask).filter(|_| nearest) {
                 let place = Arc::clone(&place);

@@ -193,6 +193,7 @@ fn translate(news: News, translator: &mut Translator, out: &mut Vec<FileEvent>) 
         News::FoundEmpty(place) => translator.found_empty(&place, boot_now()),
         News::Begins(..) => {}
         News::Ends(root, container) => translator.forget(root, &container, boot_now(), out),
+        News::Moved(directory) => translator.move_directory(directory, boot_now(), out),
     }
 }
 

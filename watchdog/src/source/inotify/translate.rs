@@ -13,6 +13,7 @@ use crate::model::{
     Access, Actor, BootNanos, EventOperation as Operation, FileEvent, InodeId, OpenId, Place, Role, RootId,
     Span, UNKNOWN_LENGTH,
 };
+use crate::source::names::DirectoryMove;
 
 /// What one inotify event says of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +192,18 @@ impl Translator {
             self.end_session(&place, at, out);
             self.files.remove(&place);
         }
+    }
+
+    /// A directory was moved. Its files get new numbers where they are seen next.
+    pub(super) fn move_directory(
+        &mut self,
+        directory: DirectoryMove,
+        at: BootNanos,
+        out: &mut Vec<FileEvent>,
+    ) {
+        let DirectoryMove { root, container, to: _, between: _ } = directory;
+        let at = self.tick(at);
+        out.push(self.event(at, Operation::MoveDirectory { root, container, to: None }));
     }
 
     fn state(&mut self, place: &Arc<Place>, mask: EventMask, at: BootNanos, out: &mut Vec<FileEvent>) {

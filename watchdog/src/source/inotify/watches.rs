@@ -13,6 +13,7 @@ use ::inotify::{EventMask, WatchDescriptor, WatchMask, Watches as Instance};
 use super::limits;
 use super::queue::Raw;
 use crate::model::{BootNanos, MAX_FILES, Place, Role, RootId};
+use crate::source::names::DirectoryMove;
 use crate::source::{NamePattern, RootSpec, Shape};
 
 /// What the directories told, in the words of the roots.
@@ -37,6 +38,8 @@ pub(super) enum News {
     Begins(RootId, Arc<str>),
     /// A directory of state files is gone.
     Ends(RootId, Arc<str>),
+    /// A directory below a root was moved.
+    Moved(DirectoryMove),
 }
 
 /// The watched directories.
@@ -58,6 +61,8 @@ pub(super) struct Watches {
     refusals: u64,
     /// Why the last of them could not.
     refusal: Option<String>,
+    /// A directory was moved away, by the rename with this cookie; where to, the next event tells.
+    departing: Option<(u32, DirectoryMove)>,
 }
 
 /// A root as it was asked for.
@@ -94,6 +99,7 @@ impl Watches {
             refused: 0,
             refusals: 0,
             refusal: None,
+            departing: None,
         }
     }
 
@@ -233,10 +239,22 @@ impl Watches {
             }
             let below = join(container, name);
             if raw.mask.intersects(EventMask::CREATE | EventMask::MOVED_TO) {
+                if raw.mask.contains(EventMask::MOVED_TO)
+                    && let Some((cookie, departing)) = &mut self.departing
+                    && *cookie == raw.cookie
+                {
+                    departing.to = Some((id, Arc::clone(&below)));
+                    departing.between.1 = raw.at;
+                }
+                self.departed(out);
                 let fresh = raw.mask.contains(EventMask::CREATE);
                 self.enter(id, level + 1, &below, fresh, out);
             } else if raw.mask.contains(EventMask::MOVED_FROM) {
                 self.leave(id, &below, out);
+                self.departed(out);
+                let between = (raw.since, raw.at);
+                let departing = DirectoryMove { root: id, container: below, to: None, between };
+                self.departing = Some((raw.cookie, departing));
             }
         } else if depths.contains(level)
             && let Some(place) = root.place(container, name).or_else(|| {
@@ -249,6 +267,11 @@ impl Watches {
             let (place, mask, cookie) = (Arc::new(place), raw.mask, raw.cookie);
             out.push(News::Name { place, mask, cookie, between, nearest });
         }
+    }
+
+    /// The directory that was moved away last does not come back by the same rename.
+    pub(super) fn departed(&mut self, out: &mut Vec<News>) {
+        out.extend(self.departing.take().map(|(_, directory)| News::Moved(directory)));
     }
 
     fn enter_root(&mut self, id: RootId, out: &mut Vec<News>) -> io::Result<()> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::pool::{Deed, Entry, MOST, Pool};
-use super::{Directory, NameEvent, Named};
+use super::{Directory, DirectoryMove, NameEvent, Named};
 use crate::model::{Actor, BootNanos, EventOperation as Operation, Place, Role, RootId, Span, Target};
 
 /// What a call by path did.
@@ -110,14 +110,31 @@ impl Join {
         }
     }
 
-    /// An open created this file: its change is explained.
-    pub fn created(&mut self, place: &Place) {
+    /// Takes in that a directory was moved.
+    pub fn directory(&mut self, directory: DirectoryMove) {
+        self.pool.add_move(directory);
+    }
+
+    /// An open created this file, and its own event comes next: its change is explained.
+    pub fn created(&mut self, place: &Place, out: &mut Vec<Joined>) {
         let is_it = |entry: &Entry| match &entry.deed {
             Deed::Created(created) => (**created == *place).then_some(SURE),
-            Deed::Moved(..) | Deed::Deleted(_) => None,
+            Deed::Moved(..) | Deed::Deleted(_) | Deed::Departed(_) => None,
         };
-        if let Some((index, _)) = self.pool.best(is_it) {
+        let found = self.pool.best(is_it).map(|(index, _)| index);
+        // In a directory that is not watched yet, the file was made after everything that the marks know.
+        let end = found.unwrap_or(usize::MAX);
+        if let Some(index) = found {
             self.pool.take(index);
+        }
+        self.depart(end, out);
+    }
+
+    /// Reports the moves of directories that happened before the change at `end`.
+    fn depart(&mut self, end: usize, out: &mut Vec<Joined>) {
+        while let Some(DirectoryMove { root, container, to, between }) = self.pool.take_move(end) {
+            let operation = Operation::MoveDirectory { root, container, to };
+            out.push(Joined { span: Span::new(between.0, between.1), actor: Actor::UNKNOWN, operation });
         }
     }
 
@@ -160,6 +177,7 @@ impl Join {
         match self.best(&call) {
             Some((index, SURE)) => {
                 let entry = self.pool.take(index);
+                self.depart(index, out);
                 // Calls that wait may be older, and nothing better can come for them.
                 self.settle(places, out);
                 if let Some(entry) = entry {
@@ -180,6 +198,7 @@ impl Join {
     /// reported without a process.
     pub fn idle(&mut self, now: BootNanos, places: Places<'_>, out: &mut Vec<Joined>) {
         self.settle(places, out);
+        self.depart(usize::MAX, out);
         let before = BootNanos(now.0.saturating_sub(Self::PATIENCE));
         while let Some(entry) = self.pool.expire(before) {
             self.unclaimed(&entry, out);
@@ -356,7 +375,11 @@ impl Join {
             CallKind::Truncate(to) => first.map(|place| truncate(place, to)),
         };
         match operation {
-            Some(operation) => out.push(Joined { span, actor: call.actor, operation }),
+            Some(operation) => {
+                // The directory is not watched yet: it was made after everything that the marks know.
+                self.depart(usize::MAX, out);
+                out.push(Joined { span, actor: call.actor, operation });
+            }
             None if is_open => self.unresolved += 1,
             None => {}
         }
@@ -405,11 +428,13 @@ impl Join {
             Deed::Created(_) => return,
             Deed::Moved(from, to) => rename(from.clone(), to.clone(), false),
             Deed::Deleted(place) => Some(Operation::Unlink { place: Arc::clone(place), inode: None }),
+            Deed::Departed(_) => None,
         };
         let Some(operation) = operation else { return };
         let is_outdated = match &entry.deed {
             Deed::Moved(from, to) => [from, to].into_iter().flatten().any(|place| self.pool.concerns(place)),
             Deed::Created(place) | Deed::Deleted(place) => self.pool.concerns(place),
+            Deed::Departed(_) => false,
         };
         if is_outdated {
             // The order is lost.

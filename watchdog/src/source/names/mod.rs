@@ -26,6 +26,19 @@ pub struct NameEvent {
     pub between: (BootNanos, BootNanos),
 }
 
+/// An event of a mark: a directory below a root was moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryMove {
+    /// The root.
+    pub root: RootId,
+    /// The directory's path from the root.
+    pub container: Arc<str>,
+    /// Where it stands now; `None` when that is below no root.
+    pub to: Option<(RootId, Arc<str>)>,
+    /// It was moved within this time.
+    pub between: (BootNanos, BootNanos),
+}
+
 /// What happened to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

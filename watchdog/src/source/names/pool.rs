@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Change, NameEvent};
+use super::{Change, DirectoryMove, NameEvent};
 use crate::model::{BootNanos, Place, Role, RootId, Span};
 
 /// The highest score.
@@ -18,6 +18,8 @@ pub(super) enum Deed {
     Created(Arc<Place>),
     /// An unlink.
     Deleted(Arc<Place>),
+    /// A directory of such names was moved.
+    Departed(DirectoryMove),
 }
 
 /// An unclaimed change.
@@ -40,6 +42,7 @@ impl Entry {
         match &self.deed {
             Deed::Moved(from, to) => [from, to].into_iter().flatten().any(|place| is_kept(place)),
             Deed::Created(place) | Deed::Deleted(place) => is_kept(place),
+            Deed::Departed(_) => true,
         }
     }
 }
@@ -55,6 +58,8 @@ struct Modified {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     entries: VecDeque<Entry>,
+    /// How many of them are moves of directories.
+    departed: usize,
     modified: VecDeque<Modified>,
 }
 
@@ -92,7 +97,34 @@ impl Pool {
             return None;
         }
         self.entries.push_back(entry);
-        if self.entries.len() > Self::MAX { self.entries.pop_front() } else { None }
+        // Moves of directories are taken out whenever no record is left.
+        if self.entries.len() - self.departed > Self::MAX {
+            let is_change = |entry: &Entry| !matches!(entry.deed, Deed::Departed(_));
+            let oldest = self.entries.iter().position(is_change)?;
+            return self.entries.remove(oldest);
+        }
+        None
+    }
+
+    /// Adds that a directory was moved.
+    pub(super) fn add_move(&mut self, directory: DirectoryMove) {
+        let between = directory.between;
+        self.entries.push_back(Entry { deed: Deed::Departed(directory), cookie: 0, between });
+        self.departed += 1;
+    }
+
+    /// Takes out the oldest move of a directory that happened before the entry at `end`.
+    pub(super) fn take_move(&mut self, end: usize) -> Option<DirectoryMove> {
+        if self.departed == 0 {
+            return None;
+        }
+        let is_move = |entry: &Entry| matches!(entry.deed, Deed::Departed(_));
+        let index = self.entries.iter().take(end).position(is_move)?;
+        self.departed -= 1;
+        match self.entries.remove(index)?.deed {
+            Deed::Departed(directory) => Some(directory),
+            Deed::Moved(..) | Deed::Created(_) | Deed::Deleted(_) => None,
+        }
     }
 
     /// The two halves of a rename lie close together in the queue.
@@ -172,6 +204,7 @@ impl Pool {
         self.entries.iter().any(|entry| match &entry.deed {
             Deed::Moved(from, to) => [from, to].into_iter().flatten().any(|other| **other == *place),
             Deed::Created(other) | Deed::Deleted(other) => **other == *place,
+            Deed::Departed(_) => false,
         })
     }
 
@@ -181,12 +214,19 @@ impl Pool {
         self.entries.retain(|entry| match &entry.deed {
             Deed::Moved(from, to) => [from, to].into_iter().flatten().any(|place| place.root != root),
             Deed::Created(place) | Deed::Deleted(place) => place.root != root,
+            Deed::Departed(directory) => directory.root != root,
         });
+        self.count_moves();
     }
 
-    /// Forgets all changes.
+    fn count_moves(&mut self) {
+        let is_move = |entry: &&Entry| matches!(entry.deed, Deed::Departed(_));
+        self.departed = self.entries.iter().filter(is_move).count();
+    }
+
+    /// Forgets all changes but moves of directories.
     pub(super) fn clear(&mut self) {
-        self.entries.clear();
+        self.entries.retain(|entry| matches!(entry.deed, Deed::Departed(_)));
         self.modified.clear();
     }
 

@@ -114,6 +114,11 @@ impl<S: Source> Source for Witnessed<S> {
         result
     }
 
+    fn leave(&mut self, id: RootId) {
+        self.source.leave(id);
+        self.listen(boot_now());
+    }
+
     fn unwatch(&mut self, id: RootId) {
         self.source.unwatch(id);
         self.listen(boot_now());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::testimony::{Side, Testimony};
-use crate::model::{BootNanos, EventOperation as Operation, FileEvent, OpenId, Place, Role, Span, Target};
+use crate::model::{
+    BootNanos, EventOperation as Operation, FileEvent, OpenId, Place, Role, RootId, Span, Target,
+};
 use crate::source::inotify::Sight;
 
 /// What the source tells: a session is a description that modified a state file, from its first modification to its
@@ -77,6 +79,9 @@ impl SourceStory {
             | Operation::Present { .. }
             | Operation::Content { .. }
             | Operation::Heartbeat => {}
+            Operation::MoveDirectory { root, container, to } => {
+                self.move_directory(*root, container, to.as_ref());
+            }
         }
     }
 
@@ -107,6 +112,17 @@ impl SourceStory {
                 writer.place = to.cloned();
             } else if Some(place) == to {
                 writer.place = from.filter(|_| exchange).cloned();
+            }
+        }
+    }
+
+    fn move_directory(&mut self, root: RootId, container: &str, to: Option<&(RootId, Arc<str>)>) {
+        for writer in self.writers.values_mut() {
+            if let Some(place) = &writer.place
+                && place.root == root
+                && place.is_inside(container)
+            {
+                writer.place = to.and_then(|(root, to)| place.moved(container, (*root, to))).map(Arc::new);
             }
         }
     }

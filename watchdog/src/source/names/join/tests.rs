@@ -101,6 +101,9 @@ impl Bench {
                 Operation::Truncate { target: Target::Place(place), to, .. } => {
                     format!("truncate {} {to}", say(&Some(place.clone())))
                 }
+                Operation::MoveDirectory { container, to, .. } => {
+                    format!("move {container} {}", to.as_ref().map_or("-", |(_, to)| to))
+                }
                 other => format!("{other:?}"),
             };
             format!("{} {what}", joined.actor.tid)
@@ -229,7 +232,7 @@ fn a_link_knows_its_other_name_by_the_text() {
 fn what_an_open_created_no_link_claims() {
     let mut bench = Bench::new();
     bench.change(Change::Created, "a", "state.json", 10);
-    bench.join.created(&place("a", "state.json"));
+    bench.join.created(&place("a", "state.json"), &mut bench.out);
     bench.call(CallKind::Link, 7, &[named("x", last("q")), named("state.json", last("q"))], 10);
     bench.idle(1_000);
     bench.expect(&[]);
@@ -310,6 +313,31 @@ fn a_truncation_is_certain_or_it_is_counted() {
     bench.call(truncate, 7, &[named("state.json", last("a"))], 10);
     assert_eq!(bench.join.unresolved(), 1);
     bench.expect(&[]);
+}
+
+#[test]
+fn a_directory_that_was_moved_is_told_in_the_order_of_the_marks() {
+    let mut bench = Bench::new();
+    let depart = |bench: &mut Bench| {
+        let between = (at(10), at(11));
+        let (container, to) = ("a".into(), Some((ROOT, "old".into())));
+        bench.join.directory(DirectoryMove { root: ROOT, container, to, between });
+    };
+    // Made anew, and its first file is made before the directory is watched.
+    depart(&mut bench);
+    bench.join.created(&place("a", "state.json"), &mut bench.out);
+    bench.expect(&["0 move a old"]);
+    // The file is made, and the directory moved then.
+    bench.change(Change::Created, "a", "state.json", 10);
+    depart(&mut bench);
+    bench.join.created(&place("a", "state.json"), &mut bench.out);
+    bench.expect(&[]);
+    bench.moved("a", "tmp", "state.json", 10);
+    bench.rename(7, &textual("a"), "tmp", "state.json", 10);
+    bench.expect(&["0 move a old", "7 rename a/tmp a/state.json"]);
+    depart(&mut bench);
+    bench.idle(10);
+    bench.expect(&["0 move a old"]);
 }
 
 #[test]
