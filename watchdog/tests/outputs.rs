@@ -98,6 +98,38 @@ fn findings_at_a_files_size_limit_are_dropped_and_the_agent_goes_on() {
 }
 
 #[test]
+fn typed_roots_that_do_not_exist_are_warned_of_and_processor_time_ends_as_a_stop_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    fs::create_dir(folder.path().join("there")).unwrap();
+    let root = |name: &str| format!("{name}={}", folder.path().join(name).display());
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--source", "inotify", "--listen", "127.0.0.1:0", "--findings", "none"]);
+    command.args([
+        "--root",
+        &root("there"),
+        "--root",
+        &root("mistyped"),
+        "--root",
+        &(root("pattern") + "/*"),
+    ]);
+    let mut agent = Agent(command.stderr(File::create(&log).unwrap()).spawn().unwrap());
+    address(&log);
+    let told = |name: &str| {
+        let text = fs::read_to_string(&log).unwrap();
+        text.lines()
+            .any(|line| line.contains("WARN") && line.contains("does not exist") && line.contains(name))
+    };
+    wait("both are warned of", || (told("mistyped") && told("pattern")).then_some(()));
+    assert!(!told("/there"));
+    let pid = rustix::process::Pid::from_child(&agent.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::XCPU).unwrap();
+    let status = wait("it ends", || agent.0.try_wait().unwrap());
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(status.code() == Some(0) && text.contains("RLIMIT_CPU"), "{status}: {text}");
+}
+
+#[test]
 fn an_answer_that_cannot_be_written_is_74() {
     let host = tempfile::tempdir().unwrap();
     let host = host.path().to_str().unwrap();

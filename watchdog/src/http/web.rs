@@ -190,6 +190,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_that_is_named_and_appears_later_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web.yml");
+        fs::write(&file, "").unwrap();
+        let web = Web::load(&file).unwrap();
+        fs::write(&file, "tls_server_config:\n  cert_file: later.crt\n  key_file: later.key\n").unwrap();
+        let look = || {
+            let at = web.state().looked.checked_sub(2 * PERIOD).unwrap();
+            web.state().looked = at;
+            assert!(web.current().tls.is_none(), "the one before stays in force");
+            web.state().marks.clone()
+        };
+        let before = look();
+        assert_eq!(before, look(), "nothing changed");
+        for name in ["later.crt", "later.key"] {
+            let marked = before.iter().find(|mark| mark.path.ends_with(name));
+            assert!(marked.is_some_and(|mark| mark.file.is_none()), "{name} is looked for: {before:?}");
+            fs::write(folder.path().join(name), "no certificate yet").unwrap();
+            assert_ne!(before, look(), "{name} is there now");
+        }
+    }
+
+    #[test]
     fn a_password_or_a_demanded_certificate_protects_and_tls_keeps_it_secret() {
         let with = |tls: bool, verifies_clients: bool, user: bool| {
             let tls = tls.then(|| {

@@ -45,6 +45,7 @@ pub(crate) fn check(agent: &Path, cache: &Cache, tally: &mut Tally) {
         prometheus::scrapes(&site.prometheus, &site.scratch, &configuration)
     });
     tally.check("another certificate is served without a restart", || site.rotation());
+    tally.check("a certificate that appears after the file that names it is served", || site.later());
     tally.check("a broken file leaves the old one in force", || site.broken());
     tally.check("clients must show a certificate where that is asked for", || site.client_certificates());
 }
@@ -195,6 +196,30 @@ impl Site {
         }
         until(LIMIT, || Ok(self.served_name()?.contains("second.example").then_some(())))?
             .with_context(|| format!("the old certificate is served: {:?}", self.served_name()))?;
+        Ok(String::new())
+    }
+
+    /// The certificate comes after the configuration that names it, as with an authority that takes its time.
+    fn later(&self) -> Result<String> {
+        let text = configuration("").replace("server.", "later.");
+        fs::write(self.web().join("web.yml"), text)?;
+        until(LIMIT, || {
+            ensure!(
+                self.served_name()?.contains("second.example"),
+                "another one is served: {}",
+                self.served_name()?
+            );
+            let log = fs::read_to_string(self.scratch.path().join("agent.log"))?;
+            Ok(log.contains("later.crt").then_some(()))
+        })?
+        .context("the log does not say which file is missing")?;
+        let next = self.scratch.folder("later")?;
+        self.authority.sign("later", "later.example", &next)?;
+        for file in ["later.key", "later.crt"] {
+            fs::rename(next.join(file), self.web().join(file))?;
+        }
+        until(LIMIT, || Ok(self.served_name()?.contains("later.example").then_some(())))?
+            .with_context(|| format!("the new certificate is not served, but {:?}", self.served_name()))?;
         Ok(String::new())
     }
 
