@@ -26,6 +26,7 @@ use crate::model::{AnomalyKind, EventOperation, Operation, Outcome, ReaderResult
 use crate::profile::RootEntry;
 use crate::report::DropReason;
 use crate::source::{LossReason, Losses, ProbeStatus, ProofResult, SourceKind};
+use crate::workers::{Counts, Ending, Work};
 use names::Names;
 use process::ProcessSample;
 
@@ -56,6 +57,8 @@ pub struct Metrics {
     config_loaded: IntGauge,
     anomalies: IntCounterVec,
     detection_latency: Histogram,
+    work: IntCounterVec,
+    stuck_threads: IntGaugeVec,
     process: Process,
 }
 
@@ -105,6 +108,8 @@ impl Metrics {
             config_loaded: whole(&r, &families::CONFIG_LOADED)?,
             anomalies: counter(&r, &families::ANOMALIES)?,
             detection_latency: register(&r, Histogram::with_opts(histogram(&families::DETECTION_LATENCY))?)?,
+            work: counter(&r, &families::WORK)?,
+            stuck_threads: gauge(&r, &families::STUCK_THREADS)?,
             process: Process::new(&r)?,
             registry: r,
         };
@@ -170,6 +175,18 @@ impl Metrics {
         for reason in LossReason::ALL {
             let counter = self.events_lost.with_label_values(&[source.as_str(), reason.as_str()]);
             counter.inc_by(losses.get(reason).saturating_sub(counter.get()));
+        }
+    }
+
+    /// Takes over the running totals of the threads that read foreign files.
+    pub fn work(&self, counts: &Counts) {
+        for work in Work::ALL {
+            for ending in Ending::ALL {
+                let counter = self.work.with_label_values(&[work.as_str(), ending.as_str()]);
+                counter.inc_by(counts.ended(work, ending).saturating_sub(counter.get()));
+            }
+            let stuck = gauge_value(counts.lost(work));
+            self.stuck_threads.with_label_values(&[work.as_str()]).set(stuck);
         }
     }
 
@@ -263,6 +280,7 @@ impl Metrics {
             self.config_reloads.with_label_values(&[result.as_str()]);
         }
         self.dropped([0; DropReason::ALL.len()]);
+        self.work(&Counts::default());
         for kind in AnomalyKind::ALL {
             self.anomalies.with_label_values(&[kind.as_str()]);
         }

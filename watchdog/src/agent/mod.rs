@@ -370,6 +370,7 @@ impl<S: Source> Agent<S> {
         let (kind, probes, losses) = (self.source.kind(), self.source.probes(), self.source.losses());
         self.shared.metrics.source(kind, &probes);
         self.shared.metrics.losses(kind, &losses);
+        self.shared.metrics.work(&self.workers.counts());
         let mut status = self.shared.status();
         let (life, proof) = view(self.canary.vitality());
         let before = std::mem::replace(&mut status.readiness, readiness(life, &probes));

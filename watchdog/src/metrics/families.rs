@@ -139,6 +139,16 @@ pub(super) const DETECTION_LATENCY: Family = Family {
     help: "Time from the release of the writer's description in the kernel to the counted finding.",
     buckets: &[1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0, 10.0],
 };
+pub(super) const WORK: Family = counter(
+    "state_watchdog_file_work_total",
+    &["work", "result"],
+    "Times that foreign files or processes were read beside the event loop, by purpose and result.",
+);
+pub(super) const STUCK_THREADS: Family = gauge(
+    "state_watchdog_stuck_threads",
+    &["work"],
+    "Threads that wait for a file or process that has not answered for a second; others do their work.",
+);
 pub(super) const BUILD_INFO: Family =
     gauge("state_watchdog_build_info", &["version", "arch"], "Always 1; says which build this is.");
 pub(super) const PROCESS_CPU: Family =
@@ -156,7 +166,7 @@ pub(super) const PROCESS_START_TIME: Family =
     gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 
 /// All metrics, in the order in which a reader wants them.
-pub const FAMILIES: [&Family; 29] = [
+pub const FAMILIES: [&Family; 31] = [
     &WRITE_SESSIONS,
     &NONATOMIC_WRITES,
     &OVERLAPPING_READS,
@@ -178,6 +188,8 @@ pub const FAMILIES: [&Family; 29] = [
     &CONFIG_LOADED,
     &ANOMALIES,
     &DETECTION_LATENCY,
+    &WORK,
+    &STUCK_THREADS,
     &BUILD_INFO,
     &PROCESS_CPU,
     &PROCESS_OPEN_FDS,
@@ -197,6 +209,7 @@ pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     use crate::model::{AnomalyKind, Operation, Outcome, ReaderResult, Verdict};
     use crate::report::DropReason;
     use crate::source::{LossReason, ProofResult, SourceKind};
+    use crate::workers::{Ending, Work};
 
     vec![
         ("outcome", "", Outcome::ALL.map(Outcome::as_str).to_vec()),
@@ -206,6 +219,8 @@ pub fn label_values() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("result", "canary writes", ProofResult::ALL.map(ProofResult::as_str).to_vec()),
         ("result", "configuration reloads", Reloaded::ALL.map(Reloaded::as_str).to_vec()),
         ("result", "readers", ReaderResult::ALL.map(ReaderResult::as_str).to_vec()),
+        ("result", "file work", Ending::ALL.map(Ending::as_str).to_vec()),
+        ("work", "", Work::ALL.map(Work::as_str).to_vec()),
         ("damage", "", Damage::ALL.map(Damage::as_str).to_vec()),
         ("state", "", Readiness::ALL.map(Readiness::label).to_vec()),
         ("source", "", SourceKind::ALL.map(SourceKind::as_str).to_vec()),
