@@ -146,8 +146,7 @@ impl<S: Source> Agent<S> {
         reload: &mut Reload,
     ) -> Result<(), SourceError> {
         let mut stop = std::pin::pin!(stop);
-        self.find_roots();
-        self.look_around();
+        self.look_first().await;
         self.house_canary();
         self.show_status();
         memory::let_go_of_the_start();
@@ -319,9 +318,12 @@ impl<S: Source> Agent<S> {
             self.shared.metrics.canary(self.source.kind(), result);
             self.show_status();
         }
-        let found = self.survey.are_roots_due(now) && self.find_roots();
+        if self.survey.are_roots_due(now) {
+            self.find_roots();
+        }
+        self.look_at_fresh();
         self.read_settled(now);
-        if found || self.survey.is_due(now) {
+        if self.survey.is_due(now) {
             self.shared.metrics.dropped(self.outlet.take_dropped());
             self.look_around();
             let wall = WallClock::read();

@@ -104,8 +104,7 @@ impl<S: Source> Agent<S> {
         self.shared.status().configuration_hash = hash;
         self.config = config.clone();
         reload.taken = Some(config);
-        self.find_roots();
-        self.look_around();
+        self.survey.hurry(boot_now());
         Ok(Reloaded::Applied)
     }
 }

@@ -1,17 +1,20 @@
 //! The periodic look at the roots: which stand, which state files they hold, which of these are damaged.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Agent, millis, work::Job};
+use super::work::{Answer, Job};
+use super::{Agent, millis};
 use crate::clock::{boot_now, thread_time};
 use crate::enrich::Content;
+use crate::files::{Directory, Gate, Kind};
 use crate::http::RootView;
 use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, MAX_FILES, Place, RootId, Span};
-use crate::profile::{Census, Changes, Settled, Sighting};
+use crate::profile::{Census, Changes, Looked, Root, Settled, Sighting, Walked};
 use crate::source::Source;
+use crate::workers::Work;
 
 /// What is remembered between two looks.
 #[derive(Debug, Default)]
@@ -27,6 +30,12 @@ pub(super) struct Survey {
     put_back: BootNanos,
     /// Since when some of them are being read.
     reading: Option<BootNanos>,
+    /// Since when somebody looks for roots.
+    looking: Option<BootNanos>,
+    walk: Option<Walk>,
+    /// Names that are new, and how many looks at such are under way.
+    fresh: VecDeque<Settled>,
+    looks: usize,
     next: BootNanos,
     next_reading: BootNanos,
     next_roots: BootNanos,
@@ -47,7 +56,29 @@ struct Seen {
     size: u64,
 }
 
+/// A walk through all roots that is under way.
+#[derive(Debug)]
+struct Walk {
+    began: BootNanos,
+    /// Processor time.
+    took: u64,
+    missing: usize,
+    walked: Vec<Walked>,
+}
+
+/// A file that a thread found at a state file's name.
+#[derive(Debug)]
+pub(super) struct Look {
+    start: BootNanos,
+    place: Arc<Place>,
+    /// Only stands for the place.
+    file: File,
+    size: u64,
+}
+
 impl Survey {
+    /// So many looks at new names are under way at once.
+    const LOOKS: usize = 2;
     /// Time between two looks at the files.
     const PERIOD: u64 = millis(1_000);
     /// Time between two looks for roots: what happens below a new root is not seen before.
@@ -77,15 +108,22 @@ impl Survey {
     }
 
     pub(super) fn is_due(&self, now: BootNanos) -> bool {
-        self.next <= now
+        self.next <= now && self.walk.is_none()
     }
 
     pub(super) fn are_roots_due(&self, now: BootNanos) -> bool {
-        self.next_roots <= now
+        self.next_roots <= now && self.looking.is_none()
+    }
+
+    /// The roots, and what lies below them, are looked at soon.
+    pub(super) fn hurry(&mut self, now: BootNanos) {
+        (self.next, self.next_roots) = (now, now);
     }
 
     pub(super) fn next(&self) -> BootNanos {
-        let next = self.next.min(self.next_roots);
+        let far = BootNanos(u64::MAX);
+        let next = if self.walk.is_some() { far } else { self.next };
+        let next = next.min(if self.looking.is_some() { far } else { self.next_roots });
         if self.settled.is_empty() { next } else { next.min(self.next_reading) }
     }
 
@@ -103,6 +141,7 @@ impl Survey {
     pub(super) fn shrink(&mut self) {
         self.seen.shrink_to_fit();
         self.settled.shrink_to_fit();
+        self.fresh.shrink_to_fit();
     }
 
     /// Says what a scan left out.
@@ -143,11 +182,20 @@ impl Survey {
 }
 
 impl<S: Source> Agent<S> {
-    /// Looks for new roots; true when there was one.
-    pub(super) fn find_roots(&mut self) -> bool {
-        let started = boot_now();
-        let found = self.roots.refresh();
-        let any = !found.is_empty();
+    /// Has somebody look for new roots.
+    pub(super) fn find_roots(&mut self) {
+        if self.survey.looking.is_some() {
+            return;
+        }
+        let plan = self.roots.plan();
+        self.survey.looking = Some(boot_now());
+        self.send(Work::Root, Job::Roots, move |gate| Answer::Roots(plan.look(gate)));
+    }
+
+    /// Takes over which roots stand; the source watches new ones.
+    pub(super) fn take_roots(&mut self, looked: Option<Looked>) {
+        let started = self.survey.looking.take().unwrap_or_else(boot_now);
+        let found = looked.map(|looked| self.roots.take(looked)).unwrap_or_default();
         for id in self.roots.take_departed() {
             self.root_departed(id, started);
         }
@@ -164,6 +212,8 @@ impl<S: Source> Agent<S> {
                     for place in self.survey.census.forget(id) {
                         self.leave(&place, started);
                     }
+                    // What stands there is looked at soon.
+                    self.survey.next = boot_now();
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.survey.unwatched, true) {
@@ -176,7 +226,6 @@ impl<S: Source> Agent<S> {
         }
         let now = boot_now();
         self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(now.since(started) * Survey::ROOTS_SHARE));
-        any
     }
 
     /// A root's directory went from its place. What stood there is told no longer under that path.
@@ -193,29 +242,102 @@ impl<S: Source> Agent<S> {
         }
     }
 
-    /// Looks at the state files; the engine learns their sizes.
+    /// Has somebody walk through the roots.
     pub(super) fn look_around(&mut self) {
-        let (started, begun) = (boot_now(), thread_time());
-        let Survey { census, seen, .. } = &mut self.survey;
+        if self.survey.walk.is_some() {
+            return;
+        }
+        let present: Vec<Root> = self.roots.table().iter().filter(|root| root.present).cloned().collect();
+        self.survey.walk =
+            Some(Walk { began: boot_now(), took: 0, missing: present.len(), walked: Vec::new() });
+        for root in present {
+            self.send(Work::Root, Job::Walk(root.id), move |gate| {
+                let begun = thread_time();
+                let walked = Walked::through(&root, gate);
+                Answer::Walked(walked, thread_time().saturating_sub(begun))
+            });
+        }
+        self.take_walks();
+    }
+
+    /// Takes over what stands in a root.
+    pub(super) fn take_walk(&mut self, walked: Walked, took: u64) {
+        if let Some(walk) = &mut self.survey.walk {
+            walk.took += took;
+            walk.missing = walk.missing.saturating_sub(1);
+            walk.walked.push(walked);
+        }
+        self.take_walks();
+    }
+
+    /// When all roots were walked through, it is known what is new and what is gone.
+    fn take_walks(&mut self) {
+        let Some(Walk { began, took, missing: _, walked }) =
+            self.survey.walk.take_if(|walk| walk.missing == 0)
+        else {
+            return;
+        };
+        let begun = thread_time();
+        let Survey { census, fresh, .. } = &mut self.survey;
         let mut new = 0;
-        let changes = census.scan(&self.roots, &mut |sighting| {
+        let changes = census.scan(&self.roots, walked, &mut |sighting| {
             new += 1;
-            seen.extend(look_at(&self.source, sighting));
+            fresh.push_back(sighting.clone().into());
         });
         // Where most of it is new, as at the start, the next look comes soon: what nobody writes by then is read.
         let is_known = new < self.survey.census.total() / 2;
-        let scanned = if is_known { thread_time().saturating_sub(begun) } else { 0 };
+        let looked = took + thread_time().saturating_sub(begun);
+        let scanned = if is_known { looked } else { 0 };
         self.survey.admit(&changes);
         for place in &changes.gone {
-            self.leave(place, started);
+            self.leave(place, began);
         }
         self.survey.settled.extend(changes.settled);
-        self.conclude();
+        self.look_at_fresh();
         self.show_roots();
-        let (now, looked) = (boot_now(), thread_time().saturating_sub(begun));
+        let now = boot_now();
         let rest = (looked * Survey::SHARE).max(scanned * Survey::IDLE_SHARE);
         // Whatever it waited for, it does not come again before it was away as long.
-        self.survey.next = now.plus(Survey::PERIOD.max(rest).max(now.since(started)));
+        self.survey.next = now.plus(Survey::PERIOD.max(rest).max(now.since(began)));
+    }
+
+    /// Has somebody look which files stand at names that are new.
+    pub(super) fn look_at_fresh(&mut self) {
+        while self.survey.looks < Survey::LOOKS && !self.survey.fresh.is_empty() {
+            let mut roots = Vec::new();
+            for _ in 0..Survey::READ_AT_ONCE {
+                let Some(fresh) = self.survey.fresh.pop_front() else { break };
+                let Some(sighting) = fresh.sighting(&self.roots) else { continue };
+                let Some(root) = self.roots.get(sighting.place.root) else { continue };
+                roots.push((root.path.clone(), sighting));
+            }
+            self.survey.looks += 1;
+            self.send(Work::Root, Job::Look, move |gate| {
+                Answer::Looked(
+                    roots.iter().filter_map(|(root, sighting)| look_at(root, sighting, gate)).collect(),
+                )
+            });
+        }
+    }
+
+    /// Which files stand there; the engine learns their sizes.
+    pub(super) fn take_looks(&mut self, looks: Vec<Look>) {
+        self.survey.looks = self.survey.looks.saturating_sub(1);
+        for Look { start, place, file, size } in looks {
+            let inode = self.source.identify(&file);
+            self.survey.seen.push_back(Seen { span: Span::new(start, boot_now()), place, inode, size });
+        }
+        self.look_at_fresh();
+    }
+
+    /// The files are not known; what else is new is looked at in the next turn.
+    pub(super) fn no_looks(&mut self) {
+        self.survey.looks = self.survey.looks.saturating_sub(1);
+    }
+
+    /// True while the first look is not over.
+    pub(super) fn is_looking(&self) -> bool {
+        self.survey.looking.is_some() || self.survey.walk.is_some() || self.survey.looks > 0
     }
 
     /// No state file stands there any more.
@@ -313,18 +435,19 @@ impl<S: Source> Agent<S> {
 
 /// Which file stands there now. The engine is told when it knows all that was before: a file may have taken the name a
 /// moment ago, by a rename that the source has yet to tell of.
-fn look_at(source: &impl Source, sighting: &Sighting) -> Option<Seen> {
-    // O_PATH reaches no driver and no FIFO.
-    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+fn look_at(root: &Path, sighting: &Sighting, gate: &dyn Gate) -> Option<Look> {
     let start = boot_now();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(&sighting.path).ok()?;
-    let metadata = file.metadata().ok()?;
-    let place = Arc::clone(&sighting.place);
-    let seen = || Seen {
-        inode: source.identify(&file),
-        size: metadata.len(),
-        place,
-        span: Span::new(start, boot_now()),
+    let look = || {
+        let relative = sighting.path.strip_prefix(root).ok()?;
+        let directory = Directory::open(root, gate).ok()?.below(relative.parent()?).ok()?;
+        let node = directory.child(relative.file_name()?).ok()?;
+        let is_file = node.kind() == Kind::File;
+        let file = node.into_file();
+        let size = file.metadata().ok()?.len();
+        is_file.then(|| Look { start, place: Arc::clone(&sighting.place), file, size })
     };
-    metadata.is_file().then(seen)
+    let found = look();
+    // The others are looked at all the same.
+    gate.skip();
+    found
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::Agent;
 use super::pods::Search;
+use super::survey::Look;
 use super::unpublished::{Unpublished, subject};
 use crate::clock::boot_now;
 use crate::enrich::{Owner, Reading, owner, read_state_file};
-use crate::model::{BootNanos, Place, SessionReport};
-use crate::profile::{self, Sighting};
+use crate::files::Gate;
+use crate::model::{BootNanos, Place, RootId, SessionReport};
+use crate::profile::{self, Looked, Sighting, Walked};
 use crate::source::Source;
 use crate::workers::{Ticket, Urgency, Work};
 
@@ -22,6 +24,12 @@ pub(super) enum Job {
     Settled(Sighting),
     /// Find out whose a container is.
     Owner(Search),
+    /// Look for roots.
+    Roots,
+    /// Walk through a root.
+    Walk(RootId),
+    /// Look which files stand at names that are new.
+    Look,
 }
 
 /// What comes of it.
@@ -32,6 +40,12 @@ pub(super) enum Answer {
     Settled(Option<Reading>, bool),
     /// What could be found out.
     Owner(Owner),
+    /// Which roots stand.
+    Roots(Looked),
+    /// What stands in one, and the processor time that this took.
+    Walked(Walked, u64),
+    /// The files.
+    Looked(Vec<Look>),
 }
 
 /// A state file's content is awaited for so long.
@@ -62,7 +76,7 @@ impl<S: Source> Agent<S> {
                     Answer::Settled(reading, sighting.is_still_so())
                 })
             }
-            Job::Owner(_) => None,
+            Job::Owner(_) | Job::Roots | Job::Walk(_) | Job::Look => None,
         };
         match ticket {
             Some(ticket) => drop(self.jobs.insert(ticket, job)),
@@ -94,6 +108,9 @@ impl<S: Source> Agent<S> {
             (Job::Owner(search), Some(Answer::Owner(owner))) => {
                 self.pods.found(&search, Some(owner), boot_now());
             }
+            (Job::Roots, Some(Answer::Roots(looked))) => self.take_roots(Some(looked)),
+            (Job::Walk(_), Some(Answer::Walked(walked, took))) => self.take_walk(walked, took),
+            (Job::Look, Some(Answer::Looked(looks))) => self.take_looks(looks),
             (job, _) => self.unread(job),
         }
         self.publish_what_waited();
@@ -105,6 +122,37 @@ impl<S: Source> Agent<S> {
             Job::Aftermath(report) => self.judge_aftermath(report, None),
             Job::Settled(sighting) => self.put_back(sighting),
             Job::Owner(search) => self.pods.found(&search, None, boot_now()),
+            Job::Roots => self.take_roots(None),
+            Job::Walk(root) => self.take_walk(Walked { root, found: None }, 0),
+            Job::Look => self.no_looks(),
+        }
+    }
+
+    /// Hands over work for which no finding waits.
+    pub(super) fn send(
+        &mut self,
+        work: Work,
+        job: Job,
+        task: impl FnMut(&dyn Gate) -> Answer + Send + 'static,
+    ) {
+        match self.workers.submit(work, Urgency::Whenever, BACKGROUND, task) {
+            Some(ticket) => drop(self.jobs.insert(ticket, job)),
+            None => self.unread(job),
+        }
+    }
+
+    /// Looks for roots and what lies below them for the first time, and waits until that is done or does not answer.
+    pub(super) async fn look_first(&mut self) {
+        self.find_roots();
+        self.wait_for_looks().await;
+        self.look_around();
+        self.wait_for_looks().await;
+    }
+
+    async fn wait_for_looks(&mut self) {
+        while self.is_looking() {
+            let (ticket, answer) = self.workers.next().await;
+            self.take_answer(ticket, answer);
         }
     }
 

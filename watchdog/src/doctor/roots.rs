@@ -71,9 +71,9 @@ fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> D
     let path = root.host_path.display().to_string();
     let mut view = DirectoryView { path, state_files: 0, damaged: 0, unreadable: 0 };
     directories.insert(root.path.clone());
-    walk(root, &mut |found| {
+    walk(root, &Ungated, &mut |found| {
         let refused = match found {
-            Found::Name(path) => {
+            Found::Name(path, _) => {
                 let above = path.ancestors().skip(1).take_while(|above| *above != root.path);
                 for above in above.filter(|above| *above != Path::new("/")) {
                     if directories.len() < MAX && !directories.contains(above) {
@@ -88,6 +88,7 @@ fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> D
                 })
             }
             Found::Refused(_, error) => Err(error),
+            Found::Silent(_) => Err(io::ErrorKind::TimedOut.into()),
         };
         if let Err(error) = refused
             && error.kind() != io::ErrorKind::NotFound

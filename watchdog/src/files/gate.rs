@@ -49,6 +49,9 @@ pub trait Gate {
     /// Reports that another operation begins at the same place.
     fn again(&self) {}
 
+    /// Reports that the caller goes on without what was refused.
+    fn skip(&self) {}
+
     /// Is asked before work that takes long although it waits for nobody.
     ///
     /// # Errors

@@ -1,15 +1,15 @@
 //! Which state files lie under the roots right now.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::walk::{Found, walk};
+use super::walk::{Found, Stamp, walk};
 use super::{Root, Roots};
+use crate::files::Gate;
 use crate::model::{MAX_FILES, Place, Role, RootId};
 
 /// A state file that a scan met.
@@ -73,6 +73,25 @@ pub struct Changes {
     pub refused: Option<(PathBuf, io::Error)>,
 }
 
+/// What a walk through a root found.
+#[derive(Debug)]
+pub struct Walked {
+    /// The root.
+    pub root: RootId,
+    /// `None` when it did not come to an end.
+    pub found: Option<Vec<Found>>,
+}
+
+impl Walked {
+    /// Walks through a root.
+    #[must_use]
+    pub fn through(root: &Root, gate: &dyn Gate) -> Self {
+        let mut found = Vec::new();
+        walk(root, gate, &mut |here| found.push(here));
+        Self { root: root.id, found: Some(found) }
+    }
+}
+
 /// Remembers the state files of every root between scans.
 #[derive(Debug)]
 pub struct Census {
@@ -109,41 +128,39 @@ struct Known {
     round: u32,
 }
 
-/// What changes when a file's content does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    ino: u64,
-    size: u64,
-    /// Nanoseconds, as far as they count.
-    modified: i64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        let seconds = metadata.mtime().wrapping_mul(1_000_000_000);
-        let modified = seconds.wrapping_add(metadata.mtime_nsec());
-        Self { ino: metadata.ino(), size: metadata.len(), modified }
-    }
-}
-
 impl Census {
-    /// Looks at every present root, and shows what it sees for the first time. What stands at a state file's name counts as
-    /// one, whatever it is: a symbolic link, a FIFO or a device is a damaged one.
-    pub fn scan(&mut self, roots: &Roots, new: &mut dyn FnMut(&Sighting)) -> Changes {
+    /// Takes in what walks through the present roots found, and shows what is seen for the first time. What stands at a
+    /// state file's name counts as one, whatever it is: a symbolic link, a FIFO or a device is a damaged one.
+    pub fn scan(&mut self, roots: &Roots, walked: Vec<Walked>, new: &mut dyn FnMut(&Sighting)) -> Changes {
         self.round = self.round.wrapping_add(1);
         self.beyond.clear();
         let mut changes = Changes::default();
-        for root in roots.table().iter().filter(|root| root.present) {
-            walk(root, &mut |found| match found {
-                Found::Name(path) => self.sight(root, path, new, &mut changes),
-                // It went while it was looked at.
-                Found::Refused(_, error) if error.kind() == io::ErrorKind::NotFound => {}
-                Found::Refused(path, error) => changes.refused = Some((path, error)),
-            });
+        let mut silent: Vec<(RootId, PathBuf)> = Vec::new();
+        for Walked { root: id, found } in walked {
+            let Some(root) = roots.get(id).filter(|root| root.present) else { continue };
+            let Some(found) = found else {
+                silent.push((id, PathBuf::new()));
+                continue;
+            };
+            for found in found {
+                match found {
+                    Found::Name(path, stamp) => self.sight(root, path, stamp, new, &mut changes),
+                    // It went while it was looked at.
+                    Found::Refused(_, error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Found::Refused(path, error) => changes.refused = Some((path, error)),
+                    Found::Silent(path) => {
+                        let below = path.strip_prefix(&root.path).unwrap_or(Path::new(""));
+                        silent.push((id, below.to_owned()));
+                    }
+                }
+            }
         }
         let round = self.round;
         self.files.retain(|_, known| {
-            let stays = known.round == round;
+            let is_unseen = |(root, below): &(RootId, PathBuf)| {
+                *root == known.place.root && Path::new(&*known.place.container).starts_with(below)
+            };
+            let stays = known.round == round || silent.iter().any(is_unseen);
             if !stays {
                 changes.gone.push(Arc::clone(&known.place));
             }
@@ -178,10 +195,15 @@ impl Census {
         known + self.beyond.get(&root).unwrap_or(&0)
     }
 
-    fn sight(&mut self, root: &Root, path: PathBuf, new: &mut dyn FnMut(&Sighting), changes: &mut Changes) {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { return };
+    fn sight(
+        &mut self,
+        root: &Root,
+        path: PathBuf,
+        stamp: Stamp,
+        new: &mut dyn FnMut(&Sighting),
+        changes: &mut Changes,
+    ) {
         let Ok(relative) = path.strip_prefix(&root.path) else { return };
-        let stamp = Stamp::of(&metadata);
         let full = self.files.len() >= self.room;
         let number = self.numbers.hash_one((root.id, relative));
         if let Some(known) = self.files.get_mut(&number) {
@@ -220,6 +242,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
+    use crate::files::Ungated;
     use crate::host_root::HostRoot;
     use crate::profile::{Profile, RootEntry};
 
@@ -235,7 +258,9 @@ mod tests {
 
     fn scanned(census: &mut Census, roots: &Roots) -> (Vec<Sighting>, Changes) {
         let mut new = Vec::new();
-        let changes = census.scan(roots, &mut |sighting| new.push(sighting.clone()));
+        let present = roots.table().iter().filter(|root| root.present);
+        let walked = present.map(|root| Walked::through(root, &Ungated)).collect();
+        let changes = census.scan(roots, walked, &mut |sighting| new.push(sighting.clone()));
         (new, changes)
     }
 
@@ -285,6 +310,26 @@ mod tests {
         census.room = 2;
         assert_eq!(scanned(&mut census, &roots).0.len(), 1);
         assert_eq!((census.total(), census.beyond(), census.count(RootId(0))), (2, 0, 2));
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_stays_as_it_was() {
+        let (host, roots) = fixture();
+        let mut census = Census::default();
+        scanned(&mut census, &roots);
+        fs::remove_dir_all(host.path().join("r/abc")).unwrap();
+        let silent = Found::Silent(roots.table()[0].path.join("abc"));
+        for found in [None, Some(vec![silent])] {
+            let walked = vec![Walked { root: RootId(0), found }];
+            assert!(census.scan(&roots, walked, &mut |_| {}).gone.is_empty());
+        }
+        let walked =
+            vec![Walked { root: RootId(0), found: Some(vec![Found::Silent("/elsewhere/b".into())]) }];
+        assert!(
+            census.scan(&roots, walked, &mut |_| {}).gone.is_empty(),
+            "a path that is not below it may be any"
+        );
+        assert_eq!(scanned(&mut census, &roots).1.gone.len(), 1);
     }
 
     #[test]

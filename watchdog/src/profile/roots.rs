@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Profile;
+use crate::files::{Gate, Ungated, Whereabouts};
 use crate::host_root::HostRoot;
 use crate::model::RootId;
 use crate::source::{CANARY, RootSpec};
@@ -65,6 +66,8 @@ pub struct Roots {
     table: Vec<Root>,
     next: u16,
     left_out: HashSet<PathBuf>,
+    /// How often other entries came into force.
+    generation: u64,
     /// Roots from whose place the directory went, until somebody asks.
     departed: Vec<RootId>,
 }
@@ -73,7 +76,15 @@ impl Roots {
     /// A table in which nothing has been looked for yet.
     #[must_use]
     pub fn new(host: HostRoot, entries: Vec<RootEntry>) -> Self {
-        Self { host, entries, table: Vec::new(), next: 0, left_out: HashSet::new(), departed: Vec::new() }
+        Self {
+            host,
+            entries,
+            table: Vec::new(),
+            next: 0,
+            left_out: HashSet::new(),
+            generation: 0,
+            departed: Vec::new(),
+        }
     }
 
     /// What was configured.
@@ -104,6 +115,7 @@ impl Roots {
     /// number.
     pub fn replace(&mut self, entries: Vec<RootEntry>) -> Vec<RootId> {
         let before = std::mem::replace(&mut self.entries, entries);
+        self.generation += 1;
         let mut gone = Vec::new();
         for root in self.table.iter_mut().filter(|root| !root.retired) {
             match self.entries.iter().position(|entry| *entry == before[root.entry]) {
@@ -124,34 +136,52 @@ impl Roots {
         gone
     }
 
-    /// Looks again. Returns the roots that the source must be told of: new ones, and those that another directory
-    /// stands for now.
+    /// Looks again, and takes over what is found; see [`Self::take`].
     pub fn refresh(&mut self) -> Vec<RootId> {
+        let looked = self.plan().look(&Ungated);
+        self.take(looked)
+    }
+
+    /// What to look for.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let patterns = self.entries.iter().map(|entry| entry.pattern.clone()).collect();
+        Plan { host: self.host.clone(), patterns, generation: self.generation }
+    }
+
+    /// Takes over what stands where. Returns the roots that the source must be told of: new ones, and those that another
+    /// directory stands for now.
+    pub fn take(&mut self, looked: Looked) -> Vec<RootId> {
         let mut changed = Vec::new();
         let mut standing = HashSet::new();
         let mut seen = HashSet::new();
-        for entry in 0..self.entries.len() {
-            for host_path in expand(&self.host, &self.entries[entry].pattern) {
-                let Ok(path) = self.host.directory(&host_path) else { continue };
-                let Some(identity) = directory_identity(&path) else { continue };
-                // Two ways to the same directory (`/var/run` and `/run`) are one root: the first one.
-                if !seen.insert(identity) {
-                    continue;
-                }
-                let Some(index) = self.slot(entry, host_path, &path) else { continue };
-                standing.insert(index);
-                let root = &mut self.table[index];
-                let before = root.identity.replace(identity);
-                if before != Some(identity) {
-                    self.departed.extend(before.map(|_| root.id));
-                    // A link on the way may lead elsewhere by now.
-                    root.path = path;
-                    changed.push(root.id);
-                }
+        if looked.generation != self.generation {
+            // Other entries are in force since.
+            return changed;
+        }
+        for Standing { entry, host_path, path, identity } in looked.standing {
+            // Two ways to the same directory (`/var/run` and `/run`) are one root: the first one.
+            if !seen.insert(identity) {
+                continue;
+            }
+            let Some(index) = self.slot(entry, host_path, &path) else { continue };
+            standing.insert(index);
+            let root = &mut self.table[index];
+            let before = root.identity.replace(identity);
+            if before != Some(identity) {
+                self.departed.extend(before.map(|_| root.id));
+                // A link on the way may lead elsewhere by now.
+                root.path = path;
+                changed.push(root.id);
             }
         }
         for (index, root) in self.table.iter_mut().enumerate() {
-            root.present = standing.contains(&index);
+            // Nobody knows whether it stands there: it stays as it was.
+            let is_silent = root.present
+                && looked.silent.iter().any(|(entry, below)| {
+                    root.entry == *entry && !root.retired && root.host_path.starts_with(below)
+                });
+            root.present = standing.contains(&index) || is_silent;
             if !root.present && root.identity.take().is_some() {
                 self.departed.push(root.id);
             }
@@ -204,18 +234,82 @@ impl Roots {
     }
 }
 
-/// The host paths that a pattern stands for now, in name order.
-fn expand(host: &HostRoot, pattern: &str) -> Vec<PathBuf> {
-    let Some((before, after)) = pattern.split_once("/*") else { return vec![PathBuf::from(pattern)] };
-    let Ok(entries) = host.directory(before).and_then(fs::read_dir) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .take(MAX_ROOTS * 4)
-        .map(|entry| Path::new(before).join(entry.file_name()).join(after.trim_start_matches('/')))
-        .collect();
-    paths.sort();
-    paths
+/// Which directories are to be looked for.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    host: HostRoot,
+    patterns: Vec<String>,
+    generation: u64,
+}
+
+/// A directory that stands where an entry points.
+#[derive(Debug)]
+struct Standing {
+    entry: usize,
+    host_path: PathBuf,
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// What stands where.
+#[derive(Debug, Default)]
+pub struct Looked {
+    generation: u64,
+    standing: Vec<Standing>,
+    /// Paths of entries below which others wait in vain for an answer.
+    silent: Vec<(usize, PathBuf)>,
+}
+
+impl Plan {
+    /// Looks for them.
+    #[must_use]
+    pub fn look(&self, gate: &dyn Gate) -> Looked {
+        let mut looked = Looked { generation: self.generation, ..Looked::default() };
+        for (entry, pattern) in self.patterns.iter().enumerate() {
+            let Some(paths) = self.expand(pattern, gate) else {
+                let before = pattern.split_once("/*").map_or(pattern.as_str(), |(before, _)| before);
+                looked.silent.push((entry, PathBuf::from(before)));
+                continue;
+            };
+            for host_path in paths {
+                if !may_enter(&host_path, gate) {
+                    looked.silent.push((entry, host_path));
+                    continue;
+                }
+                let Ok(path) = self.host.directory(&host_path) else { continue };
+                let Some(identity) = directory_identity(&path) else { continue };
+                looked.standing.push(Standing { entry, host_path, path, identity });
+            }
+        }
+        looked
+    }
+
+    /// The host paths that a pattern stands for now, in name order; `None` when others wait for them in vain.
+    fn expand(&self, pattern: &str, gate: &dyn Gate) -> Option<Vec<PathBuf>> {
+        let Some((before, after)) = pattern.split_once("/*") else {
+            return Some(vec![PathBuf::from(pattern)]);
+        };
+        if !may_enter(Path::new(before), gate) {
+            return None;
+        }
+        let Ok(entries) = self.host.directory(before).and_then(fs::read_dir) else { return Some(Vec::new()) };
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .take(MAX_ROOTS * 4)
+            .map(|entry| Path::new(before).join(entry.file_name()).join(after.trim_start_matches('/')))
+            .collect();
+        paths.sort();
+        Some(paths)
+    }
+}
+
+fn may_enter(path: &Path, gate: &dyn Gate) -> bool {
+    let may = gate.enter(Whereabouts::path(path)).is_ok();
+    if !may {
+        gate.skip();
+    }
+    may
 }
 
 fn directory_identity(path: &Path) -> Option<(u64, u64)> {
@@ -259,6 +353,48 @@ mod tests {
         assert_eq!(roots.take_departed(), [RootId(0)]);
         assert!(roots.refresh().is_empty());
         assert_eq!(roots.take_departed(), []);
+    }
+
+    #[test]
+    fn what_was_found_for_other_entries_is_nobodys() {
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir_all(host.path().join("a")).unwrap();
+        let mut roots = roots(host.path(), &["/a"]);
+        let looked = roots.plan().look(&Ungated);
+        let profile = Arc::new(Profile::unknown("other"));
+        roots.replace(vec![RootEntry { pattern: "/b".to_owned(), profile }]);
+        assert!(roots.take(looked).is_empty());
+        assert!(roots.table().is_empty());
+    }
+
+    #[test]
+    fn a_root_that_does_not_answer_stays_as_it_was_and_hides_no_other() {
+        /// Refuses what lies below a path.
+        struct Silent(&'static str);
+        impl Gate for Silent {
+            fn enter(&self, whereabouts: Whereabouts) -> std::io::Result<()> {
+                let is_it = whereabouts == Whereabouts::path(Path::new(self.0));
+                if is_it { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+            }
+        }
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir_all(host.path().join("dead")).unwrap();
+        fs::create_dir_all(host.path().join("stars/a/x")).unwrap();
+        let mut roots = roots(host.path(), &["/dead", "/stars/*/x", "/late"]);
+        assert_eq!(roots.refresh(), [RootId(0), RootId(1)]);
+        fs::create_dir_all(host.path().join("late")).unwrap();
+        fs::remove_dir_all(host.path().join("dead")).unwrap();
+        fs::remove_dir_all(host.path().join("stars")).unwrap();
+        let looked = roots.plan().look(&Silent("/dead"));
+        assert_eq!(roots.take(looked), [RootId(2)]);
+        assert!(roots.is_present(0) && !roots.is_present(1) && roots.is_present(2));
+        fs::create_dir_all(host.path().join("stars/a/x")).unwrap();
+        roots.refresh();
+        assert!(!roots.is_present(0) && roots.is_present(1));
+        fs::remove_dir_all(host.path().join("stars")).unwrap();
+        let looked = roots.plan().look(&Silent("/stars"));
+        roots.take(looked);
+        assert!(roots.is_present(1));
     }
 
     #[test]

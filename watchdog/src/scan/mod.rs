@@ -78,8 +78,8 @@ fn look(root: &Root, report: &mut Report, read: &mut dyn FnMut(&Path, &mut Repor
     // A name may be given twice, exactly and by a pattern.
     let mut names = BTreeSet::new();
     let mut last = None;
-    walk(root, &mut |found| match found {
-        Found::Name(path) => {
+    walk(root, &Ungated, &mut |found| match found {
+        Found::Name(path, _) => {
             if last.as_deref() != path.parent() {
                 names.clear();
                 last = path.parent().map(Path::to_owned);
@@ -90,6 +90,10 @@ fn look(root: &Root, report: &mut Report, read: &mut dyn FnMut(&Path, &mut Repor
         }
         // The root itself was told already when it cannot be looked into.
         Found::Refused(path, _) if path == root.path => {}
+        Found::Silent(path) => {
+            let error = io::ErrorKind::TimedOut.into();
+            report.unread(&root.profile.name, &on_host(root, &path), &error);
+        }
         Found::Refused(path, error) => report.unread(&root.profile.name, &on_host(root, &path), &error),
     });
 }

@@ -31,6 +31,10 @@ impl<A> Gate for Pass<'_, A> {
         self.shared.operate(self.number, true);
     }
 
+    fn skip(&self) {
+        self.blocked.set(None);
+    }
+
     fn heavy(&self) -> io::Result<()> {
         self.shared.make_heavy(self.number).map_err(|blocked| {
             self.blocked.set(Some(blocked));

@@ -58,6 +58,7 @@ struct State<A> {
 
 /// A thread at work.
 struct Seat {
+    ticket: Ticket,
     work: Work,
     place: Option<Whereabouts>,
     /// It may be waiting there, since then.
@@ -118,6 +119,10 @@ impl<A> Shared<A> {
                 "a thread waits for a file or process that does not answer; others go on without it"
             );
             places.extend(seat.place);
+            // Roots are looked for without those that do not answer.
+            if seat.work == Work::Root {
+                let _ = self.answers.send((seat.ticket, None));
+            }
         }
         for (_, job) in state.aside.extract_if(.., |(place, _)| places.contains(place)) {
             let _ = self.answers.send((job.ticket, None));
@@ -171,6 +176,7 @@ impl<A> Shared<A> {
                 state.numbers += 1;
                 let number = state.numbers;
                 let seat = Seat {
+                    ticket: job.ticket,
                     work: job.work,
                     place: None,
                     is_waiting: true,
