@@ -225,7 +225,8 @@ impl<S: Source> Agent<S> {
             }
         }
         let now = boot_now();
-        self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(now.since(started) * Survey::ROOTS_SHARE));
+        let rest = (now.since(started) * Survey::ROOTS_SHARE).min(Survey::PERIOD);
+        self.survey.next_roots = now.plus(Survey::ROOTS_PERIOD.max(rest));
     }
 
     /// A root's directory went from its place. What stood there is told no longer under that path.

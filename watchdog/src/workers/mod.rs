@@ -251,7 +251,9 @@ impl<A: Send + 'static> Workers<A> {
     fn due(&self) -> Option<BootNanos> {
         let late = self.awaited.values().map(|awaited| awaited.until).min();
         let stuck = self.shared.oldest().map(|since| since.plus(self.stuck));
-        late.into_iter().chain(stuck).min()
+        // A thread may begin to wait any moment.
+        let soon = (!self.awaited.is_empty()).then(|| boot_now().plus(self.stuck));
+        late.into_iter().chain(stuck).chain(soon).min()
     }
 
     fn count(&mut self, work: Work, ending: Ending) {
