@@ -17,12 +17,18 @@ const READ: (i64, usize) = (5120, 512);
 const SAVES: usize = 30;
 /// Reads of one run at most.
 const READS: usize = 100;
-/// A kernel that gives tails must have given one by then.
+/// A machine that has shown no tail by then is too slow to show one.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Of so many tails, one is told as torn: others may be unknown, but not all of them.
+const ENOUGH: usize = 20;
 
 /// Saves in place, while another process reads the file's end until it gets too much of it.
 fn save_and_read(site: &Site) {
     let path = site.path("a/state.test");
+    // How long the file was before the first save is known only to who has looked: without that, a call that began in the
+    // first save and was held up until the second may have got what stood there before.
+    let looked = sys!(SYS_openat, AT_FDCWD, &*path, O_RDONLY);
+    sys!(SYS_close, looked);
     let reader = fork();
     if reader == 0 {
         let mut room = [0_u8; READ.1];
@@ -67,20 +73,26 @@ fn gives_tails(site: &Site) -> bool {
 #[test]
 fn a_tail_behind_the_files_end_is_torn() {
     for site in sites() {
-        let (start, mut runs, mut torn) = (Instant::now(), 0, 0);
-        while runs == 0 || torn == 0 && gives_tails(&site) {
-            assert!(start.elapsed() < DEADLINE, "in {runs} runs no tail was told as torn");
+        let (start, mut runs, mut given, mut torn) = (Instant::now(), 0, 0, 0);
+        while runs == 0 || torn == 0 && gives_tails(&site) && start.elapsed() < DEADLINE {
             let story = run(&site, |_| save_and_read(&site));
-            torn += torn_tails(&story);
+            let told = told_of_tails(&story);
+            given += told.len();
+            torn += told.iter().filter(|told| **told == Verdict::Torn).count();
             runs += 1;
+            assert!(torn > 0 || given < ENOUGH, "none of {given} tails was told as torn");
         }
-        println!("{:?}: {torn} tails in {runs} runs, {:?}", site.filesystem, start.elapsed());
+        let (filesystem, took) = (site.filesystem, start.elapsed());
+        println!("{filesystem:?}: {given} tails in {runs} runs, {torn} told as torn, {took:?}");
+        if torn == 0 && gives_tails(&site) {
+            println!("{filesystem:?}: this machine is too slow to give a tail that nothing disturbs");
+        }
     }
 }
 
-/// How many tails are told as torn. Others are unknown: something was lost, or the file was cut twice within one look
-/// at its size, between whose halves the probe stood still.
-fn torn_tails(story: &Story) -> usize {
+/// What is told of each reader of a tail: torn, or unknown. That is said where something was lost, or the file was cut twice
+/// within one look at its size, between whose halves the probe stood still.
+fn told_of_tails(story: &Story) -> Vec<Verdict> {
     let outputs = story.judged();
     let verdict = |tail: OpenId| {
         outputs.iter().rev().find_map(|output| match output {
@@ -91,5 +103,5 @@ fn torn_tails(story: &Story) -> usize {
     let told: Vec<Option<Verdict>> = tails(&story.events).into_iter().map(verdict).collect();
     let honest = |told: &Option<Verdict>| matches!(told, Some(Verdict::Torn | Verdict::Unknown));
     assert!(told.iter().all(honest), "{told:?}:\n{}", story.lines.join("\n"));
-    told.iter().filter(|told| **told == Some(Verdict::Torn)).count()
+    told.into_iter().flatten().collect()
 }
