@@ -51,7 +51,7 @@ pub struct RunArgs {
     /// Where events come from [default: auto]
     #[arg(long, value_enum)]
     pub source: Option<SourceChoice>,
-    /// Do not watch the directories with inotify as well, to cross-check an eBPF source
+    /// Do not cross-check an eBPF source with the inotify watches beside it
     #[arg(long)]
     pub no_witness: bool,
     /// Serve metrics, findings and status here; `:PORT` is every address, `localhost:PORT` is 127.0.0.1 [default:
@@ -105,7 +105,7 @@ pub struct WatchArgs {
     /// Where events come from [default: auto]
     #[arg(long, value_enum)]
     pub source: Option<SourceChoice>,
-    /// Do not watch the directories with inotify as well, to cross-check an eBPF source
+    /// Do not cross-check an eBPF source with the inotify watches beside it
     #[arg(long)]
     pub no_witness: bool,
     /// How much of processes' arguments is kept in findings and recordings [default: redacted]

@@ -35,7 +35,7 @@ const MAX_ENTRIES: usize = 64;
 pub struct Config {
     /// Which source is wanted.
     pub source: SourceChoice,
-    /// With an eBPF source, inotify watches the same directories to cross-check it.
+    /// The inotify watches beside an eBPF source cross-check it.
     pub witness: bool,
     /// Where to serve.
     pub listen: SocketAddr,

@@ -38,9 +38,8 @@ pub const NEEDED: [Need; 4] = [
     },
     Need {
         capability: Capability::SysPtrace,
-        feature: "read the program, root, working directory and descriptors of other processes in /proc",
-        without: "writers and readers have no exe (attribution is process instead of full); relative paths and paths \
-                  of other mount namespaces cannot always be resolved by the source syscalls",
+        feature: "read the program and the descriptors of other processes in /proc",
+        without: "writers and readers have no exe (attribution is process instead of full)",
     },
     Need {
         capability: Capability::DacReadSearch,

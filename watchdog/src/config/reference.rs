@@ -38,7 +38,7 @@ pub const SETTINGS: &[Key] = &[
         "witness",
         ["boolean", "`true`", "`true`, `false`"],
         "witness = false",
-        "Beside an eBPF source, inotify watches the same directories to cross-check it. (`--no-witness`)",
+        "The inotify watches beside an eBPF source cross-check it. (`--no-witness`)",
     ),
     key(
         "listen",

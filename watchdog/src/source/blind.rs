@@ -55,7 +55,7 @@ const VFS: [BlindSpot; 8] = [
     ),
 ];
 
-const SYSCALLS: [BlindSpot; 6] = [
+const SYSCALLS: [BlindSpot; 7] = [
     STORES,
     spot(
         "io_uring: opens, reads, writes and all else",
@@ -69,6 +69,10 @@ const SYSCALLS: [BlindSpot; 6] = [
     ),
     spot("the moment of a description's end, but for close and dup2", "it is asked for, and told as a span"),
     spot("opens by 32-bit programs", "counted as lost with the reason `compat`"),
+    spot(
+        "which file a truncate(2) changes whose path another root, mount namespace or symbolic link leads astray",
+        "counted as lost with the reason `unresolved`, or left to the cross-check",
+    ),
 ];
 
 const INOTIFY: [BlindSpot; 5] = [

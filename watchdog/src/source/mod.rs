@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Anomaly, BootNanos, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
 
-use inotify::Sight;
+use self::inotify::Sight;
 
 pub use blind::{BlindSpot, blind_spots};
 pub use capabilities::{Capabilities, Capability, Fact};

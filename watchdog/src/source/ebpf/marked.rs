@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::translate::Translator;
 use crate::clock::boot_now;
 use crate::model::{EventOperation, FileEvent, Role, RootId};
@@ -25,11 +27,15 @@ pub(super) struct Marked {
     checked: bool,
     /// Overflows of queues that are gone.
     overflows: u64,
+    /// When directories that could not be watched are tried again.
+    retry: Option<Instant>,
 }
 
 impl Marked {
     /// Room for so much is kept; reading all roots brings thousands at once, and seldom.
     const USUAL: usize = 1_024;
+    /// After so long, directories that could not be watched are tried again.
+    const RETRY: Duration = Duration::from_secs(60);
 
     /// Must run inside a tokio runtime.
     pub(super) fn new() -> Self {
@@ -40,15 +46,17 @@ impl Marked {
         let refusal = marks.as_ref().err().map(ToString::to_string);
         let (join, overflows, checked) = (Join::default(), 0, false);
         let (news, joined, sights) = (Vec::new(), Vec::new(), Vec::new());
-        Self { marks: marks.ok(), refusal, join, news, joined, sights, checked, overflows }
+        let retry = None;
+        Self { marks: marks.ok(), refusal, join, news, joined, sights, checked, overflows, retry }
     }
 
     /// Waits until [`Self::idle`] has something to do. Cancel-safe.
     pub(super) async fn due(&mut self) {
-        let due = self.join.due();
+        let due = self.join.due().map(|due| Instant::now() + Duration::from_nanos(due.since(boot_now())));
+        let due = [due, self.retry].into_iter().flatten().min();
         let timer = async {
             match due {
-                Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(boot_now()))).await,
+                Some(due) => tokio::time::sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };
@@ -108,10 +116,23 @@ impl Marked {
 
     /// There is no record left: takes what the marks have.
     pub(super) fn idle(&mut self, lost: u64, translator: &mut Translator, out: &mut Vec<Item>) {
+        self.try_again();
         self.take(translator);
         let mut places = |root, container: &str, name: &str| translator.place_of(root, container, name);
         self.join.idle(boot_now(), &mut places, &mut self.joined);
         self.report(lost, out);
+    }
+
+    fn try_again(&mut self) {
+        let Some(marks) = self.marks.as_mut().filter(|marks| marks.refused().is_some()) else {
+            self.retry = None;
+            return;
+        };
+        let due = *self.retry.get_or_insert_with(|| Instant::now() + Self::RETRY);
+        if due <= Instant::now() {
+            self.retry = None;
+            marks.rescan(&mut self.news);
+        }
     }
 
     fn take(&mut self, translator: &mut Translator) {

@@ -99,6 +99,12 @@ impl Marks {
         result
     }
 
+    /// Reads all roots again: directories that could not be watched may be by now.
+    pub fn rescan(&mut self, out: &mut Vec<Mark>) {
+        let Self { intake, overflows, .. } = self;
+        intake.rescan(&mut |taken| tell(taken, overflows, out));
+    }
+
     /// How often the kernel's queue overflowed.
     #[must_use]
     pub fn overflows(&self) -> u64 {
