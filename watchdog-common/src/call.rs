@@ -90,6 +90,15 @@ calls! {
     Unlink = 32,
     /// `unlinkat(dir, path, flags)`
     Unlinkat = 33,
+    /// `ioctl(fd, request, arg)`, of which FICLONE and FICLONERANGE matter. This call and those below have no work while
+    /// no description is tracked.
+    Ioctl = 34,
+    /// `mprotect(addr, len, prot)`, `pkey_mprotect(addr, len, prot, key)`
+    Mprotect = 35,
+    /// `munmap(addr, len)`
+    Munmap = 36,
+    /// `mremap(addr, len, new_len, flags, new_addr)`
+    Mremap = 37,
 }
 
 impl Call {
@@ -97,6 +106,6 @@ impl Call {
     #[inline(always)]
     #[must_use]
     pub const fn is_gated(value: u8) -> bool {
-        value <= Self::Fcntl as u8
+        value <= Self::Fcntl as u8 || value >= Self::Ioctl as u8
     }
 }

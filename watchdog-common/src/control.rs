@@ -24,6 +24,11 @@ pub enum Command {
     /// Report the open of the description at address `argument` once more, if its record found no room in the ring. To be
     /// asked for after [`Command::Poll`], which finds those that are gone.
     Report = 4,
+    /// Track the description behind `fd`, which the process `argument` opened before the probes were there: an open record
+    /// comes, in that process's name.
+    Track = 8,
+    /// The file behind `fd` is a state file below the root `argument`, by whatever name it is opened.
+    Adopt = 9,
 }
 
 impl Command {
@@ -36,6 +41,8 @@ impl Command {
             2 => Some(Self::Identify),
             3 => Some(Self::Poll),
             4 => Some(Self::Report),
+            8 => Some(Self::Track),
+            9 => Some(Self::Adopt),
             _ => None,
         }
     }

@@ -12,12 +12,12 @@ mod table;
 pub use call::{CALL_TABLE_LEN, Call};
 pub use control::{COMMAND_MODE, Command};
 pub use record::{
-    ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, EntryRecord, ExitRecord, Header, IoKind, IoRecord, Kind,
-    LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord, SHORT_NAME,
+    ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, EXE_PARTS, EntryRecord, ExitRecord, Header, IoKind, IoRecord,
+    Kind, LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord, SHORT_NAME,
     UNKNOWN,
 };
 pub use settings::{CAST, Offsets, RegisterOffsets, Settings};
 pub use table::{
-    Answer, CANARY_ROOT, Filter, Identity, LOCKED_DIRECTORY, LossCounter, NAME_WINDOW, Name, NameShape,
-    NameWords, RootKey, RootValue, Tracked, ending,
+    ALIAS, Answer, CANARY_ROOT, Filter, Identity, LOCKED_DIRECTORY, LossCounter, NAME_WINDOW, Name,
+    NameShape, NameWords, RootKey, RootValue, Tracked, ending,
 };

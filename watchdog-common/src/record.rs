@@ -14,6 +14,8 @@ pub const PATH_LEN: usize = 512;
 pub const ANCESTORS: usize = 8;
 /// How much of a command line a process record holds.
 pub const ARGS_LEN: usize = 256;
+/// How many components of its program's path a process record holds.
+pub const EXE_PARTS: usize = 12;
 /// Stands for an offset or size that could not be told.
 pub const UNKNOWN: u64 = u64::MAX;
 
@@ -61,11 +63,11 @@ pub struct Header {
     pub comm: [u8; COMM_LEN],
 }
 
-/// A process that touched a file that matters for the first time.
+/// A process that touched a file that matters for the first time, or for the first time after it executed a program.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ProcessRecord {
-    /// `start` and `end` are when the probe looked.
+    /// From when the process is known to run this program until the probe looked. `comm` is the main thread's name.
     pub header: Header,
     /// When the process started, boot time.
     pub started: u64,
@@ -78,11 +80,18 @@ pub struct ProcessRecord {
     /// How long the command line is.
     pub args_total: u64,
     /// How many of `ancestors` count.
-    pub ancestor_count: u64,
+    pub ancestor_count: u32,
+    /// How many programs the process and its forebears have executed: tells the programs of one process apart.
+    pub program: u32,
+    /// 1 when the program's file has no name any more.
+    pub exe_is_deleted: u64,
     /// Parent first.
     pub ancestors: [Ancestor; ANCESTORS],
     /// The command line's beginning.
     pub args: [u8; ARGS_LEN],
+    /// The path of the program's file, its last component first, up to the root, which is `/`; each ended by NUL. Without a
+    /// root it is cut.
+    pub exe: [[u8; SHORT_NAME]; EXE_PARTS],
 }
 
 /// One step towards init.
@@ -214,7 +223,7 @@ pub struct PathBase {
     pub name: [u8; LONG_NAME],
 }
 
-/// A call by path, the last component of which matters, succeeded.
+/// A call by path, the last component of which matters, succeeded; or any truncation by path.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PathRecord {
@@ -232,8 +241,8 @@ pub struct PathRecord {
     pub first_len: i32,
     /// Length of `second` with its NUL.
     pub second_len: i32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// 1 when no name in the paths is one that matters: the file that was truncated may have another.
+    pub is_other: u32,
     /// Where `first` begins when it is relative.
     pub first_base: PathBase,
     /// Where `second` begins when it is relative.
@@ -260,7 +269,8 @@ pub struct Place {
     pub root: u16,
     /// The root's depth.
     pub depth: u8,
-    /// 1 when the entry lies at its root's depth below it; all else counts only then.
+    /// 1 when the entry lies at its root's depth below it; [`ALIAS`](crate::ALIAS) when it lies elsewhere and its file is a
+    /// state file of the root, which then has the first name alone. All else counts only then.
     pub is_below_root: u8,
     /// Keeps the size a multiple of 8.
     pub reserved: u32,
@@ -306,7 +316,7 @@ pub struct ExitRecord {
 
 const _: () = {
     assert!(size_of::<Header>() == 56);
-    assert!(size_of::<ProcessRecord>() == 56 + 40 + ANCESTORS * 20 + ARGS_LEN);
+    assert!(size_of::<ProcessRecord>() == 56 + 48 + ANCESTORS * 20 + ARGS_LEN + EXE_PARTS * SHORT_NAME);
     assert!(size_of::<OpenRecord>() == 56 + 56);
     assert!(size_of::<IoRecord>() == 56 + 64);
     assert!(size_of::<PathRecord>() == 56 + 32 + 2 * (24 + LONG_NAME) + 16 + 2 * PATH_LEN);

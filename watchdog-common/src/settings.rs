@@ -41,6 +41,17 @@ pub struct Offsets {
     pub fs_root_dentry: u32,
     pub mm_arg_start: u32,
     pub mm_arg_end: u32,
+    pub mm_exe_file: u32,
+    pub file_mount: u32,
+    pub vfsmount_root: u32,
+    pub mount_of_vfs: u32,
+    pub mount_parent: u32,
+    pub mount_mountpoint: u32,
+    pub dentry_hashed: u32,
+    pub inode_links: u32,
+    pub task_status: u32,
+    pub vma_file: u32,
+    pub vma_flags: u32,
     pub cred_uid: u32,
     pub signal_live: u32,
     pub signal_flags: u32,
@@ -76,6 +87,9 @@ pub struct RegisterOffsets {
     pub mode_mask: u32,
     /// Their value for a 32-bit caller.
     pub mode_compat: u32,
+    /// Bits of `task_struct.thread_info.status` that are set while the thread is in a 32-bit call, whatever its code segment;
+    /// 0 where `mode` says all.
+    pub status_compat: u32,
     /// The stack pointer.
     pub stack: u32,
     /// Bytes that the address to return to takes on the stack.

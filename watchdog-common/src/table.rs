@@ -136,6 +136,9 @@ pub const fn ending(last: u32) -> u64 {
 /// What [`OpenRecord::what`](crate::OpenRecord::what) says of a directory that was locked; 0 stands for a file.
 pub const LOCKED_DIRECTORY: u8 = 1;
 
+/// The same of a state file that was opened by another name.
+pub const ALIAS: u8 = 2;
+
 /// The number of the agent's own root, in which the probes show what the agent does.
 pub const CANARY_ROOT: u16 = u16::MAX;
 
@@ -145,6 +148,8 @@ pub const CANARY_ROOT: u16 = u16::MAX;
 pub struct Identity {
     /// The file's identity.
     pub key: RootKey,
+    /// 1 when the file is a state or lock file by its name and directory.
+    pub is_named: u64,
     /// Raised by every answer, so that an old one is not taken for a new one.
     pub serial: u64,
 }

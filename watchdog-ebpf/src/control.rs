@@ -3,10 +3,10 @@
 use watchdog_common::{Command, Identity};
 
 use crate::{
-    files,
+    aliases, files,
     kernel::{self, File},
     maps::IDENTITY,
-    opens,
+    opens::{self, Releases},
     registers::Registers,
     settings::{self, setting},
 };
@@ -26,6 +26,16 @@ pub(crate) fn run(registers: Registers) -> bool {
         }
         Some(Command::Poll) => answer(registers.argument(3)),
         Some(Command::Report) => opens::report_again(registers.argument(3)),
+        Some(Command::Track) => {
+            if let Some(file) = File::of_descriptor(registers.argument(0) as i32) {
+                opens::take_over(file, registers.argument(3), Releases::Asked);
+            }
+        }
+        Some(Command::Adopt) => {
+            if let Some(file) = File::of_descriptor(registers.argument(0) as i32) {
+                aliases::adopt(file.inode(), registers.argument(3) as u16);
+            }
+        }
         None => {}
     }
     true
@@ -42,6 +52,8 @@ pub(crate) fn run_on(file: File, command: u64, key: u64, argument: u64) {
         Some(Command::Identify) => identify(file),
         Some(Command::Poll) => answer(argument),
         Some(Command::Report) => opens::report_again(argument),
+        Some(Command::Track) => opens::take_over(file, argument, Releases::Seen),
+        Some(Command::Adopt) => aliases::adopt(file.inode(), argument as u16),
         None => {}
     }
 }
@@ -61,10 +73,11 @@ extern "C" fn answer_poll(file: u64) -> u64 {
 
 #[inline(always)]
 fn identify(file: File) {
+    let is_named = u64::from(opens::remember(file));
     let Some(answer) = IDENTITY.get_ptr_mut(0) else { return };
     // SAFETY: only the agent's one thread asks, and it waits for the answer.
     unsafe {
         let serial = (*answer).serial + 1;
-        *answer = Identity { key: file.inode().key(), serial };
+        *answer = Identity { key: file.inode().key(), is_named, serial };
     }
 }

@@ -100,6 +100,13 @@ pub(crate) fn is_known(file: File) -> bool {
     unsafe { FILES.get(&file.0) }.is_some_and(|tracked| is_still(file, tracked))
 }
 
+/// Whether the description that was opened then is still tracked.
+#[inline(always)]
+pub(crate) fn is_tracked_since(file: File, opened: u64) -> bool {
+    // SAFETY: the value is compared at once.
+    unsafe { FILES.get(&file.0) }.is_some_and(|tracked| tracked.opened == opened && is_still(file, tracked))
+}
+
 /// Whether the other copy of the program has just begun to track this description.
 #[inline(always)]
 fn is_tracked(file: File, turn: Turn) -> bool {

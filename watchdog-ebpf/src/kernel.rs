@@ -7,7 +7,9 @@ use core::{
     mem::{self, MaybeUninit},
 };
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, generated};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_probe_read_kernel_str_bytes, bpf_probe_read_user, generated,
+};
 use watchdog_common::{CAST, UNKNOWN};
 
 use crate::settings::{self, setting};
@@ -42,6 +44,13 @@ pub(crate) unsafe fn copy<T>(address: u64, room: *mut T) {
     unsafe {
         generated::bpf_probe_read_kernel(room.cast(), size_of::<T>() as u32, address as *const c_void);
     }
+}
+
+/// A word of user memory; [`UNKNOWN`] where it cannot be read.
+#[inline(always)]
+pub(crate) fn user_word(address: u64) -> u64 {
+    // SAFETY: reading user memory that is not there yields an error, not a fault.
+    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(UNKNOWN)
 }
 
 /// Nanoseconds since boot.
@@ -208,6 +217,12 @@ impl Inode {
     #[inline(always)]
     pub(crate) fn writers(self) -> i32 {
         read(self.0, setting!(offsets.inode_writers))
+    }
+
+    /// How many names it has.
+    #[inline(always)]
+    pub(crate) fn links(self) -> u32 {
+        read(self.0, setting!(offsets.inode_links))
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@
 #![expect(missing_docs, unreachable_pub, reason = "the attach macros generate the programs' symbols")]
 #![expect(unsafe_code, reason = "kernel memory is read by address, and maps are shared with other CPUs")]
 
+mod aliases;
 mod atomic;
 mod calls;
 mod control;
@@ -135,6 +136,9 @@ fn end_thread(task: u64) {
     process::exit(task);
 }
 
+/// Marks the number of a call by x32 code (`__X32_SYSCALL_BIT`, arch/x86, 5.10 to 7.2).
+const X32: u64 = 0x4000_0000;
+
 #[inline(always)]
 fn enter(registers: Registers, number: u64, turn: Turn) {
     let call = settings::call(number);
@@ -146,14 +150,19 @@ fn enter(registers: Registers, number: u64, turn: Turn) {
 #[inline(always)]
 fn exit(registers: Registers, result: i64, turn: Turn) {
     let number = registers.number();
-    if registers.is_compat() {
-        if settings::is_compat_open(number) {
+    let call = settings::call(number);
+    let matters = call != 0 && !settings::is_idle(call);
+    if !matters && !settings::is_compat_open(number) {
+        if number & X32 != 0 && settings::is_x32_open(number ^ X32) {
             calls::exit_compat_open(result, turn);
         }
         return;
     }
-    let call = settings::call(number);
-    if call != 0 && !settings::is_idle(call) {
+    if registers.is_compat() {
+        if settings::is_compat_open(number) {
+            calls::exit_compat_open(result, turn);
+        }
+    } else if matters {
         calls::exit(call, registers, result, turn);
     }
 }

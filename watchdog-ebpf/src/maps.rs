@@ -66,6 +66,15 @@ pub(crate) static CHANGES: HashMap<u64, Change> = HashMap::with_max_entries(128,
 #[map]
 pub(crate) static BLANK: Array<Change> = Array::with_max_entries(1, 0);
 
+/// Shared mappings that may become writable, by the address of their `struct mm_struct`.
+#[map]
+pub(crate) static MAPPINGS: LruHashMap<u64, Mappings> = LruHashMap::with_max_entries(1024, 0);
+
+/// The state files that are known, and the files beside them that were opened for writing, by identity. Value: number of
+/// the root.
+#[map]
+pub(crate) static INODES: LruHashMap<RootKey, u64> = LruHashMap::with_max_entries(32768, 0);
+
 /// Processes that touched a file that matters: whose end is news, and who need no further introduction.
 #[map]
 pub(crate) static PROCESSES: LruHashMap<u32, Known> = LruHashMap::with_max_entries(16384, 0);
@@ -93,6 +102,26 @@ pub(crate) const ENTRY_SLOT_BITS: u32 = 16;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Writers(pub(crate) [u64; 4]);
+
+/// A shared mapping of a tracked description; `file` is 0 for none.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Mapping {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Address of the `struct file`.
+    pub(crate) file: u64,
+    pub(crate) opened: u64,
+}
+
+impl Mapping {
+    pub(crate) const NONE: Self = Self { start: 0, end: 0, file: 0, opened: 0 };
+}
+
+/// Those of one address space; of more the last ones are known.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Mappings(pub(crate) [Mapping; 2]);
 
 /// An operation between entry and return. `second` is 0 but for copies between two tracked descriptions.
 #[derive(Clone, Copy)]

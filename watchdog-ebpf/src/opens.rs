@@ -1,8 +1,11 @@
 //! A description came into being: whether it matters, and what is told of it. Every door to open leads here.
 
-use watchdog_common::{CANARY_ROOT, Kind, LOCKED_DIRECTORY, LONG_NAME, OpenRecord, SHORT_NAME, UNKNOWN};
+use watchdog_common::{
+    ALIAS, CANARY_ROOT, COMM_LEN, Kind, LOCKED_DIRECTORY, LONG_NAME, OpenRecord, SHORT_NAME, UNKNOWN,
+};
 
 use crate::{
+    aliases,
     emit::{self, Span},
     files,
     kernel::{self, Dentry, FMODE_CREATED, FMODE_PATH, FMODE_WRITE, File, Look},
@@ -29,6 +32,8 @@ pub(crate) struct Hit {
     what: u8,
     pub(crate) mode: u32,
     found: Found,
+    /// The process that opened it when nobody looked; 0 for the running one.
+    holder: u32,
 }
 
 /// Whether a description may matter, be it on its way or there: by its name, or because it is open for writing beside
@@ -36,8 +41,7 @@ pub(crate) struct Hit {
 #[inline(always)]
 pub(crate) fn candidate(file: File) -> Option<Hit> {
     let (mode, dentry) = file.glance();
-    let found = root_of(mode, dentry)?;
-    Some(Hit { file, dentry, what: 0, mode, found })
+    candidate_of(file, mode, dentry)
 }
 
 /// The root below which a file of that mode and name matters.
@@ -49,6 +53,82 @@ fn root_of(mode: u32, dentry: Dentry) -> Option<Found> {
         None => return None,
     };
     names::root_of(dentry.parent(), names)
+}
+
+#[inline(always)]
+fn candidate_of(file: File, mode: u32, dentry: Dentry) -> Option<Hit> {
+    if let Some(found) = root_of(mode, dentry) {
+        return Some(Hit { file, dentry, what: 0, mode, found, holder: 0 });
+    }
+    let (root, directory) = (aliases::root_of(file.inode())?, dentry.parent());
+    Some(Hit { file, dentry, what: ALIAS, mode, found: Found { root, depth: 1, directory }, holder: 0 })
+}
+
+/// Remembers the file, when it is a state or lock file by its name and directory. True when it is one.
+#[inline(always)]
+pub(crate) fn remember(file: File) -> bool {
+    let dentry = file.dentry();
+    let found = names::of_dentry(dentry).and_then(|names| names::root_of(dentry.parent(), names));
+    let Some(found) = found.filter(|_| file.inode().is_regular()) else { return false };
+    aliases::remember(file.inode(), found.root);
+    true
+}
+
+/// Begins to track a description that the process `holder` opened when nobody looked.
+#[inline(always)]
+pub(crate) fn take_over(file: File, holder: u64, releases: Releases) {
+    // One after the other, so that none's stack stands on another's.
+    if held_matters(file.0) == 0 {
+        return;
+    }
+    let at = track_held(file.0, matches!(releases, Releases::Seen).into());
+    if at != 0 {
+        let _ = report_held(file.0, holder, at);
+    }
+}
+
+/// Whether it is to be tracked. See [`track_locked_directory`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn held_matters(file: u64) -> u64 {
+    let file = File(file);
+    let (mode, inode) = (file.mode(), file.inode());
+    if mode & FMODE_PATH != 0 || !inode.is_regular() {
+        return 0;
+    }
+    let Some(hit) = candidate_of(file, mode, file.dentry()) else { return 0 };
+    if hit.what == 0 {
+        aliases::remember(inode, hit.found.root);
+    }
+    1
+}
+
+/// When it began to be tracked; 0 when it was before. See [`track_locked_directory`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn track_held(file: u64, releases_are_seen: u64) -> u64 {
+    let file = File(file);
+    if files::is_known(file) {
+        return 0;
+    }
+    let asks = releases_are_seen == 0 && file.mode() & FMODE_WRITE != 0;
+    let now = kernel::now();
+    if files::track(file, now, file.inode(), file.dentry(), asks, Turn::One) { now } else { 0 }
+}
+
+/// Says so. See [`track_locked_directory`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_held(file: u64, holder: u64, opened: u64) -> u64 {
+    let file = File(file);
+    // Who created it is not known any more.
+    let Some(hit) = candidate_of(file, file.mode() & !FMODE_CREATED, file.dentry()) else { return 0 };
+    let size = file.inode().look().size;
+    let hit = Hit { holder: holder as u32, ..hit };
+    if !emit(hit, 0, size, Span { start: opened, end: opened }, opened) {
+        files::set_reported(file, false);
+    }
+    0
 }
 
 /// Whether a new description matters.
@@ -72,9 +152,23 @@ pub(crate) fn hit(file: File) -> Option<Hit> {
 /// now on, and no sooner: directories are opened all the time.
 #[inline(always)]
 pub(crate) fn locks(file: File, releases: Releases) {
-    if filter!(locks) != 0 {
+    if filter!(locks) != 0 && guards(file.0) != 0 {
+        // From here, because its stack and the next one's would be too much on one another.
+        let now = kernel::now();
+        process::introduce(Span { start: now, end: now });
         track_locked_directory(file.0, matches!(releases, Releases::Seen).into());
     }
+}
+
+/// Whether it is a directory whose lock guards state files, and that is not tracked yet. See [`track_locked_directory`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guards(file: u64) -> u64 {
+    let file = File(file);
+    if !file.inode().is_directory() || file.mode() & FMODE_PATH != 0 || files::is_known(file) {
+        return 0;
+    }
+    names::root_of_locked(file.dentry()).is_some().into()
 }
 
 /// A function of its own, with numbers alone for arguments, is verified once and not again wherever it is called.
@@ -82,22 +176,12 @@ pub(crate) fn locks(file: File, releases: Releases) {
 #[inline(never)]
 extern "C" fn track_locked_directory(file: u64, releases_are_seen: u64) -> u64 {
     let file = File(file);
-    let mode = file.mode();
-    if !file.inode().is_directory() || mode & FMODE_PATH != 0 || files::is_known(file) {
-        return 0;
-    }
-    let dentry = file.dentry();
+    let (mode, dentry) = (file.mode(), file.dentry());
     let Some(found) = names::root_of_locked(dentry) else { return 0 };
     let (now, what) = (kernel::now(), LOCKED_DIRECTORY);
     let releases = if releases_are_seen == 0 { Releases::Asked } else { Releases::Seen };
-    report(
-        Hit { file, dentry, what, mode, found },
-        0,
-        UNKNOWN,
-        Span { start: now, end: now },
-        releases,
-        Turn::One,
-    );
+    let hit = Hit { file, dentry, what, mode, found, holder: 0 };
+    track_and_emit(hit, 0, UNKNOWN, Span { start: now, end: now }, releases, Turn::One);
     0
 }
 
@@ -105,7 +189,15 @@ extern "C" fn track_locked_directory(file: u64, releases_are_seen: u64) -> u64 {
 /// `size` is that at the span's end.
 #[inline(always)]
 pub(crate) fn report(hit: Hit, flags: u64, size: u64, span: Span, releases: Releases, turn: Turn) {
-    process::introduce(span.end);
+    process::introduce(span);
+    if hit.what == 0 {
+        aliases::remember(hit.file.inode(), hit.found.root);
+    }
+    track_and_emit(hit, flags, size, span, releases, turn);
+}
+
+#[inline(always)]
+fn track_and_emit(hit: Hit, flags: u64, size: u64, span: Span, releases: Releases, turn: Turn) {
     let asks = matches!(releases, Releases::Asked) && hit.mode & FMODE_WRITE != 0;
     if !files::track(hit.file, span.end, hit.file.inode(), hit.dentry, asks, turn) {
         return;
@@ -138,7 +230,7 @@ extern "C" fn report_tracked(file: u64) -> u64 {
     };
     let what = if is_directory { LOCKED_DIRECTORY } else { 0 };
     // Who created the file is not known any more.
-    let hit = Hit { file, dentry, what, mode: mode & !FMODE_CREATED, found };
+    let hit = Hit { file, dentry, what, mode: mode & !FMODE_CREATED, found, holder: 0 };
     let Look { size, at } = file.inode().look();
     let is_reported = emit(hit, 0, size, Span { start: at, end: at }, opened);
     files::set_reported(file, is_reported);
@@ -180,6 +272,11 @@ fn emit_with<const N: usize, const M: usize>(
     unsafe {
         emit::write_header(record, Kind::Open, 0, span);
         let open: *mut OpenRecord = &raw mut (*record).open;
+        if hit.holder != 0 {
+            (*open).header.pid = hit.holder;
+            (*open).header.tid = hit.holder;
+            (*open).header.comm = [0; COMM_LEN];
+        }
         (*open).file = hit.file.0;
         (*open).opened = opened;
         if opened != span.end {

@@ -1,10 +1,15 @@
-//! Who it was: introduced once by the probe that saw a process first, while it certainly lives.
+//! Who it was: each program that a process runs is introduced by the probe that first sees it do something to a file that
+//! matters, while it certainly runs. Name, path, arguments and forebears are all read at that moment.
+
+use core::arch::asm;
 
 use aya_ebpf::{
     bindings::BPF_ANY,
     helpers::{bpf_probe_read_user_buf, generated},
 };
-use watchdog_common::{ANCESTORS, ARGS_LEN, Ancestor, ExitRecord, Kind, ProcessRecord};
+use watchdog_common::{
+    ANCESTORS, ARGS_LEN, Ancestor, EXE_PARTS, ExitRecord, Kind, ProcessRecord, SHORT_NAME,
+};
 
 use crate::{
     emit::{self, Span},
@@ -21,16 +26,17 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 /// Stands for the program of a process that was not introduced yet; no count of a thread's execs is as large.
 const UNINTRODUCED: u64 = u64::MAX;
 
-/// Emits the running process's record unless that was done before.
+/// Emits the running process's record unless that was done before. `span` is its operation's: it ran the program that
+/// it runs now when that began, because a call does not outlive its program.
 #[inline(always)]
-pub(crate) fn introduce(now: u64) {
-    introduce_process(now);
+pub(crate) fn introduce(span: Span) {
+    introduce_process(span.start, span.end);
 }
 
 /// A function of its own, with numbers alone for arguments, is verified once and not again wherever it is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn introduce_process(now: u64) -> u64 {
+extern "C" fn introduce_process(start: u64, end: u64) -> u64 {
     let task = kernel::task();
     let leader: u64 = read(task, setting!(offsets.task_group_leader));
     let tgid = (kernel::thread() >> 32) as u32;
@@ -56,12 +62,17 @@ extern "C" fn introduce_process(now: u64) -> u64 {
     // SAFETY: the reservation is a whole record; every field that the agent reads is written before submission,
     // `args` and `ancestors` up to the counts beside them.
     unsafe {
-        emit::write_header(record, Kind::Process, 0, Span { start: now, end: now });
+        emit::write_header(record, Kind::Process, 0, Span { start, end });
+        // The main thread's name is the process's; other threads have names of their own.
+        kernel::copy(leader + u64::from(setting!(offsets.task_comm)), &raw mut (*record).header.comm);
+        (*record).program = exec_id;
         (*record).started = started;
         (*record).cgroup = generated::bpf_get_current_cgroup_id();
         let cred: u64 = read(task, setting!(offsets.task_cred));
         (*record).uid = read(cred, setting!(offsets.cred_uid));
-        read_arguments(task, record);
+        let mm: u64 = read(task, setting!(offsets.task_mm));
+        read_arguments(mm, record);
+        read_exe(mm, record);
         read_ancestors(leader, record);
     }
     entry.submit(0);
@@ -74,8 +85,7 @@ extern "C" fn introduce_process(now: u64) -> u64 {
 ///
 /// `record` must be valid for writes.
 #[inline(always)]
-unsafe fn read_arguments(task: u64, record: *mut ProcessRecord) {
-    let mm: u64 = read(task, setting!(offsets.task_mm));
+unsafe fn read_arguments(mm: u64, record: *mut ProcessRecord) {
     let start: u64 = read(mm, setting!(offsets.mm_arg_start));
     let end: u64 = read(mm, setting!(offsets.mm_arg_end));
     let total = end.saturating_sub(start);
@@ -98,6 +108,49 @@ fn read_exactly(start: u64, length: u64, args: &mut [u8; ARGS_LEN]) -> u64 {
     // SAFETY: the slice is no longer than the array, which the mask shows to the verifier.
     let result = unsafe { bpf_probe_read_user_buf(start as *const u8, args.get_unchecked_mut(..size)) };
     if result.is_ok() { size as u64 } else { 0 }
+}
+
+/// The path of the program's file, from its last component up to the root of its mount namespace, over mount points.
+///
+/// # Safety
+///
+/// `record` must be valid for writes.
+#[inline(always)]
+unsafe fn read_exe(mm: u64, record: *mut ProcessRecord) {
+    let file: u64 = read(mm, setting!(offsets.mm_exe_file));
+    let mut mount: u64 = read(file, setting!(offsets.file_mount));
+    let mut dentry: u64 = read(file, setting!(offsets.file_dentry));
+    let hashed: u64 = read(dentry, setting!(offsets.dentry_hashed));
+    // SAFETY: see the caller; `i` is below the array's length, and the helper ends each name with NUL, or clears the room.
+    unsafe {
+        (*record).exe_is_deleted = u64::from(hashed == 0);
+        for i in 0..EXE_PARTS {
+            // A mount's root is called what it is mounted on. Without a branch, because there are as many ways through the
+            // loop as each of its branches has, to the power of its rounds.
+            let whole = mount.wrapping_sub(u64::from(setting!(offsets.mount_of_vfs)));
+            let is_root = all_ones_if_equal(dentry, read(mount, setting!(offsets.vfsmount_root)));
+            let on: u64 = read(whole, setting!(offsets.mount_mountpoint));
+            let above = read::<u64>(whole, setting!(offsets.mount_parent))
+                .wrapping_add(u64::from(setting!(offsets.mount_of_vfs)));
+            dentry = (on & is_root) | (dentry & !is_root);
+            mount = (above & is_root) | (mount & !is_root);
+            let name: u64 = read(dentry, setting!(offsets.dentry_name));
+            let room = &raw mut (*record).exe[i];
+            generated::bpf_probe_read_kernel_str(room.cast(), SHORT_NAME as u32, name as *const _);
+            // What is its own parent is the last.
+            let parent: u64 = read(dentry, setting!(offsets.dentry_parent));
+            dentry = parent & !all_ones_if_equal(parent, dentry);
+        }
+    }
+}
+
+/// All bits when both are equal, else none. What the compiler does not see through it makes no branch of.
+#[inline(always)]
+fn all_ones_if_equal(a: u64, b: u64) -> u64 {
+    let mut difference = a ^ b;
+    // SAFETY: it changes nothing.
+    unsafe { asm!("/* {0} */", inout(reg) difference) };
+    ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1)
 }
 
 /// Who started whom, as far as there is room.
@@ -125,7 +178,7 @@ unsafe fn read_ancestors(leader: u64, record: *mut ProcessRecord) {
             (*ancestor).pid = pid;
             kernel::copy(parent + u64::from(setting!(offsets.task_comm)), &raw mut (*ancestor).comm);
         }
-        count = i as u64 + 1;
+        count = i as u32 + 1;
         task = parent;
     }
     // SAFETY: see the caller.

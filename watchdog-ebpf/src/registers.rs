@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated;
 
-use crate::settings::setting;
+use crate::{kernel, settings::setting};
 
 /// The caller's registers, as the tracepoint's `struct pt_regs *` argument shows them.
 #[derive(Clone, Copy)]
@@ -28,9 +28,14 @@ impl Registers {
         u64::from(self.read::<u32>(setting!(registers.number)))
     }
 
-    /// True for a 32-bit caller, whose numbers and arguments mean something else.
+    /// True for a 32-bit call, whose numbers and arguments mean something else. On x86-64 a 64-bit program can make one too
+    /// (`int 0x80`): `TS_COMPAT` is set from the call's entry until after the tracepoint at its return, 5.10 to 7.2.
     #[inline(always)]
     pub(crate) fn is_compat(self) -> bool {
+        let mask = setting!(registers.status_compat);
+        if mask != 0 {
+            return kernel::read::<u32>(kernel::task(), setting!(offsets.task_status)) & mask != 0;
+        }
         // `cs` is 16 bits wide from 6.9 on, and no other bit of it counted before.
         let mode = self.read::<u16>(setting!(registers.mode));
         u32::from(mode) & setting!(registers.mode_mask) == setting!(registers.mode_compat)

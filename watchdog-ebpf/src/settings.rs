@@ -23,6 +23,12 @@ impl Word {
     }
 
     #[inline(always)]
+    fn set(&self, value: u64) {
+        // SAFETY: an aligned word; a reader on another CPU sees the old or the new value.
+        unsafe { self.0.get().write_volatile(value) };
+    }
+
+    #[inline(always)]
     fn add(&self, value: u64) {
         // SAFETY: an aligned word that is always initialised.
         unsafe { atomic::add(self.0.get(), value) };
@@ -130,6 +136,13 @@ pub(crate) fn is_compat_open(number: u64) -> bool {
         && unsafe { ptr::read_volatile((&raw const COMPAT_OPENS).cast::<u8>().add(number as usize)) } != 0
 }
 
+/// True for an x32 program's call that opens a file: those that do have 64-bit programs' numbers.
+#[inline(always)]
+pub(crate) fn is_x32_open(number: u64) -> bool {
+    let call = call(number);
+    call >= Call::Open as u8 && call <= Call::Creat as u8
+}
+
 /// True for the agent's own calls.
 #[inline(always)]
 pub(crate) fn is_agent(pid: u32) -> bool {
@@ -201,6 +214,48 @@ pub(crate) fn modifications() -> u64 {
 #[inline(always)]
 pub(crate) fn note_modification() {
     MODIFICATIONS.add(1);
+}
+
+/// 1 as soon as something was mapped that may become writable. While it is 0, mprotect and munmap are left after one load.
+#[unsafe(no_mangle)]
+static MAPPED: Word = Word::ZERO;
+
+/// See [`MAPPED`].
+#[inline(always)]
+pub(crate) fn mapped() -> u64 {
+    MAPPED.get()
+}
+
+/// See [`MAPPED`].
+#[inline(always)]
+pub(crate) fn set_mapped() {
+    MAPPED.set(1);
+}
+
+/// Bit 0: some state file has, or may have, further names. The other bits: [`alias_bit`] of files that the agent found
+/// behind a state file's name. While it is 0, no open is compared by the file's own identity.
+#[unsafe(no_mangle)]
+static ALIASED: Word = Word::ZERO;
+
+/// See [`ALIASED`].
+#[inline(always)]
+pub(crate) fn aliased() -> u64 {
+    ALIASED.get()
+}
+
+/// See [`ALIASED`].
+#[inline(always)]
+pub(crate) fn set_aliased(bits: u64) {
+    let word = ALIASED.get();
+    if word & bits != bits {
+        ALIASED.set(word | bits);
+    }
+}
+
+/// The bit in [`ALIASED`] of a file with this inode number.
+#[inline(always)]
+pub(crate) fn alias_bit(ino: u64) -> u64 {
+    2 << (ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58).min(62)
 }
 
 /// Opens the gate by one.

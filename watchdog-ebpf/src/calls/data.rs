@@ -3,12 +3,14 @@
 use aya_ebpf::helpers::bpf_probe_read_user;
 use watchdog_common::{Call, IoKind, UNKNOWN};
 
+use super::{clone, mapping};
 use crate::{
     emit::{self, Io, Span},
     files,
     kernel::{self, File, Inode},
     maps::{End, InFlight},
     opens::{self, Releases},
+    process,
     registers::Registers,
     settings,
     turn::Turn,
@@ -33,6 +35,7 @@ fn reads(call: Call) -> bool {
             | Call::Sendfile
             | Call::Splice
             | Call::CopyFileRange
+            | Call::Ioctl
     )
 }
 
@@ -51,6 +54,7 @@ fn modifies(call: Call) -> bool {
             | Call::CopyFileRange
             | Call::Ftruncate
             | Call::Fallocate
+            | Call::Ioctl
     )
 }
 
@@ -61,6 +65,7 @@ fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
         Call::Sendfile => (Some(registers.argument(1)), Some(registers.argument(0))),
         Call::Splice | Call::CopyFileRange => (Some(registers.argument(0)), Some(registers.argument(2))),
         Call::Mmap => (Some(registers.argument(4)), None),
+        Call::Ioctl => (Some(clone::source(registers)), Some(registers.argument(0))),
         Call::Dup2 => (Some(registers.argument(1)), None),
         _ => (Some(registers.argument(0)), None),
     }
@@ -108,12 +113,15 @@ pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
     if operation.first.file != 0
         && let Some(pointer) = first_position(call, registers)
     {
-        operation.first.position = user_u64(pointer);
+        operation.first.position = kernel::user_word(pointer);
     }
     if operation.second.file != 0
         && let Some(pointer) = second_position(call, registers)
     {
-        operation.second.position = user_u64(pointer);
+        operation.second.position = kernel::user_word(pointer);
+    }
+    if matches!(call, Call::Ioctl) {
+        (operation.first.position, operation.second.position) = clone::positions(registers);
     }
     files::set_in_flight(thread, &operation);
 }
@@ -135,6 +143,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
     if result < 0 && result >= -MAX_ERRNO {
         return;
     }
+    process::introduce(span);
     let mut io = Io {
         file: first.file,
         opened: first.opened,
@@ -163,6 +172,11 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
             copy(ends, copied(call, registers), result, span);
             return;
         }
+        Call::Ioctl => {
+            let length = clone::length(registers);
+            copy([(first, Some(0), first_size), (second, Some(0), second_size)], length, length as i64, span);
+            return;
+        }
         Call::Ftruncate => {
             io.requested = registers.argument(1);
             IoKind::Truncate
@@ -175,6 +189,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         }
         Call::Mmap => {
             io.extra = registers.argument(2);
+            mapping::remember(registers, result as u64, first);
             IoKind::Map
         }
         Call::Fsync | Call::Fdatasync => IoKind::Sync,
@@ -315,16 +330,10 @@ pub(crate) fn vector_bytes(vectors: u64, count: u64) -> u64 {
     let mut total = 0_u64;
     for i in 0..MAX_VECTORS {
         if i < count {
-            total = total.wrapping_add(user_u64(vectors + i * 16 + 8));
+            total = total.wrapping_add(kernel::user_word(vectors + i * 16 + 8));
         }
     }
     total
-}
-
-#[inline(always)]
-fn user_u64(address: u64) -> u64 {
-    // SAFETY: reading user memory that is not there yields an error, not a fault.
-    unsafe { bpf_probe_read_user(address as *const u64) }.unwrap_or(UNKNOWN)
 }
 
 /// 0 for a fcntl that takes a lock for the process, 1 for one that takes it for the description.

@@ -1,6 +1,8 @@
 //! System calls: what to remember at their entry, what to tell at their return.
 
+mod clone;
 mod data;
+mod mapping;
 mod open;
 mod path;
 
@@ -30,6 +32,9 @@ pub(crate) fn enter(call: u8, registers: Registers, turn: Turn) {
         | Call::Unlink
         | Call::Unlinkat => remember_entry(),
         Call::Fsync if control::run(registers) => {}
+        Call::Mprotect => remember_entry(),
+        Call::Munmap | Call::Mremap => {}
+        Call::Ioctl if !clone::is_one(registers) => {}
         _ => data::enter(call, registers, turn),
     }
 }
@@ -48,6 +53,7 @@ pub(crate) fn exit(call: u8, registers: Registers, result: i64, turn: Turn) {
         | Call::Linkat
         | Call::Unlink
         | Call::Unlinkat => path::exit(call, registers, result, turn),
+        Call::Mprotect | Call::Munmap | Call::Mremap => mapping::changed(call, registers, result),
         _ => data::exit(call, registers, result),
     }
 }

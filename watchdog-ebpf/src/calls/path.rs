@@ -21,6 +21,9 @@ use crate::{
 };
 
 const AT_FDCWD: i32 = -100;
+/// include/uapi/linux/fcntl.h.
+const AT_SYMLINK_FOLLOW: u64 = 0x400;
+const AT_EMPTY_PATH: u64 = 0x1000;
 /// No path is longer, its NUL included (include/uapi/linux/limits.h).
 const PATH_MAX: usize = 4096;
 /// No name is longer (the same).
@@ -44,12 +47,22 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
         return;
     }
     let arguments = arguments(call, registers);
+    let links = matches!(arguments.kind, PathKind::Link);
+    // The name may be a link to the file, or be no name at all.
+    if links && arguments.argument & (AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        settings::set_aliased(1);
+    }
     let first_len = copy_path(arguments.first, 0, turn as u64) as i32;
     let second_len =
         if arguments.second == 0 { 0 } else { copy_path(arguments.second, 1, turn as u64) as i32 };
     let Some([first, second]) = rooms(turn as u64) else { return };
-    if !matters(first_len, turn as u64, 0) && !matters(second_len, turn as u64, 1) {
+    // What is truncated may have another name than its path says.
+    let is_other = !matters(first_len, turn as u64, 0) && !matters(second_len, turn as u64, 1);
+    if is_other && !matches!(arguments.kind, PathKind::Truncate) {
         return;
+    }
+    if links {
+        settings::set_aliased(1);
     }
     if settings::is_agent((kernel::thread() >> 32) as u32) && !is_of_canary(first, arguments.first_dir) {
         return;
@@ -67,7 +80,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     if is_told(turn) {
         return;
     }
-    process::introduce(end);
+    process::introduce(Span { start, end });
     let mut entry = emit::reserve!(PathRecord);
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, and every field is written; the rooms are as long as the paths.
@@ -81,7 +94,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
         (*record).second_dir = arguments.second_dir;
         (*record).first_len = first_len;
         (*record).second_len = second_len;
-        (*record).reserved = 0;
+        (*record).is_other = is_other.into();
         write_base(&mut (*record).first_base, first, arguments.first_dir);
         write_base(&mut (*record).second_base, second, arguments.second_dir);
         let root = Dentry::of_root_directory().inode().key();
@@ -115,7 +128,7 @@ fn arguments(call: Call, registers: Registers) -> Arguments {
             second: argument(3),
             second_dir: argument(2) as i32,
             // renameat has no fifth argument: its register holds whatever the caller left there.
-            argument: if matches!(call, Call::Renameat) { 0 } else { argument(4) },
+            argument: if matches!(call, Call::Renameat) { 0 } else { argument(4) & 0xffff_ffff },
         },
         Call::Unlinkat => Arguments { first: argument(1), first_dir: argument(0) as i32, ..none },
         Call::Truncate => Arguments { kind: PathKind::Truncate, argument: argument(1), ..none },

@@ -110,6 +110,18 @@ pub(super) fn begin_map(visit: Visit, file: u64, protection: u64, flags: u64) {
     }
 }
 
+/// A mapping is about to become writable.
+#[inline(always)]
+pub(super) fn begin_protect(visit: Visit, area: u64, protection: u64) {
+    const VM_SHARED: u64 = 8;
+    let (file, flags) = (setting!(offsets.vma_file), setting!(offsets.vma_flags));
+    if file == 0 || flags == 0 || protection & PROT_WRITE == 0 || read::<u64>(area, flags) & VM_SHARED == 0 {
+        return;
+    }
+    let given = Given { position: 0, requested: 0, extra: protection };
+    operation::begin(Door::Protect, visit, File(read(area, file)), || given);
+}
+
 /// A POSIX or open-file-description lock by fcntl. `lock` is the kernel's copy of `struct flock`, which begins with
 /// the 16-bit `l_type`.
 #[inline(always)]

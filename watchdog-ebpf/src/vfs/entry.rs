@@ -4,13 +4,14 @@ use aya_ebpf::{
     bindings::{BPF_EXIST, BPF_NOEXIST},
     helpers::bpf_probe_read_kernel_buf,
 };
-use watchdog_common::{CANARY_ROOT, EntryRecord, Header, Kind, LossCounter, PathKind, Place};
+use watchdog_common::{ALIAS, CANARY_ROOT, EntryRecord, Header, Kind, LossCounter, PathKind, Place};
 
 use super::{
     operation::{Door, key},
     visit::Visit,
 };
 use crate::{
+    aliases,
     emit::{self, Span},
     kernel::{self, Dentry, Inode, read},
     maps::{BLANK, CHANGES, Change},
@@ -66,7 +67,13 @@ pub(super) fn begin_truncate(visit: Visit, dentry: u64, size: u64) {
 #[inline(always)]
 fn begin(visit: Visit, given: Given) {
     let Given { door, kind, first, second, argument } = given;
-    let Some(root) = root_of(first).or_else(|| root_of(second?)) else { return };
+    let Some(root) = root_of(first).or_else(|| root_of(second?)).or_else(|| alias(kind, first)) else {
+        return;
+    };
+    if matches!(kind, PathKind::Link) {
+        aliases::remember(first.inode(), root);
+        settings::set_aliased(1);
+    }
     if root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         return;
     }
@@ -161,7 +168,7 @@ pub(super) fn abandon(door: Door) {
 #[inline(always)]
 fn tell(change: &Change) {
     let end = kernel::now();
-    process::introduce(end);
+    process::introduce(Span { start: change.record.header.start, end });
     let mut entry = emit::reserve!(EntryRecord);
     let record = entry.as_mut_ptr();
     // SAFETY: the reservation is a whole record, all of it is copied from another; the call still holds its inode.
@@ -175,6 +182,12 @@ fn tell(change: &Change) {
     entry.submit(0);
 }
 
+/// The root of the state file that is truncated by another name.
+#[inline(always)]
+fn alias(kind: PathKind, dentry: Dentry) -> Option<u16> {
+    matches!(kind, PathKind::Truncate).then(|| aliases::root_of(dentry.inode())).flatten()
+}
+
 /// The root that the name lies under, when it is one that matters there.
 #[inline(always)]
 fn root_of(dentry: Dentry) -> Option<u16> {
@@ -184,7 +197,14 @@ fn root_of(dentry: Dentry) -> Option<u16> {
 
 #[inline(always)]
 fn fill(place: &mut Place, dentry: Dentry) {
-    let Some(found) = names::root_of(dentry.parent(), u32::MAX) else { return };
+    let Some(found) = names::root_of(dentry.parent(), u32::MAX) else {
+        if let Some(root) = aliases::root_of(dentry.inode()) {
+            place.root = root;
+            place.is_below_root = ALIAS;
+            dentry.copy_name(&mut place.names[0]);
+        }
+        return;
+    };
     place.root = found.root;
     place.depth = found.depth;
     place.is_below_root = 1;

@@ -193,6 +193,10 @@ entry! {
     (sendfile_fentry, sendfile_fentry_again, sendfile_kprobe) gated => |arg, visit| data::begin_splice_into(visit, arg(2), arg(3), arg(4));
     /// `vfs_copy_file_range(file_in, pos_in, file_out, pos_out, len, flags)`
     (copy_fentry, copy_fentry_again, copy_kprobe) gated => |arg, visit| data::begin_copy(visit, arg(0), arg(1), arg(2), arg(3), arg(4));
+    /// `vfs_clone_file_range(file_in, pos_in, file_out, pos_out, len, remap_flags)`
+    (clone_fentry, clone_fentry_again, clone_kprobe) gated => |arg, visit| data::begin_copy(visit, arg(0), arg(1), arg(2), arg(3), arg(4));
+    /// `security_file_mprotect(vma, reqprot, prot)`
+    (protect_fentry, protect_fentry_again, protect_kprobe) gated => |arg, visit| data::begin_protect(visit, arg(0), arg(2));
     /// `vfs_rename(rd)`
     (rename_fentry, rename_fentry_again, rename_kprobe) always => |arg, visit| entry::begin_rename(visit, arg(0));
     /// `vfs_link(old_dentry, dir, new_dentry, delegated_inode)`, up to 5.11
@@ -236,6 +240,8 @@ exit! {
     (sendfile_fexit, sendfile_fexit_again, 6, sendfile_kretprobe) =>
         |visit, result| data::end_write(Door::SpliceInto, visit, result);
     (copy_fexit, copy_fexit_again, 6, copy_kretprobe) => |visit, result| data::end_copy(visit, result);
+    (clone_fexit, clone_fexit_again, 6, clone_kretprobe) => |visit, result| data::end_copy(visit, result);
+    (protect_fexit, protect_fexit_again, 3, protect_kretprobe) => |visit, result| data::end_plain(Door::Protect, visit, IoKind::Map, result);
     (rename_fexit, rename_fexit_again, 1, rename_kretprobe) => |visit, result| entry::end(Door::Rename, visit, result);
     (link_4_fexit, link_4_fexit_again, 4, link_4_kretprobe) => |visit, result| entry::end(Door::Link, visit, result);
     (link_5_fexit, link_5_fexit_again, 5, link_5_kretprobe) => |visit, result| entry::end(Door::Link, visit, result);

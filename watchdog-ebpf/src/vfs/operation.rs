@@ -11,7 +11,7 @@ use crate::{
     files,
     kernel::{self, File, Inode, Look, read},
     maps::{FILES, OPERATIONS, Operation},
-    settings,
+    process, settings,
 };
 
 /// A function that has an entry and a return door. One thread is in each of them once at most, but for filesystems
@@ -44,6 +44,7 @@ pub(crate) enum Door {
     IterRead,
     IterWrite,
     KernelWrite,
+    Protect,
 }
 
 impl Door {
@@ -68,6 +69,7 @@ impl Door {
             | Self::Sync
             | Self::Fsync
             | Self::Map
+            | Self::Protect
             | Self::RecordLock
             | Self::Flock
             | Self::SpliceRead
@@ -175,7 +177,7 @@ pub(super) fn take(door: Door) -> Option<Operation> {
 #[inline(always)]
 pub(super) fn abandon() {
     let thread = kernel::thread();
-    for door in Door::Read as u64..=Door::KernelWrite as u64 {
+    for door in Door::Read as u64..=Door::Protect as u64 {
         if OPERATIONS.remove(&(thread | door << 56)).is_ok() {
             settings::operating_down();
         }
@@ -198,6 +200,7 @@ pub(super) fn tell(kind: IoKind, operation: &Operation, offset: u64, result: i64
     }
     let Look { size: size_after, at: end } = Inode(inode).look();
     let span = Span { start, end };
+    process::introduce(span);
     let io = Io {
         file,
         opened,

@@ -6,6 +6,7 @@ mod attach;
 mod canary;
 mod conclude;
 mod descriptions;
+mod elsewhere;
 mod follow;
 mod own;
 mod pace;
@@ -40,6 +41,7 @@ use crate::source::{Item, LossReason, Source, SourceError, blind_spots};
 use crate::workers::{Ticket, Workers};
 use canary::{Canary, Vitality};
 use descriptions::Descriptions;
+use elsewhere::Elsewhere;
 use own::Own;
 use pace::Pace;
 use pods::Pods;
@@ -65,6 +67,7 @@ pub struct Agent<S> {
     pods: Pods,
     roots: Roots,
     survey: Survey,
+    elsewhere: Elsewhere,
     reporter: Reporter,
     /// In force now.
     config: Config,
@@ -109,8 +112,9 @@ impl<S: Source> Agent<S> {
             canary: Canary::new(config, source.proofs()),
             processes: Processes::new(host.clone(), config.arguments),
             pods: Pods::default(),
-            roots: Roots::new(host, config.roots.clone()),
+            roots: Roots::new(host.clone(), config.roots.clone()),
             survey: Survey::default(),
+            elsewhere: Elsewhere::start(host.clone()),
             reporter: Reporter::new(source.kind(), wall, started),
             config: config.clone(),
             findings: config.findings,
@@ -159,6 +163,7 @@ impl<S: Source> Agent<S> {
                     return Err(self.give_up(error));
                 },
                 (ticket, answer) = self.workers.next() => self.take_answer(ticket, answer),
+                found = self.elsewhere.next() => self.take_elsewhere(found),
                 loaded = reload.next() => self.reconfigure(loaded, reload),
                 // The source was asked first and had nothing more.
                 () = tokio::time::sleep(wake) => self.say_seen(asked),
@@ -375,6 +380,7 @@ impl<S: Source> Agent<S> {
         self.shared.metrics.work(&self.workers.counts());
         let mut status = self.shared.status();
         let (life, proof) = view(self.canary.vitality());
+        let life = if self.elsewhere.is_searching(boot_now()) { Life::Unproved } else { life };
         let before = std::mem::replace(&mut status.readiness, readiness(life, &probes));
         if before != status.readiness {
             tracing::info!(

@@ -22,6 +22,8 @@ struct Known {
     owner: Owner,
     init: Option<Pid>,
     asked: Asked,
+    /// The bundle that was among the places.
+    bundle: Option<PathBuf>,
     /// Since when no state file stands there.
     gone: Option<BootNanos>,
 }
@@ -82,6 +84,13 @@ impl Pods {
             let asked = if known.asked == Asked::Done { Asked::Never } else { known.asked };
             *known = Known { init: said.init, asked, ..Known::default() };
         }
+        // A bundle that was not known when the places were looked at may tell more, whether a process is known or not.
+        if said.bundle.is_some() && said.bundle != known.bundle {
+            known.bundle.clone_from(&said.bundle);
+            if known.asked == Asked::Done {
+                known.asked = Asked::Never;
+            }
+        }
         let mut told = Owner::told(said, container.id);
         told.fill(std::mem::take(&mut known.owner));
         known.owner = told;
@@ -106,7 +115,9 @@ impl Pods {
         match owner {
             _ if is_other => known.asked = Asked::Until(now.plus(Self::ANEW)),
             Some(owner) => {
-                known.asked = Asked::Done;
+                // A good read may have named the bundle meanwhile.
+                let is_whole = known.bundle.is_none() || known.bundle == search.said.bundle;
+                known.asked = if is_whole { Asked::Done } else { Asked::Never };
                 known.owner.fill(owner);
             }
             None => known.asked = Asked::Until(now.plus(Self::AGAIN)),
@@ -274,6 +285,23 @@ mod tests {
         // And asked again when its file tells of a process.
         bench.learn("def", &said(Some("db-0"), Some(7)));
         assert_eq!(bench.name("def").as_deref(), Some("db-0"));
+    }
+
+    #[test]
+    fn a_bundle_is_asked_though_the_file_tells_of_no_process() {
+        let mut bench = Bench::new();
+        let bundle = bench.host.path().join("b");
+        fs::create_dir_all(&bundle).unwrap();
+        let config = r#"{"annotations":{"io.kubernetes.cri.sandbox-name":"web-0"}}"#;
+        fs::write(bundle.join("config.json"), config).unwrap();
+        // A finding came before the first good read.
+        assert_eq!(bench.name("abc"), None);
+        bench.learn("abc", &Identity { bundle: Some("/b".into()), ..Identity::default() });
+        assert_eq!(bench.name("abc").as_deref(), Some("web-0"));
+        // Once.
+        fs::remove_file(bundle.join("config.json")).unwrap();
+        bench.learn("abc", &Identity { bundle: Some("/b".into()), ..Identity::default() });
+        assert_eq!(bench.name("abc").as_deref(), Some("web-0"));
     }
 
     #[test]

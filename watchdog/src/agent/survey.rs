@@ -49,7 +49,7 @@ pub(super) struct Survey {
 
 /// A file that stood there when it was looked at.
 #[derive(Debug)]
-struct Seen {
+pub(super) struct Seen {
     span: Span,
     place: Arc<Place>,
     inode: Option<InodeId>,
@@ -74,6 +74,16 @@ pub(super) struct Look {
     /// Only stands for the place.
     file: File,
     size: u64,
+}
+
+impl Seen {
+    /// What stands at a place now, by the file itself.
+    pub(super) fn new(source: &impl Source, place: &Arc<Place>, file: &File) -> Option<Self> {
+        let start = boot_now();
+        let size = file.metadata().ok()?.len();
+        let inode = source.identify(file);
+        Some(Self { span: Span::new(start, boot_now()), place: Arc::clone(place), inode, size })
+    }
 }
 
 impl Survey {
@@ -144,8 +154,13 @@ impl Survey {
         self.fresh.shrink_to_fit();
     }
 
+    /// The engine is to learn of a file that stands behind a link.
+    pub(super) fn see(&mut self, seen: Seen) {
+        self.seen.push_back(seen);
+    }
+
     /// Says what a scan left out.
-    fn admit(&mut self, Changes { settled: _, gone: _, refused }: &Changes) {
+    fn admit(&mut self, Changes { settled: _, gone: _, links: _, refused }: &Changes) {
         let beyond = self.census.beyond();
         if beyond == 0 && refused.is_none() || std::mem::replace(&mut self.unseen, true) {
             return;
@@ -199,6 +214,7 @@ impl<S: Source> Agent<S> {
         for id in self.roots.take_departed() {
             self.root_departed(id, started);
         }
+        let any = !found.is_empty();
         for id in found {
             let Some(root) = self.roots.get(id) else { continue };
             self.follow_root(root);
@@ -223,6 +239,9 @@ impl<S: Source> Agent<S> {
                     self.roots.retry(id);
                 }
             }
+        }
+        if any {
+            self.search_descriptions();
         }
         let now = boot_now();
         let rest = (now.since(started) * Survey::ROOTS_SHARE).min(Survey::PERIOD);
@@ -295,6 +314,7 @@ impl<S: Source> Agent<S> {
         }
         self.survey.settled.extend(changes.settled);
         self.look_at_fresh();
+        self.follow_links(changes.links);
         self.show_roots();
         let now = boot_now();
         let rest = (looked * Survey::SHARE).max(scanned * Survey::IDLE_SHARE);

@@ -212,6 +212,10 @@ impl<S: Source> Agent<S> {
         let relative = Path::new(&*place.container).join(&*place.name);
         let is_plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
         let is_judged = root.profile.content != profile::Content::None;
+        let target = self.elsewhere.target(place).filter(|_| is_judged);
+        if let Some((directory, name)) = target.and_then(|path| path.parent().zip(path.file_name())) {
+            return Some((directory.to_owned(), name.into()));
+        }
         (is_plain && is_judged).then(|| (root.path.clone(), relative))
     }
 }

@@ -73,7 +73,7 @@ fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> D
     directories.insert(root.path.clone());
     walk(root, &Ungated, &mut |found| {
         let refused = match found {
-            Found::Name(path, _) => {
+            Found::Name(path, ..) | Found::Behind(path) => {
                 let above = path.ancestors().skip(1).take_while(|above| *above != root.path);
                 for above in above.filter(|above| *above != Path::new("/")) {
                     if directories.len() < MAX && !directories.contains(above) {

@@ -7,14 +7,14 @@ use crate::cli::Arguments;
 use crate::host_root::HostRoot;
 use crate::model::{Actor, BootNanos, Pid, ProcessFacts};
 
-/// A bounded memory of processes, by pid and start time.
+/// A bounded memory of processes, by pid, start time and program.
 #[derive(Debug)]
 pub struct Processes {
     host: HostRoot,
     /// What is kept of their arguments.
     arguments: Arguments,
     by_pid: HashMap<Pid, Vec<Process>>,
-    /// In the order in which they were first seen; the oldest go first.
+    /// In the order in which they were first seen, with their start; the oldest go first.
     order: VecDeque<(BootNanos, Pid, BootNanos)>,
     reads: Allowance,
 }
@@ -22,6 +22,8 @@ pub struct Processes {
 impl Processes {
     /// At most so many processes are remembered.
     pub const MAX: usize = 2_048;
+    /// At most so many programs of one process are remembered.
+    const MAX_PROGRAMS: usize = 8;
     /// A process is forgotten so long after it was first seen.
     pub const MAX_AGE: u64 = 600 * 1_000_000_000;
 
@@ -50,12 +52,24 @@ impl Processes {
         capture(&self.host, actor.pid)
     }
 
-    /// The process that had this pid at that time.
+    /// The process that had this pid at that time, with the program that it ran then: the last that it is known to have
+    /// begun by then, else the first that is known.
     #[must_use]
     pub fn find(&self, pid: Pid, at: BootNanos) -> Option<&Process> {
         let processes = self.by_pid.get(&pid)?;
+        Self::index(processes, at).map(|index| &processes[index])
+    }
+
+    fn index(processes: &[Process], at: BootNanos) -> Option<usize> {
         // Start times out of /proc are rounded down to a tick, never up.
-        processes.iter().filter(|process| process.started <= at).max_by_key(|process| process.started)
+        let begun = processes.iter().enumerate().filter(|(_, process)| process.started <= at);
+        let key = |process: &Process| {
+            let ran = process.since <= at;
+            // Of those that began later, the first.
+            let since = if ran { process.since.0 } else { u64::MAX - process.since.0 };
+            (process.started.0 / TICK, ran, since)
+        };
+        begun.max_by_key(|(_, process)| key(process)).map(|(index, _)| index)
     }
 
     /// Forgets what is too old.
@@ -65,18 +79,41 @@ impl Processes {
         }
     }
 
-    /// Remembers a process.
+    /// Remembers a process, which somebody looked at a moment after `now`.
     pub fn remember(&mut self, mut process: Process, now: BootNanos) {
         self.arguments.hide(&mut process);
         let processes = self.by_pid.entry(process.pid).or_default();
-        let same = |known: &&mut Process| known.started.0 / TICK == process.started.0 / TICK;
-        if let Some(known) = processes.iter_mut().find(same) {
-            // /proc knows more, and what was read last is true now: an exec changes name and arguments.
-            if process.attribution >= known.attribution {
+        let is_same = |known: &Process| known.started.0 / TICK == process.started.0 / TICK;
+        let known = match process.program {
+            Some(_) => processes.iter().position(|known| {
+                is_same(known)
+                    && (known.program == process.program
+                        || known.program.is_none() && known.shows_the_program_of(&process))
+            }),
+            // /proc tells the process for certain, and its program if it is still the same.
+            None => Self::index(processes, now).filter(|&index| {
+                let known = &processes[index];
+                is_same(known) && (known.program.is_some() || known.shows_the_program_of(&process))
+            }),
+        };
+        if let Some(known) = known.map(|index| &mut processes[index]) {
+            if known.program.is_none() && process.program.is_some() {
                 std::mem::swap(known, &mut process);
                 known.started = process.started.min(known.started);
             }
             known.fill_from(process);
+            return;
+        }
+        if process.program.is_none() && processes.iter().any(is_same) {
+            // The kernel side did not see that it executed another program.
+            process.since = now;
+        }
+        let programs = processes.iter().filter(|known| is_same(known)).count();
+        if programs >= Self::MAX_PROGRAMS
+            && let Some(first) = processes.iter().position(is_same)
+        {
+            processes.remove(first);
+            processes.push(process);
             return;
         }
         self.order.push_back((now, process.pid, process.started));
@@ -89,7 +126,11 @@ impl Processes {
     fn forget_oldest(&mut self) {
         let Some((_, pid, started)) = self.order.pop_front() else { return };
         if let Some(processes) = self.by_pid.get_mut(&pid) {
-            processes.retain(|process| process.started.0 / TICK != started.0 / TICK);
+            // Its first program that is still known: there is one entry for each.
+            if let Some(first) = processes.iter().position(|known| known.started.0 / TICK == started.0 / TICK)
+            {
+                processes.remove(first);
+            }
             if processes.is_empty() {
                 self.by_pid.remove(&pid);
             }
@@ -126,7 +167,10 @@ mod tests {
         ProcessFacts {
             pid: Pid(pid),
             started: BootNanos(started),
+            since: BootNanos(started),
             seen: BootNanos(started),
+            program: 0,
+            exe: None,
             comm: Comm::new(comm),
             uid: 3,
             cgroup_id: 0,
@@ -163,9 +207,83 @@ mod tests {
         processes.remember(captured, now);
         let full = processes.find(me.pid, now).unwrap().clone();
         assert_eq!(full.attribution, Attribution::Full);
-        processes.learn(&facts(me.pid.0, full.started.0 + 1, "x"));
+        let kernel = ProcessFacts {
+            comm: Comm::new(&full.comm),
+            args: full.args[0].clone().into_bytes(),
+            ..facts(me.pid.0, full.started.0 + 1, "")
+        };
+        processes.learn(&kernel);
         let after = processes.find(me.pid, now).unwrap();
-        assert_eq!(*after, full);
+        assert_eq!((after.program, after.uid, after.attribution), (Some(0), Some(3), Attribution::Full));
+        assert_eq!((&after.exe, &after.args, &after.cgroup), (&full.exe, &full.args, &full.cgroup));
+        assert_eq!(processes.by_pid[&me.pid].len(), 1);
+    }
+
+    /// A process that runs one program after another, as the kernel side tells it.
+    fn runs(pid: u32, program: u32, since: u64, comm: &str) -> ProcessFacts {
+        ProcessFacts {
+            since: BootNanos(since),
+            seen: BootNanos(since),
+            program,
+            exe: Some(format!("/usr/bin/{comm}")),
+            args: format!("{comm}\0-c\0").into_bytes(),
+            ..facts(pid, 10, comm)
+        }
+    }
+
+    #[test]
+    fn a_process_is_the_program_that_it_ran_at_that_time() {
+        let (_host, mut processes) = empty();
+        processes.learn(&runs(7, 1, 100, "sh"));
+        processes.learn(&runs(7, 2, 200, "cat"));
+        // The kernel side tells a program again when it has forgotten that it did.
+        processes.learn(&runs(7, 1, 150, "sh"));
+        let at = |at| {
+            let found = processes.find(Pid(7), BootNanos(at)).unwrap();
+            (found.comm.as_str(), found.exe.as_deref().unwrap(), found.args[0].as_str())
+        };
+        let [sh, cat] = [("sh", "/usr/bin/sh", "sh"), ("cat", "/usr/bin/cat", "cat")];
+        assert_eq!([50, 100, 199, 200, 900].map(at), [sh, sh, sh, cat, cat]);
+    }
+
+    #[test]
+    fn what_proc_shows_of_a_later_program_does_not_mix_with_an_earlier_one() {
+        let (_host, mut processes) = empty();
+        processes.learn(&runs(7, 1, 100, "sh"));
+        let read = Process {
+            program: None,
+            since: BootNanos(10),
+            attribution: Attribution::Full,
+            cgroup: Some("/pod".to_owned()),
+            ..Process::from_facts(&runs(7, 0, 0, "cat"))
+        };
+        processes.remember(read, BootNanos(120));
+        let found = processes.find(Pid(7), BootNanos(120)).unwrap();
+        assert_eq!((found.comm.as_str(), found.exe.as_deref()), ("sh", Some("/usr/bin/sh")));
+        assert_eq!(found.args, ["sh", "-c"]);
+        assert_eq!(found.cgroup.as_deref(), Some("/pod"));
+        // Its own, with more of its arguments, does.
+        let read = Process {
+            program: None,
+            args: ["sh", "-c", "more"].map(str::to_owned).to_vec(),
+            attribution: Attribution::Full,
+            ..Process::from_facts(&runs(7, 0, 0, "sh"))
+        };
+        processes.remember(read, BootNanos(130));
+        let found = processes.find(Pid(7), BootNanos(130)).unwrap();
+        assert_eq!((found.args.len(), found.attribution), (3, Attribution::Full));
+    }
+
+    #[test]
+    fn a_process_that_executes_for_ever_takes_bounded_memory() {
+        let (_host, mut processes) = empty();
+        for program in 0..100 {
+            processes.learn(&runs(7, program, 100 + u64::from(program), "sh"));
+        }
+        assert_eq!(processes.by_pid[&Pid(7)].len(), Processes::MAX_PROGRAMS);
+        assert_eq!(processes.order.len(), Processes::MAX_PROGRAMS);
+        processes.expire(BootNanos(u64::MAX));
+        assert!(processes.by_pid.is_empty() && processes.order.is_empty());
     }
 
     #[test]

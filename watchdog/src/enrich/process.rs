@@ -32,13 +32,19 @@ pub enum Attribution {
     Full,
 }
 
-/// A process. Texts are foreign.
+/// A process while it runs one program. Texts are foreign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Its pid.
     pub pid: Pid,
     /// When it started.
     pub started: BootNanos,
+    /// From when it is known to run this program.
+    #[serde(default)]
+    pub since: BootNanos,
+    /// The kernel side's number for the program, see [`ProcessFacts::program`]; `None` when only /proc was read.
+    #[serde(default)]
+    pub program: Option<u32>,
     /// Its name as the kernel keeps it; see [`Process::name`].
     pub comm: String,
     /// The program.
@@ -73,8 +79,10 @@ impl Process {
         Self {
             pid: facts.pid,
             started: facts.started,
+            since: facts.since,
+            program: Some(facts.program),
             comm: facts.comm.to_string(),
-            exe: None,
+            exe: facts.exe.clone(),
             args: split_args(&facts.args),
             uid: Some(facts.uid),
             cgroup: None,
@@ -99,18 +107,36 @@ impl Process {
         }
     }
 
-    /// Adds what only the other description knows.
+    /// Adds what another look at the same process knows. What belongs to the program is taken only from a look at the same
+    /// one: /proc shows the program that runs when it is read, which may be a later one.
     pub(super) fn fill_from(&mut self, other: Self) {
-        let Self { pid: _, started: _, comm: _, exe, args, uid, cgroup, ancestors, attribution: _ } = other;
-        self.exe = self.exe.take().or(exe);
+        let is_same_program = self.shows_the_program_of(&other);
+        let Self { exe, args, uid, cgroup, ancestors, attribution, .. } = other;
         self.uid = self.uid.or(uid);
         self.cgroup = self.cgroup.take().or(cgroup);
-        if self.args.is_empty() {
-            self.args = args;
+        if is_same_program {
+            self.exe = self.exe.take().or(exe);
+            if length(&self.args) < length(&args) {
+                self.args = args;
+            }
+            // An orphan's parent is another one than it was.
+            let known = self.ancestors.len();
+            if ancestors.len() > known && ancestors[..known] == self.ancestors {
+                self.ancestors = ancestors;
+            }
         }
-        if self.ancestors.len() < ancestors.len() {
-            self.ancestors = ancestors;
+        if self.exe.is_some() {
+            self.attribution = self.attribution.max(attribution);
         }
+    }
+
+    /// Whether nothing that both looks know of the program differs.
+    pub(super) fn shows_the_program_of(&self, other: &Self) -> bool {
+        let differs = |a: &Option<_>, b: &Option<_>| a.is_some() && b.is_some() && a != b;
+        self.comm == other.comm
+            && !differs(&self.exe, &other.exe)
+            && !(self.program.is_some() && other.program.is_some() && self.program != other.program)
+            && begin_alike(&self.args, &other.args)
     }
 }
 
@@ -121,9 +147,12 @@ pub fn capture(host: &HostRoot, pid: Pid) -> Option<Process> {
     let text = |name: &str| read_limited(proc_path(host, pid, name));
     let exe = fs::read_link(proc_path(host, pid, "exe")).ok();
     let status = text("status").unwrap_or_default();
+    let started = BootNanos(stat.start_ticks.saturating_mul(TICK));
     Some(Process {
         pid,
-        started: BootNanos(stat.start_ticks.saturating_mul(TICK)),
+        started,
+        since: started,
+        program: None,
         comm: stat.comm.clone(),
         args: split_args(&text("cmdline").unwrap_or_default()),
         uid: uid(&String::from_utf8_lossy(&status)),
@@ -133,6 +162,23 @@ pub fn capture(host: &HostRoot, pid: Pid) -> Option<Process> {
         attribution: if exe.is_some() { Attribution::Full } else { Attribution::Process },
         exe: exe.map(|path| path.to_string_lossy().into_owned()),
     })
+}
+
+/// Whether both are the same command line, of which either may be cut. Where the kernel side cut it, within an argument and
+/// maybe to hide a part of that, the last one that it has says nothing.
+fn begin_alike(one: &[String], other: &[String]) -> bool {
+    const SURELY_WHOLE: usize = 200;
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let Some((last, before)) = short.split_last() else { return true };
+    let (mine, its) = (last, &long[before.len()]);
+    let fits =
+        length(one).min(length(other)) >= SURELY_WHOLE || mine.starts_with(its) || its.starts_with(mine);
+    before == &long[..before.len()] && fits
+}
+
+/// How many bytes arguments have.
+fn length(args: &[String]) -> usize {
+    args.iter().map(String::len).sum()
 }
 
 /// The cgroup of a living process.
@@ -239,6 +285,8 @@ mod tests {
         let expected = Process {
             pid: Pid(812),
             started: BootNanos(42_000_000_000),
+            since: BootNanos(42_000_000_000),
+            program: None,
             comm: "runc".to_owned(),
             exe: Some("/usr/bin/runc".to_owned()),
             args: ["runc", "exec", "abc"].map(str::to_owned).to_vec(),
@@ -278,6 +326,9 @@ mod tests {
                 pid: Pid(7),
                 started: BootNanos(0),
                 seen: BootNanos(0),
+                since: BootNanos(0),
+                program: 0,
+                exe: None,
                 comm: crate::model::Comm::new(comm),
                 uid: 0,
                 cgroup_id: 0,

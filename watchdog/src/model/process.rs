@@ -4,17 +4,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{BootNanos, Comm, Pid};
 
-/// A process as the probe saw it when it first touched a file that matters. Survives the process.
+/// A process and the program that it ran, as the probe saw it when it first touched a file that matters. Survives the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessFacts {
     /// The process.
     pub pid: Pid,
     /// When it started, boot time: tells uses of the same pid apart.
     pub started: BootNanos,
+    /// From when it is known to run this program.
+    #[serde(default)]
+    pub since: BootNanos,
     /// When the probe looked.
     pub seen: BootNanos,
     /// Its name.
     pub comm: Comm,
+    /// A number that another program of the same process does not have.
+    #[serde(default)]
+    pub program: u32,
+    /// The program's path, as /proc shows it; `None` when it could not be read whole.
+    #[serde(default)]
+    pub exe: Option<String>,
     /// Real user id, in the initial user namespace.
     pub uid: u32,
     /// cgroup v2 id (inode of the directory); 0 when unknown.

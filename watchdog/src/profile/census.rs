@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::walk::{Found, Stamp, walk};
+use super::walk::{Found, Stamp, Way, walk};
 use super::{Root, Roots};
 use crate::files::Gate;
 use crate::model::{MAX_FILES, Place, Role, RootId};
@@ -23,6 +23,12 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// A state file that was met elsewhere than its name says.
+    #[must_use]
+    pub fn new(place: Arc<Place>, path: PathBuf, stamp: Stamp) -> Self {
+        Self { place, path, stamp }
+    }
+
     /// True while the file that stands there is the one that was seen, and nobody has modified it.
     #[must_use]
     pub fn is_still_so(&self) -> bool {
@@ -62,6 +68,18 @@ impl From<Sighting> for Settled {
     }
 }
 
+/// A state file that is reached otherwise than by its name below the root alone: by a symbolic link, over a mount, or by
+/// further names that it has.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The name where it stands.
+    pub place: Arc<Place>,
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// A symbolic link is on the way, so the scan itself does not judge what stands there.
+    pub is_followed: bool,
+}
+
 /// What a scan says changed since the last one.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -69,6 +87,8 @@ pub struct Changes {
     pub settled: Vec<Settled>,
     /// Gone.
     pub gone: Vec<Arc<Place>>,
+    /// Where a state file may stand behind a link or a mount, in every scan. Nothing was followed.
+    pub links: Vec<Link>,
     /// A directory that could not be looked into, or not to its end.
     pub refused: Option<(PathBuf, io::Error)>,
 }
@@ -144,7 +164,16 @@ impl Census {
             };
             for found in found {
                 match found {
-                    Found::Name(path, stamp) => self.sight(root, path, stamp, new, &mut changes),
+                    Found::Name(path, stamp, way) => {
+                        self.sight(root, path, (stamp, way), new, &mut changes);
+                    }
+                    Found::Behind(path) => {
+                        if let Ok(relative) = path.strip_prefix(&root.path) {
+                            let (place, path) =
+                                (self.place_of(root.id, relative), root.host_path.join(relative));
+                            changes.links.push(Link { place, path, is_followed: true });
+                        }
+                    }
                     // It went while it was looked at.
                     Found::Refused(_, error) if error.kind() == io::ErrorKind::NotFound => {}
                     Found::Refused(path, error) => changes.refused = Some((path, error)),
@@ -199,17 +228,23 @@ impl Census {
         &mut self,
         root: &Root,
         path: PathBuf,
-        stamp: Stamp,
+        (stamp, way): (Stamp, Way),
         new: &mut dyn FnMut(&Sighting),
         changes: &mut Changes,
     ) {
         let Ok(relative) = path.strip_prefix(&root.path) else { return };
+        // What a link leads to is judged by who may wait for it.
+        let is_followed = way == Way::Link;
+        if way != Way::Plain {
+            let (place, path) = (self.place_of(root.id, relative), root.host_path.join(relative));
+            changes.links.push(Link { place, path, is_followed });
+        }
         let full = self.files.len() >= self.room;
         let number = self.numbers.hash_one((root.id, relative));
         if let Some(known) = self.files.get_mut(&number) {
             known.round = self.round;
             if known.stamp == stamp {
-                if !std::mem::replace(&mut known.judged, true) {
+                if !std::mem::replace(&mut known.judged, true) && !is_followed {
                     changes.settled.push(Settled::new(Arc::clone(&known.place), &path, stamp));
                 }
             } else {
@@ -222,7 +257,9 @@ impl Census {
             let place = self.place_of(root.id, relative);
             self.files
                 .insert(number, Known { place: Arc::clone(&place), stamp, judged: false, round: self.round });
-            new(&Sighting { place, path, stamp });
+            if !is_followed {
+                new(&Sighting { place, path, stamp });
+            }
         }
     }
 
@@ -364,6 +401,13 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc/passwd", host.path().join("r/link/state.json")).unwrap();
         fs::create_dir(host.path().join("r/dir/state.json")).unwrap();
-        assert_eq!(scanned(&mut Census::default(), &roots).0.len(), 3);
+        let mut census = Census::default();
+        let (new, changes) = scanned(&mut census, &roots);
+        assert_eq!((new.len(), census.total()), (2, 3));
+        // The link is left to whoever may wait for what it leads to.
+        let [link] = changes.links.as_slice() else { panic!("{:?}", changes.links) };
+        assert!(link.is_followed && &*link.place.container == "link");
+        let settled = scanned(&mut census, &roots).1.settled;
+        assert!(settled.iter().all(|settled| &*settled.place.container != "link"), "{settled:?}");
     }
 }

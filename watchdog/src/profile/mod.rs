@@ -14,11 +14,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use builtin::{BUILTIN, Builtin, builtin};
-pub use census::{Census, Changes, Settled, Sighting, Walked};
+pub use census::{Census, Changes, Link, Settled, Sighting, Walked};
 pub use obstacle::{is_absent, obstacles};
 pub use pattern::{check_runtime, name_pattern, root_pattern};
 pub use roots::{Looked, MAX_ROOTS, Plan, Root, RootEntry, Roots};
-pub use walk::{Found, Stamp, walk};
+pub use walk::{Found, Stamp, Way, walk};
 pub use written::{Refused, Written};
 
 use crate::model::Role;

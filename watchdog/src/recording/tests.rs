@@ -66,6 +66,8 @@ fn steps() -> Vec<Step<'static>> {
     let process = Process {
         pid: READER.pid,
         started: BootNanos(0),
+        since: BootNanos(0),
+        program: None,
         comm: "runc".to_owned(),
         exe: Some("/usr/bin/runc".to_owned()),
         args: vec!["runc".to_owned(), "exec\n".to_owned()],
@@ -78,6 +80,9 @@ fn steps() -> Vec<Step<'static>> {
         pid: WRITER.pid,
         started: BootNanos(0),
         seen: BootNanos(1),
+        since: BootNanos(0),
+        program: 0,
+        exe: None,
         comm: WRITER.comm,
         uid: 0,
         cgroup_id: 0,

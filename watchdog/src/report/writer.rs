@@ -263,7 +263,7 @@ fn view(actor: &Actor, at: BootNanos, processes: &Processes) -> Option<ProcessVi
             attribution: Attribution::None,
         });
     };
-    let Process { pid: _, started: _, comm: _, exe, args, uid, cgroup, ancestors, attribution } = process;
+    let Process { exe, args, uid, cgroup, ancestors, attribution, .. } = process;
     let mut ancestors = ancestors.clone();
     for ancestor in &mut ancestors {
         ancestor.comm = clean(&ancestor.comm);

@@ -79,7 +79,7 @@ fn look(root: &Root, report: &mut Report, read: &mut dyn FnMut(&Path, &mut Repor
     let mut names = BTreeSet::new();
     let mut last = None;
     walk(root, &Ungated, &mut |found| match found {
-        Found::Name(path, _) => {
+        Found::Name(path, ..) | Found::Behind(path) => {
             if last.as_deref() != path.parent() {
                 names.clear();
                 last = path.parent().map(Path::to_owned);

@@ -23,8 +23,27 @@ const STORES: BlindSpot = spot(
     "the mapping counts as an in-place write from mmap on; when it was stored to is not known",
 );
 
-const VFS: [BlindSpot; 8] = [
+/// What is looked for once a second alone.
+const LINKS: BlindSpot = spot(
+    "the first second of a state file behind a new symbolic link or mount",
+    "links and mounts are looked for once a second; what happens before is not reported",
+);
+
+/// A mapping without a descriptor leaves nothing to take over.
+const OLDER_MAPPINGS: BlindSpot = spot(
+    "shared mappings that are older than the agent and whose descriptor is closed",
+    "stores through them are not reported",
+);
+
+/// The kernel's own asynchronous calls go past the functions and the system calls that are watched.
+const AIO: BlindSpot =
+    spot("io_submit (Linux native AIO)", "a write is known by the file's size alone, a read is not reported");
+
+const VFS: [BlindSpot; 11] = [
     STORES,
+    LINKS,
+    OLDER_MAPPINGS,
+    AIO,
     spot(
         "results of direct io_uring reads and writes (O_DIRECT), which come by interrupt",
         "a write is known by the file's size alone, a read is not told",
@@ -55,8 +74,11 @@ const VFS: [BlindSpot; 8] = [
     ),
 ];
 
-const SYSCALLS: [BlindSpot; 7] = [
+const SYSCALLS: [BlindSpot; 10] = [
     STORES,
+    LINKS,
+    OLDER_MAPPINGS,
+    AIO,
     spot(
         "io_uring: opens, reads, writes and all else",
         "a request on an open state file is counted as lost with the reason `io_uring`, and what it meets is `unknown`; one on \
@@ -68,14 +90,19 @@ const SYSCALLS: [BlindSpot; 7] = [
         "the splice alone is told",
     ),
     spot("the moment of a description's end, but for close and dup2", "it is asked for, and told as a span"),
-    spot("opens by 32-bit programs", "counted as lost with the reason `compat`"),
+    spot(
+        "32-bit calls (32-bit programs, x32 programs, int 0x80)",
+        "an open of a state file is counted as lost with the reason `compat`",
+    ),
     spot(
         "which file a truncate(2) changes whose path another root, mount namespace or symbolic link leads astray",
         "counted as lost with the reason `unresolved`, or left to the cross-check",
     ),
 ];
 
-const INOTIFY: [BlindSpot; 5] = [
+const INOTIFY: [BlindSpot; 7] = [
+    spot("accesses by a hard link outside the roots", "not reported"),
+    LINKS,
     spot("who did it", "attribution is `none`"),
     spot(
         "offsets, lengths and results",

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Anomaly, BootNanos, FileEvent, InodeId, OpenId, Place, ProcessFacts, RootId};
+use crate::model::{Anomaly, BootNanos, FileEvent, InodeId, OpenId, Pid, Place, ProcessFacts, RootId};
 
 use self::inotify::Sight;
 
@@ -90,10 +90,42 @@ pub trait Source {
         None
     }
 
+    /// Watches a state file that stands elsewhere than its name below the root says.
+    fn watch_elsewhere(&mut self, found: &Elsewhere<'_>) -> Result<(), SourceError> {
+        let _ = found;
+        Ok(())
+    }
+
+    /// No state file stands at that name any more.
+    fn leave_elsewhere(&mut self, place: &Place) {
+        let _ = place;
+    }
+
+    /// True when a description that was opened before its root was watched goes past it unless it is handed over.
+    fn needs_open_descriptions(&self) -> bool {
+        false
+    }
+
+    /// Takes over a description that this process opened before its root was watched.
+    fn take_over(&mut self, file: &File, holder: Pid) {
+        let _ = (file, holder);
+    }
+
     /// The agent is about to read this state file itself: a source that cannot tell who reads must leave that out.
     fn reads_itself(&mut self, place: &Arc<Place>) {
         let _ = place;
     }
+}
+
+/// A state file that a symbolic link or a mount leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere<'a> {
+    /// Its name below the root.
+    pub place: &'a Arc<Place>,
+    /// The file, open as a path.
+    pub file: &'a File,
+    /// The directory that stands for the container's, open as a path; `None` when the file's own name is the link.
+    pub directory: Option<&'a File>,
 }
 
 /// Why a source failed.

@@ -85,6 +85,7 @@ fn a_child_shares_its_parents_description() {
         },
         "p open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
+         q exit 0
          p write f 1 1 size=13
          p release f",
     );
@@ -180,7 +181,8 @@ fn a_description_that_is_sent_away_lives_on() {
         },
         "p open a/state.test as f ino=1 write-only size=13
          q write f 0 1 size=13
-         q release f",
+         q release f
+         q exit 0",
     );
 }
 
@@ -216,6 +218,7 @@ fn exec_closes_what_is_marked_and_keeps_the_rest() {
          p open a/state.test as g ino=1 size=13
          q write f 0 1 size=13
          p release f
+         q exit 5
          [syscalls: -][vfs: q] release g",
     );
 }

@@ -15,6 +15,7 @@ mod compat;
 mod copies;
 mod descriptions;
 mod entries;
+mod hidden;
 mod locks;
 mod loop_devices;
 mod loss;

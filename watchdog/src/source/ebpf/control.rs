@@ -41,10 +41,25 @@ impl Control {
 
     /// A file's identity as the probes see it; `None` when they do not answer, which means that they do not fire.
     pub(super) fn identify(&self, file: &File) -> Option<RootKey> {
+        Some(self.look(file)?.key)
+    }
+
+    /// The same, and whether its name and directory make it a state or lock file.
+    pub(super) fn look(&self, file: &File) -> Option<Identity> {
         let before = self.identity.get(&0, 0).ok()?.0;
         self.call(file.as_raw_fd(), Command::Identify, 0);
         let after = self.identity.get(&0, 0).ok()?.0;
-        (after.serial != before.serial).then_some(after.key)
+        (after.serial != before.serial).then_some(after)
+    }
+
+    /// Has a description tracked that was opened when nobody looked.
+    pub(super) fn track(&self, file: &File, holder: u32) {
+        self.call(file.as_raw_fd(), Command::Track, holder.into());
+    }
+
+    /// Has a file taken for a state file below the root, by whatever name it is opened.
+    pub(super) fn adopt(&self, file: &File, root: u16) {
+        self.call(file.as_raw_fd(), Command::Adopt, root.into());
     }
 
     /// When the description was opened that is tracked at the address of a `struct file`, 0 for none. One that is gone

@@ -69,7 +69,7 @@ use Need::{Extra, Required, Wanted};
 use Shape::{Both, Entry, Return};
 
 /// All operations. Each comment names what else would see the operation, or why nothing else does.
-pub(super) const HOOKS: [Hook; 29] = [
+pub(super) const HOOKS: [Hook; 31] = [
     // Runs after `vfs_open` has set the path and before truncation; O_TMPFILE (6.1 on) and filesystems that open
     // atomically come through `finish_open` to it, past `vfs_open`.
     hook(
@@ -123,6 +123,9 @@ pub(super) const HOOKS: [Hook; 29] = [
     waiting(hook("splice", Extra, &[on("do_splice", 6, "splice", Both)])),
     waiting(hook("sendfile", Extra, &[on("do_splice_direct", 6, "sendfile", Both)])),
     hook("copy_file_range", Wanted, &[on("vfs_copy_file_range", 6, "copy", Both)]),
+    // Reflinks by ioctl; copy_file_range asks the file system itself.
+    hook("clone", Wanted, &[on("vfs_clone_file_range", 6, "clone", Both)]),
+    hook("protect", Wanted, &[on("security_file_mprotect", 3, "protect", Both)]),
     // What one part of the kernel reads or writes for another: overlayfs in its layers, loop devices, file servers.
     waiting(hook("kernel_iter_read", Wanted, &[on("vfs_iter_read", 4, "iter_read", Both)])),
     waiting(hook("kernel_iter_write", Wanted, &[on("vfs_iter_write", 4, "iter_write", Both)])),

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::translate::Translator;
 use crate::clock::boot_now;
-use crate::model::{EventOperation, FileEvent, Role, RootId};
+use crate::model::{EventOperation, FileEvent, Place, Role, RootId};
 use crate::source::inotify::{Mark, Marks, Sight};
 use crate::source::names::{Call, Join, Joined, NameEvent};
-use crate::source::{Item, ProbeStatus, RootSpec};
+use crate::source::{Elsewhere, Item, ProbeStatus, RootSpec};
 
 /// Marks, and what they tell of calls.
 pub(super) struct Marked {
@@ -88,6 +88,23 @@ impl Marked {
         }
         self.spread(translator);
         self.join.forget(id);
+    }
+
+    /// Marks a directory that stands for a container's.
+    pub(super) fn watch_elsewhere(&mut self, found: &Elsewhere<'_>, translator: &mut Translator) {
+        if let Some(marks) = &mut self.marks
+            && let Err(error) = marks.watch_elsewhere(found, &mut self.news)
+        {
+            tracing::debug!(%error, container = &*found.place.container, "cannot watch a directory");
+        }
+        self.spread(translator);
+    }
+
+    pub(super) fn leave_elsewhere(&mut self, place: &Place, translator: &mut Translator) {
+        if let Some(marks) = &mut self.marks {
+            marks.leave_elsewhere(place, &mut self.news);
+        }
+        self.spread(translator);
     }
 
     /// Takes in a call. `lost` is the total of losses at its time.

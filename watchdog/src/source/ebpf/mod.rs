@@ -6,6 +6,7 @@ mod cast;
 mod control;
 mod copies;
 pub mod decode;
+mod elsewhere;
 #[cfg(test)]
 mod flow_tests;
 mod functions;

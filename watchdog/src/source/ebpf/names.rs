@@ -13,6 +13,8 @@ use crate::source::{NamePattern, RootSpec, Shape};
 pub(super) struct Names {
     slots: Vec<Option<NamePattern>>,
     roots: Vec<RootSpec>,
+    /// What else is looked for: state files of these depths and locks, in directories that stand elsewhere.
+    elsewhere: (u8, u8),
 }
 
 /// More distinct patterns than the probes' list has room for.
@@ -48,6 +50,23 @@ impl Names {
         self.vacate();
     }
 
+    /// The bits of a root's patterns.
+    pub(super) fn bits(&self, root: &RootSpec) -> u32 {
+        let slot = |pattern| self.slots.iter().position(|slot| slot.as_ref() == Some(pattern));
+        needed(&root.names).filter_map(slot).fold(0, |bits, slot| bits | 1 << slot)
+    }
+
+    /// What is known of a root.
+    pub(super) fn root(&self, id: RootId) -> Option<&RootSpec> {
+        self.roots.iter().find(|root| root.id == id)
+    }
+
+    /// Has directories looked at that stand elsewhere, at these depths.
+    pub(super) fn look_elsewhere(&mut self, depths: u8, locks: u8) {
+        self.elsewhere.0 |= depths;
+        self.elsewhere.1 |= locks;
+    }
+
     /// Their form for the probes, in order.
     pub(super) fn for_probes(&self) -> Vec<Name> {
         let shape = |shape| match shape {
@@ -64,7 +83,8 @@ impl Names {
 
     /// The first thing that the probes look at.
     pub(super) fn filter(&self) -> Filter {
-        let mut filter = Filter::default();
+        let (depths, locks) = (self.elsewhere.0.into(), self.elsewhere.1.into());
+        let mut filter = Filter { depths, locks, ..Filter::default() };
         for root in &self.roots {
             filter.depths |= u32::from(root.depths.bits());
             filter.locks |= u32::from(root.locks.bits());

@@ -14,7 +14,7 @@ pub(super) const IO_URING: &str = "io_uring_file_get";
 /// Those that a kernel may be without.
 const OPTIONAL: [&str; 1] = [IO_URING];
 
-const STRUCTS: [&str; 23] = [
+const STRUCTS: [&str; 26] = [
     "file",
     "inode",
     "super_block",
@@ -36,6 +36,9 @@ const STRUCTS: [&str; 23] = [
     "file_lock_core",
     "io_kiocb",
     "iov_iter",
+    "vfsmount",
+    "mount",
+    "vm_area_struct",
     "trace_event_raw_sys_exit",
     "trace_event_raw_io_uring_file_get",
 ];
@@ -141,6 +144,17 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
         fs_root_dentry: at("fs_struct", &["root.dentry"])?,
         mm_arg_start: at("mm_struct", &["arg_start"])?,
         mm_arg_end: at("mm_struct", &["arg_end"])?,
+        mm_exe_file: at("mm_struct", &["exe_file"])?,
+        file_mount: at("file", &["f_path.mnt"])?,
+        vfsmount_root: at("vfsmount", &["mnt_root"])?,
+        mount_of_vfs: at("mount", &["mnt"])?,
+        mount_parent: at("mount", &["mnt_parent"])?,
+        mount_mountpoint: at("mount", &["mnt_mountpoint"])?,
+        dentry_hashed: at("dentry", &["d_hash.pprev"])?,
+        inode_links: at("inode", &["i_nlink"])?,
+        task_status: task_status(btf),
+        vma_file: at("vm_area_struct", &["vm_file"]).unwrap_or(0),
+        vma_flags: at("vm_area_struct", &["vm_flags"]).unwrap_or(0),
         cred_uid: at("cred", &["uid"])?,
         signal_live: at("signal_struct", &["live"])?,
         signal_flags: at("signal_struct", &["flags"])?,
@@ -167,8 +181,13 @@ fn offsets(btf: &KernelBtf) -> Result<Offsets, BtfError> {
     })
 }
 
-/// On x86-64 each argument has a register of its own name, and a 32-bit caller shows by its code segment
-/// (`__USER32_CS` is 0x23).
+/// Where x86-64 notes that a thread is in a 32-bit call; 0 where it cannot be told.
+fn task_status(btf: &KernelBtf) -> u32 {
+    btf.member_offset("task_struct", &["thread_info.status"]).unwrap_or(0)
+}
+
+/// On x86-64 each argument has a register of its own name, and a 32-bit call shows by `TS_COMPAT`
+/// (arch/x86/include/asm/thread_info.h, 5.10 to 7.2), else by its caller's code segment (`__USER32_CS` is 0x23).
 #[cfg(target_arch = "x86_64")]
 fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
     let at = |name: &str| btf.member_offset("pt_regs", &[name]);
@@ -178,6 +197,7 @@ fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
         mode: at("cs")?,
         mode_mask: 0xffff,
         mode_compat: 0x23,
+        status_compat: if task_status(btf) == 0 { 0 } else { 2 },
         stack: at("sp")?,
         return_address: 8,
     })
@@ -195,6 +215,7 @@ fn registers(btf: &KernelBtf) -> Result<RegisterOffsets, BtfError> {
         mode: at("pstate")?,
         mode_mask: 0x10,
         mode_compat: 0x10,
+        status_compat: 0,
         stack: at("sp")?,
         return_address: 0,
     })

@@ -18,10 +18,10 @@ use super::reconcile::{Files, Reconciliation};
 use super::translate::{Discarded, Translator};
 use super::words::Words;
 use crate::clock::boot_now;
-use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, OpenId, RootId, Span};
+use crate::model::{Actor, BootNanos, EventOperation, FileEvent, InodeId, OpenId, Pid, Place, RootId, Span};
 use crate::source::inotify::Sight;
 use crate::source::{
-    CANARY, Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind,
+    CANARY, Elsewhere, Item, LossReason, Losses, ProbeStatus, RootSpec, Source, SourceError, SourceKind,
 };
 
 /// How many records one read hands over at most, so that the agent's loop turns.
@@ -174,6 +174,15 @@ impl<D: Doors> EbpfSource<D> {
         !gone.is_empty()
     }
 
+    /// A container's directory, or each of a root's, stands nowhere else any more.
+    fn drop_elsewhere(&mut self, root: RootId, container: Option<&str>) {
+        for number in self.translator.elsewhere.remove(root, container) {
+            if let Err(error) = self.probes.interest.remove(number, &self.names) {
+                tracing::warn!(%error, "the probes cannot be told that a directory is not watched any more");
+            }
+        }
+    }
+
     fn counter(&self, counter: LossCounter) -> u64 {
         self.probes.losses.get(counter as u32)
     }
@@ -237,6 +246,7 @@ impl<D: Doors> Source for EbpfSource<D> {
     }
 
     fn unwatch(&mut self, id: RootId) {
+        self.drop_elsewhere(id, None);
         self.names.remove(id);
         self.marked.unwatch(id, &mut self.translator);
         self.translator.forget(id);
@@ -279,6 +289,47 @@ impl<D: Doors> Source for EbpfSource<D> {
 
     fn sights(&mut self) -> Option<Vec<Sight>> {
         self.marked.sights()
+    }
+
+    fn watch_elsewhere(&mut self, found: &Elsewhere<'_>) -> Result<(), SourceError> {
+        let Some(known) = self.probes.control.look(found.file) else { return Ok(()) };
+        if known.is_named != 0 {
+            return Ok(());
+        }
+        let Some(directory) = found.directory else {
+            self.probes.control.adopt(found.file, found.place.root.0);
+            return Ok(());
+        };
+        let Some(key) = self.probes.control.identify(directory) else { return Ok(()) };
+        let Some(root) = self.names.root(found.place.root).cloned() else { return Ok(()) };
+        let failed = |cause| SourceError::Watch { path: root.path.join(&*found.place.container), cause };
+        let level = u32::try_from(found.place.container.split('/').count()).unwrap_or(u32::MAX);
+        let below = |set: u8| set.checked_shr(level).unwrap_or(0);
+        let (depths, locks) = (below(root.depths.bits()), below(root.locks.bits()));
+        if depths == 0 {
+            return Ok(());
+        }
+        // Another directory may stand there than before.
+        self.drop_elsewhere(root.id, Some(&found.place.container));
+        let (number, _) = self.translator.elsewhere.add(found.place).map_err(|error| failed(error.into()))?;
+        let value = RootValue { root: number, depths, locks, names: self.names.bits(&root) };
+        self.names.look_elsewhere(depths, locks);
+        self.probes.interest.add(key, value, &self.names).map_err(|error| failed(error.into()))?;
+        self.marked.watch_elsewhere(found, &mut self.translator);
+        Ok(())
+    }
+
+    fn leave_elsewhere(&mut self, place: &Place) {
+        self.marked.leave_elsewhere(place, &mut self.translator);
+        self.drop_elsewhere(place.root, Some(&place.container));
+    }
+
+    fn needs_open_descriptions(&self) -> bool {
+        true
+    }
+
+    fn take_over(&mut self, file: &File, holder: Pid) {
+        self.probes.control.track(file, holder.0);
     }
 
     fn identify(&self, file: &File) -> Option<InodeId> {

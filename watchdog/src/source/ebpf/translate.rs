@@ -5,18 +5,19 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use watchdog_common::{
-    EntryRecord, Header, IoKind, IoRecord, LOCKED_DIRECTORY, OpenRecord, PathKind, PathRecord, ProcessRecord,
-    UNKNOWN,
+    ALIAS, EntryRecord, Header, IoKind, IoRecord, LOCKED_DIRECTORY, OpenRecord, PathKind, PathRecord,
+    ProcessRecord, SHORT_NAME, UNKNOWN,
 };
 
 use super::decode::{self, Names as OpenNames, Record};
+use super::elsewhere::Directories;
 use super::names::Names;
 use super::paths::Reader;
 use crate::model::{
     Access, Actor, BootNanos, Comm, EventOperation as Operation, ExitStatus, FileEvent, InodeId, LockMode,
     LockOwner, MAX_FILES, OpenId, Pid, Place, ProcessFacts, Role, RootId, Span, Target,
 };
-use crate::source::names::{Call, CallKind};
+use crate::source::names::{Call, CallKind, Directory, Named};
 use crate::source::{Item, NamePattern, guarded_by};
 
 const FMODE_READ: u32 = 0x1;
@@ -38,6 +39,7 @@ pub(super) enum Discarded {
 /// Translates, and shares what repeats.
 pub(super) struct Translator {
     pub(super) paths: Reader,
+    pub(super) elsewhere: Directories,
     patterns: HashMap<u16, Vec<NamePattern>>,
     /// By a number that stands for the bytes of the name; nobody can foresee which.
     places: HashMap<u64, Arc<Place>>,
@@ -50,6 +52,7 @@ impl Translator {
     pub(super) fn new() -> Self {
         Self {
             paths: Reader::new(),
+            elsewhere: Directories::default(),
             patterns: HashMap::new(),
             places: HashMap::new(),
             numbers: RandomState::new(),
@@ -94,12 +97,15 @@ impl Translator {
             1 => names.directory.to_vec(),
             _ => [names.outer, names.directory].join(&b'/'),
         };
+        let (root, container) = self.elsewhere.located(open.root, container);
         let created = open.mode & FMODE_CREATED != 0;
-        let patterns = self.patterns.get(&open.root).map_or(&[][..], Vec::as_slice);
+        let patterns = self.patterns.get(&root).map_or(&[][..], Vec::as_slice);
         let role = if open.what == LOCKED_DIRECTORY { Role::Lock } else { Names::role(patterns, names.file) };
         let place = match role {
-            Role::Lock => self.lock(open, names, container),
-            role => self.place(open.root, &container, names.file, role),
+            // Which state file it is, the engine knows by its inode.
+            _ if open.what == ALIAS => self.place(root, b"", names.file, Role::Temporary),
+            Role::Lock => self.lock(open, root, names, container),
+            role => self.place(root, &container, names.file, role),
         };
         Operation::Open {
             id: OpenId { file: open.file, opened: open.opened },
@@ -113,22 +119,28 @@ impl Translator {
     }
 
     /// What a lock guards: a state file beside the lock file, or whatever lies in a locked directory.
-    fn lock(&mut self, open: &OpenRecord, names: &OpenNames<'_>, container: Vec<u8>) -> Arc<Place> {
+    fn lock(
+        &mut self,
+        open: &OpenRecord,
+        root: u16,
+        names: &OpenNames<'_>,
+        container: Vec<u8>,
+    ) -> Arc<Place> {
         let (container, name) = if open.what == LOCKED_DIRECTORY {
             let directory = match open.depth {
                 0 => Vec::new(),
                 1 => names.file.to_vec(),
                 _ => [names.directory, names.file].join(&b'/'),
             };
-            (directory, Vec::new())
+            (self.elsewhere.located(open.root, directory).1, Vec::new())
         } else {
-            let patterns = self.patterns.get(&open.root).map_or(&[][..], Vec::as_slice);
+            let patterns = self.patterns.get(&root).map_or(&[][..], Vec::as_slice);
             (container, guarded_by(patterns, names.file))
         };
         // Not shared with the state file's own place, which another role tells apart.
         let lossy = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes).as_ref());
         let (container, name) = (lossy(&container), lossy(&name));
-        Arc::new(Place { root: RootId(open.root), container, name, role: Role::Lock })
+        Arc::new(Place { root: RootId(root), container, name, role: Role::Lock })
     }
 
     /// Reads a call by path, whose directories are still to be found.
@@ -147,7 +159,21 @@ impl Translator {
             CallKind::Unlink | CallKind::Truncate(_) => None,
         };
         let span = Span::new(BootNanos(record.header.start), BootNanos(record.header.end));
-        Ok(Call { kind, span, actor: actor(&record.header), first: self.paths.first(record), second })
+        let first = if record.is_other == 0 {
+            self.paths.first(record)
+        } else {
+            Named { name: None, directory: Directory::Elsewhere }
+        };
+        let (first, second) = (self.moved(first), second.map(|second| self.moved(second)));
+        Ok(Call { kind, span, actor: actor(&record.header), first, second })
+    }
+
+    /// A directory that stands for a container's has the container's name.
+    fn moved(&self, named: Named) -> Named {
+        let Directory::Certain(root, below) = &named.directory else { return named };
+        let (root, container) = self.elsewhere.located(root.0, below.as_bytes().to_vec());
+        let container = String::from_utf8_lossy(&container).into();
+        Named { directory: Directory::Certain(RootId(root), container), ..named }
     }
 
     /// The place of a name in a root.
@@ -175,14 +201,18 @@ impl Translator {
             return None;
         }
         let [file, directory, outer] = [0, 1, 2].map(|i| decode::text(&place.names[i]));
+        if place.is_below_root == ALIAS {
+            return Some(self.place(place.root, b"", file, Role::Temporary));
+        }
         let container = match place.depth {
             0 => Vec::new(),
             1 => directory.to_vec(),
             _ => [outer, directory].join(&b'/'),
         };
-        let patterns = self.patterns.get(&place.root).map_or(&[][..], Vec::as_slice);
+        let (root, container) = self.elsewhere.located(place.root, container);
+        let patterns = self.patterns.get(&root).map_or(&[][..], Vec::as_slice);
         let role = Names::role(patterns, file);
-        Some(self.place(place.root, &container, file, role))
+        Some(self.place(root, &container, file, role))
     }
 
     fn place(&mut self, root: u16, container: &[u8], name: &[u8], role: Role) -> Arc<Place> {
@@ -331,13 +361,50 @@ fn exit_status(status: u32) -> ExitStatus {
     }
 }
 
+/// The program's path as /proc would show it; `None` when it is cut.
+fn exe(process: &ProcessRecord) -> Option<String> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    let mut is_whole = false;
+    for room in &process.exe {
+        match decode::text(room) {
+            // A file in memory has one name and no directory.
+            b"" => {
+                is_whole |= parts.len() == 1;
+                break;
+            }
+            // A mount on a mount's root, or the end.
+            b"/" => is_whole = true,
+            part if part.len() + 1 >= SHORT_NAME => return None,
+            part => {
+                is_whole = false;
+                parts.push(part);
+            }
+        }
+    }
+    if parts.is_empty() || !is_whole {
+        return None;
+    }
+    let mut path = String::new();
+    for part in parts.iter().rev() {
+        path.push('/');
+        path.push_str(&String::from_utf8_lossy(part));
+    }
+    if process.exe_is_deleted != 0 {
+        path.push_str(" (deleted)");
+    }
+    Some(path)
+}
+
 fn facts(process: &ProcessRecord) -> ProcessFacts {
     let args = &process.args[..process.args.len().min(process.args_len as usize)];
-    let count = process.ancestors.len().min(usize::try_from(process.ancestor_count).unwrap_or(usize::MAX));
+    let count = process.ancestors.len().min(process.ancestor_count as usize);
     ProcessFacts {
         pid: Pid(process.header.pid),
         started: BootNanos(process.started),
+        since: BootNanos(process.header.start),
         seen: BootNanos(process.header.end),
+        program: process.program,
+        exe: exe(process),
         comm: Comm(process.header.comm),
         uid: process.uid,
         cgroup_id: process.cgroup,

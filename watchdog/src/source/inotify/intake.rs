@@ -7,8 +7,8 @@ use ::inotify::EventMask;
 use super::limits;
 use super::queue::{Queue, Raw};
 use super::watches::{News, Watches};
-use crate::model::{BootNanos, RootId};
-use crate::source::RootSpec;
+use crate::model::{BootNanos, Place, RootId};
+use crate::source::{Elsewhere, RootSpec};
 
 /// How many reads of the queue one turn takes at most, so that the agent's loop turns.
 const READS: usize = 8;
@@ -102,6 +102,23 @@ impl Intake {
     /// Does not watch a root any more.
     pub(super) fn remove_root(&mut self, id: RootId, tell: &mut impl FnMut(Taken)) {
         self.watches.remove_root(id, &mut self.news);
+        self.spread(tell);
+    }
+
+    /// Watches what stands elsewhere.
+    pub(super) fn add_elsewhere(
+        &mut self,
+        found: &Elsewhere<'_>,
+        tell: &mut impl FnMut(Taken),
+    ) -> io::Result<()> {
+        let result = self.watches.add_elsewhere(found, &mut self.news).map_err(limits::explain);
+        self.spread(tell);
+        result
+    }
+
+    /// Does not watch it any more.
+    pub(super) fn remove_elsewhere(&mut self, place: &Place, tell: &mut impl FnMut(Taken)) {
+        self.watches.remove_elsewhere(place, &mut self.news);
         self.spread(tell);
     }
 

@@ -8,8 +8,8 @@ use ::inotify::{EventMask, WatchMask};
 use super::intake::{Intake, Taken};
 use super::watches::{News, Watches};
 use crate::model::{BootNanos, Place, RootId, Span};
-use crate::source::RootSpec;
 use crate::source::names::{Change, DirectoryMove, NameEvent};
+use crate::source::{Elsewhere, RootSpec};
 
 /// Nothing that readers do.
 const INTEREST: WatchMask = WatchMask::MODIFY
@@ -78,6 +78,21 @@ impl Marks {
     pub fn unwatch(&mut self, id: RootId, out: &mut Vec<Mark>) {
         let Self { intake, overflows, .. } = self;
         intake.remove_root(id, &mut |taken| tell(taken, overflows, out));
+    }
+
+    /// Marks a directory that stands for a container's.
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub fn watch_elsewhere(&mut self, found: &Elsewhere<'_>, out: &mut Vec<Mark>) -> io::Result<()> {
+        let Self { intake, overflows, .. } = self;
+        intake.add_elsewhere(found, &mut |taken| tell(taken, overflows, out))
+    }
+
+    /// Removes its mark.
+    pub fn leave_elsewhere(&mut self, place: &Place, out: &mut Vec<Mark>) {
+        let Self { intake, overflows, .. } = self;
+        intake.remove_elsewhere(place, &mut |taken| tell(taken, overflows, out));
     }
 
     /// Waits until there is something to drain. Cancel-safe.

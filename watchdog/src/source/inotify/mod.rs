@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::clock::boot_now;
 use crate::model::{FileEvent, OpenId, Place, RootId};
 use crate::source::{
-    Item, LossReason, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind,
+    Elsewhere, Item, LossReason, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind,
 };
 use intake::{Intake, Taken};
 pub use limits::Limits;
@@ -146,6 +146,16 @@ impl Source for InotifySource {
     /// They are made up, and the translator ends each of them.
     fn has_descriptions(&self) -> bool {
         false
+    }
+
+    fn watch_elsewhere(&mut self, found: &Elsewhere<'_>) -> Result<(), SourceError> {
+        let result = self.with(|intake, mut tell| intake.add_elsewhere(found, &mut tell));
+        let path = found.place.container.to_string().into();
+        result.map_err(|cause| SourceError::Watch { path, cause: cause.into() })
+    }
+
+    fn leave_elsewhere(&mut self, place: &Place) {
+        self.with(|intake, mut tell| intake.remove_elsewhere(place, &mut tell));
     }
 
     /// There are no descriptions that the kernel could know of.

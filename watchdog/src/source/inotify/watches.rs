@@ -1,6 +1,8 @@
 //! Which directories are watched, and which root and container each of them is.
 
-use std::collections::{BTreeMap, HashMap};
+mod elsewhere;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -54,6 +56,8 @@ pub(super) struct Watches {
     /// At most so many directories are watched.
     most: usize,
     stands: HashMap<WatchDescriptor, Vec<Stand>>,
+    /// Those of them that stand elsewhere than below a root: a look at the roots does not find them.
+    elsewhere: HashSet<WatchDescriptor>,
     roots: BTreeMap<RootId, Root>,
     /// Directories that could not be watched when last tried.
     refused: u64,
@@ -81,6 +85,8 @@ enum Stand {
     Parent(RootId),
     /// The root, or a directory below it, so many levels down and on this path.
     Level(RootId, u8, Arc<str>),
+    /// A state file that a symbolic link at its name leads to.
+    File(Arc<Place>),
 }
 
 impl Watches {
@@ -95,6 +101,7 @@ impl Watches {
             every_move: false,
             most: Self::MAX_DIRECTORIES,
             stands: HashMap::new(),
+            elsewhere: HashSet::new(),
             roots: BTreeMap::new(),
             refused: 0,
             refusals: 0,
@@ -144,6 +151,7 @@ impl Watches {
         self.drop_where(
             |stand| match stand {
                 Stand::Level(root, ..) | Stand::Parent(root) => *root == id,
+                Stand::File(place) => place.root == id,
             },
             out,
         );
@@ -163,6 +171,10 @@ impl Watches {
             }
         }
         for (directory, stands) in before {
+            if self.elsewhere.contains(&directory) {
+                stands.into_iter().for_each(|stand| self.note(directory.clone(), stand));
+                continue;
+            }
             let now = self.stands.get(&directory);
             for stand in stands {
                 if let Stand::Level(root, level, container) = stand
@@ -187,7 +199,7 @@ impl Watches {
         let ended = raw.mask.intersects(EventMask::IGNORED | EventMask::UNMOUNT);
         let holder = |stand: &Stand| match stand {
             Stand::Level(root, level, _) if self.holds_files(*root, *level) => Some(*level),
-            Stand::Level(..) | Stand::Parent(_) => None,
+            Stand::Level(..) | Stand::Parent(_) | Stand::File(_) => None,
         };
         let nearest = stands.iter().filter_map(holder).min();
         // One directory is usually one thing; the clone is of a short list.
@@ -197,11 +209,16 @@ impl Watches {
                 Stand::Level(root, level, container) if !ended => {
                     self.level_event(root, (level, nearest == Some(level)), &container, raw, out);
                 }
-                Stand::Parent(_) | Stand::Level(..) => {}
+                Stand::File(place) if !ended && raw.name.is_none() => {
+                    let (mask, cookie, between) = (raw.mask, raw.cookie, (raw.since, raw.at));
+                    out.push(News::Name { place, mask, cookie, between, nearest: true });
+                }
+                Stand::Parent(_) | Stand::Level(..) | Stand::File(_) => {}
             }
         }
         if ended {
             let gone = self.stands.remove(&raw.directory).unwrap_or_default();
+            self.elsewhere.remove(&raw.directory);
             self.ended(gone, out);
         }
     }
@@ -349,7 +366,7 @@ impl Watches {
                     *root == id
                         && path.strip_prefix(container).is_some_and(|r| r.is_empty() || r.starts_with('/'))
                 }
-                Stand::Parent(_) => false,
+                Stand::Parent(_) | Stand::File(_) => false,
             },
             out,
         );
@@ -370,6 +387,7 @@ impl Watches {
         }
         for directory in idle {
             self.stands.remove(&directory);
+            self.elsewhere.remove(&directory);
             self.unwatch(directory);
         }
         self.ended(dropped, out);

@@ -400,6 +400,12 @@ impl Join {
     }
 
     fn truncate(&mut self, call: &Call, size: u64, places: Places<'_>, out: &mut Vec<Joined>) {
+        if call.first.name.is_none() && call.first.directory == Directory::Elsewhere {
+            // By a name that says nothing: a link's, or a descriptor's.
+            let is_state = |place: &Arc<Place>| place.role == Role::State;
+            self.unresolved += u64::from(self.pool.modified(None, call.span).any(is_state));
+            return;
+        }
         let name = call.first.name.clone();
         let mut best: Option<(u8, Arc<Place>)> = None;
         for place in self.pool.modified(name.as_deref(), call.span) {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::boot_now;
-use crate::model::{BootNanos, InodeId, OpenId, Place, RootId};
-use crate::source::{Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
+use crate::model::{BootNanos, InodeId, OpenId, Pid, Place, RootId};
+use crate::source::{Elsewhere, Item, Losses, ProbeStatus, Proof, RootSpec, Source, SourceError, SourceKind};
 use story::{SourceStory, WitnessStory};
 use testimony::Testimony;
 
@@ -155,6 +155,22 @@ impl<S: Source> Source for Witnessed<S> {
 
     fn identify(&self, file: &File) -> Option<InodeId> {
         self.source.identify(file)
+    }
+
+    fn watch_elsewhere(&mut self, found: &Elsewhere<'_>) -> Result<(), SourceError> {
+        self.source.watch_elsewhere(found)
+    }
+
+    fn leave_elsewhere(&mut self, place: &Place) {
+        self.source.leave_elsewhere(place);
+    }
+
+    fn needs_open_descriptions(&self) -> bool {
+        self.source.needs_open_descriptions()
+    }
+
+    fn take_over(&mut self, file: &File, holder: Pid) {
+        self.source.take_over(file, holder);
     }
 
     fn reads_itself(&mut self, place: &Arc<Place>) {
