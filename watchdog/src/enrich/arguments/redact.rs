@@ -259,7 +259,7 @@ fn parameters(text: &str) -> String {
     let mut hidden = String::with_capacity(text.len());
     for (index, part) in text.split_inclusive(['?', '&', '#', ';']).enumerate() {
         let (body, end) = match part.char_indices().next_back() {
-            Some((at, c)) if matches!(c, '?' | '&' | '#' | ';') => part.split_at(at),
+            Some((at, '?' | '&' | '#' | ';')) => part.split_at(at),
             _ => (part, ""),
         };
         match body.split_once('=') {
