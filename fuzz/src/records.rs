@@ -31,7 +31,7 @@ pub fn ring(bytes: &[u8]) {
                 // A byte that is no text or steers a terminal is written as an escape.
                 assert!(process.name().len() <= 6 * 16, "{process:?}");
             }
-            Some(Item::Anomaly(_)) => {}
+            Some(Item::Anomaly(_) | Item::Gone(_)) => {}
             None => lost += 1,
         }
         rest = behind;
