@@ -265,6 +265,9 @@ impl<S: Source> Agent<S> {
         {
             self.follow(|| Step::Process { seen: event.at(), process: Cow::Borrowed(&process) });
             self.processes.remember(process, event.at());
+            if self.processes.lacks_arguments(event.actor.pid, event.at()) {
+                self.read_arguments(event.actor.pid, event.at());
+            }
         }
         if let EventOperation::Open { place, .. } = &event.operation {
             self.look_for_owner(place);

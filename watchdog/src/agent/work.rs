@@ -1,17 +1,18 @@
 //! What the loop has its threads do, and what it does with their answers.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Agent;
 use super::pods::Search;
 use super::survey::Look;
 use super::unpublished::{Unpublished, subject};
+use super::{Agent, Step};
 use crate::clock::boot_now;
-use crate::enrich::{Owner, Reading, owner, read_state_file};
-use crate::files::Gate;
-use crate::model::{BootNanos, Place, RootId, SessionReport};
+use crate::enrich::{Owner, Process, Reading, capture, owner, read_state_file};
+use crate::files::{Gate, Whereabouts};
+use crate::model::{BootNanos, Pid, Place, RootId, SessionReport};
 use crate::profile::{self, Looked, Sighting, Walked};
 use crate::source::Source;
 use crate::workers::{Ticket, Urgency, Work};
@@ -24,6 +25,8 @@ pub(super) enum Job {
     Settled(Sighting),
     /// Find out whose a container is.
     Owner(Search),
+    /// Read the arguments of a process that was seen then.
+    Arguments(BootNanos),
     /// Look for roots.
     Roots,
     /// Walk through a root.
@@ -40,6 +43,8 @@ pub(super) enum Answer {
     Settled(Option<Reading>, bool),
     /// What could be found out.
     Owner(Owner),
+    /// The process, if it still lived.
+    Arguments(Option<Process>),
     /// Which roots stand.
     Roots(Looked),
     /// What stands in one, and the processor time that this took.
@@ -76,7 +81,7 @@ impl<S: Source> Agent<S> {
                     Answer::Settled(reading, sighting.is_still_so())
                 })
             }
-            Job::Owner(_) | Job::Roots | Job::Walk(_) | Job::Look => None,
+            Job::Owner(_) | Job::Arguments(_) | Job::Roots | Job::Walk(_) | Job::Look => None,
         };
         match ticket {
             Some(ticket) => drop(self.jobs.insert(ticket, job)),
@@ -108,6 +113,10 @@ impl<S: Source> Agent<S> {
             (Job::Owner(search), Some(Answer::Owner(owner))) => {
                 self.pods.found(&search, Some(owner), boot_now());
             }
+            (Job::Arguments(seen), Some(Answer::Arguments(Some(process)))) => {
+                self.follow(|| Step::Process { seen, process: Cow::Borrowed(&process) });
+                self.processes.remember(process, seen);
+            }
             (Job::Roots, Some(Answer::Roots(looked))) => self.take_roots(Some(looked)),
             (Job::Walk(_), Some(Answer::Walked(walked, took))) => self.take_walk(walked, took),
             (Job::Look, Some(Answer::Looked(looks))) => self.take_looks(looks),
@@ -122,9 +131,23 @@ impl<S: Source> Agent<S> {
             Job::Aftermath(report) => self.judge_aftermath(report, None),
             Job::Settled(sighting) => self.put_back(sighting),
             Job::Owner(search) => self.pods.found(&search, None, boot_now()),
+            // What the kernel side saw of them is enough.
+            Job::Arguments(_) => {}
             Job::Roots => self.take_roots(None),
             Job::Walk(root) => self.take_walk(Walked { root, found: None }, 0),
             Job::Look => self.no_looks(),
+        }
+    }
+
+    /// Has somebody read a process's arguments, which may wait for its memory.
+    pub(super) fn read_arguments(&mut self, pid: Pid, seen: BootNanos) {
+        let host = self.config.host();
+        let ticket = self.workers.submit(Work::Process, Urgency::Soon, CONTENT, move |gate| {
+            let may_read = gate.enter(Whereabouts::Process(pid.0)).is_ok();
+            Answer::Arguments(if may_read { capture(&host, pid) } else { None })
+        });
+        if let Some(ticket) = ticket {
+            self.jobs.insert(ticket, Job::Arguments(seen));
         }
     }
 
@@ -143,8 +166,14 @@ impl<S: Source> Agent<S> {
 
     /// Looks for roots and what lies below them for the first time, and waits until that is done or does not answer.
     pub(super) async fn look_first(&mut self) {
-        self.find_roots();
-        self.wait_for_looks().await;
+        // One that does not answer is left out when they are looked for again.
+        for _ in 0..3 {
+            self.find_roots();
+            self.wait_for_looks().await;
+            if !self.roots.table().is_empty() {
+                break;
+            }
+        }
         self.look_around();
         self.wait_for_looks().await;
     }

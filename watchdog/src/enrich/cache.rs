@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::process::{Attribution, Process, TICK, capture};
+use super::process::{Attribution, Process, TICK, capture_at_once};
 use crate::cli::Arguments;
 use crate::host_root::HostRoot;
 use crate::model::{Actor, BootNanos, Pid, ProcessFacts};
@@ -49,7 +49,17 @@ impl Processes {
         if known || !self.reads.take(now) {
             return None;
         }
-        capture(&self.host, actor.pid)
+        capture_at_once(&self.host, actor.pid)
+    }
+
+    /// Whether arguments are missing of the process that has this pid now, or were cut where the kernel side cuts them.
+    #[must_use]
+    pub fn lacks_arguments(&self, pid: Pid, now: BootNanos) -> bool {
+        /// The kernel side shows 256 bytes, their separators included.
+        const SURELY_WHOLE: usize = 200;
+        let bytes = |args: &[String]| args.iter().map(String::len).sum::<usize>();
+        self.find(pid, now)
+            .is_some_and(|process| process.args.is_empty() || bytes(&process.args) > SURELY_WHOLE)
     }
 
     /// The process that had this pid at that time, with the program that it ran then: the last that it is known to have
@@ -205,6 +215,8 @@ mod tests {
         let now = crate::clock::boot_now();
         let captured = processes.witness(&me, now).unwrap();
         processes.remember(captured, now);
+        assert!(processes.lacks_arguments(me.pid, now), "they are not read at once");
+        processes.remember(crate::enrich::capture(&processes.host, me.pid).unwrap(), now);
         let full = processes.find(me.pid, now).unwrap().clone();
         assert_eq!(full.attribution, Attribution::Full);
         let kernel = ProcessFacts {

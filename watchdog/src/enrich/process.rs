@@ -140,9 +140,19 @@ impl Process {
     }
 }
 
-/// Reads a living process from /proc; `None` when it is gone or never was.
+/// Reads a living process from /proc, its arguments included; `None` when it is gone or never was.
+///
+/// Arguments lie in the process's memory: reading them waits for its `mmap_lock`, which another of its threads may hold in
+/// a page fault on a mount that does not answer (`access_remote_vm`, 5.10 to 7.2). So the event loop does not call this.
 #[must_use]
 pub fn capture(host: &HostRoot, pid: Pid) -> Option<Process> {
+    let process = capture_at_once(host, pid)?;
+    let line = read_limited(proc_path(host, pid, "cmdline")).unwrap_or_default();
+    Some(Process { args: split_args(&line), ..process })
+}
+
+/// Reads what never has to be waited for: everything but the arguments.
+pub(super) fn capture_at_once(host: &HostRoot, pid: Pid) -> Option<Process> {
     let stat = Stat::read(host, pid)?;
     let text = |name: &str| read_limited(proc_path(host, pid, name));
     let exe = fs::read_link(proc_path(host, pid, "exe")).ok();
@@ -154,7 +164,7 @@ pub fn capture(host: &HostRoot, pid: Pid) -> Option<Process> {
         since: started,
         program: None,
         comm: stat.comm.clone(),
-        args: split_args(&text("cmdline").unwrap_or_default()),
+        args: Vec::new(),
         uid: uid(&String::from_utf8_lossy(&status)),
         cgroup: cgroup_of(host, pid),
         ancestors: ancestors(host, stat.parent),

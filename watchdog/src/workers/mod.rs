@@ -4,7 +4,7 @@
 //! - At most [`PER_PLACE`] threads wait for the same [`Whereabouts`] at once. Further jobs for it are put aside until one
 //!   of them gets on, so that others find a thread.
 //! - A thread that waits for too long is written off: another one takes its place, and until it returns nobody else goes
-//!   where it waits. At most [`MAX_LOST`] threads are written off before places that never answered are refused.
+//!   where it waits. At most [`MAX_LOST`] threads are written off in work of one kind before it is kept from places that never answered.
 
 mod seat;
 mod state;
@@ -27,8 +27,8 @@ use state::{Job, Shared};
 const WORKERS: usize = 4;
 /// So many of them at most wait for the same place.
 const PER_PLACE: usize = 2;
-/// So many may be written off before a place that never answered is refused.
-const MAX_LOST: usize = 8;
+/// So many may be written off in work of one kind before it is kept from places that never answered.
+const MAX_LOST: usize = 4;
 /// So many threads there are at most, those that are written off included.
 const MAX_THREADS: usize = 24;
 /// A thread's stack: nothing here nests deeply.

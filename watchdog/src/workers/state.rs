@@ -208,7 +208,8 @@ impl<A> Shared<A> {
             count += 1;
             is_silent |= seat.is_lost;
         }
-        let lost = state.seats.values().filter(|seat| seat.is_lost).count();
+        let work = state.seats.get(&number).map(|seat| seat.work);
+        let lost = state.seats.values().filter(|seat| seat.is_lost && Some(seat.work) == work).count();
         is_silent |= lost >= MAX_LOST && !state.good.contains(&place);
         let Some(seat) = state.seats.get_mut(&number) else { return Err(Blocked::Silent) };
         if is_silent || seat.is_lost {
