@@ -43,6 +43,14 @@ pub trait Gate {
     /// Others wait for it already, or it is known not to answer.
     fn enter(&self, whereabouts: Whereabouts) -> io::Result<()>;
 
+    /// Is asked before a mount point is crossed.
+    ///
+    /// # Errors
+    /// The caller must not leave the file system that it is in.
+    fn cross(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Reports that the operation has ended, and that what follows waits for nobody.
     fn pass(&self) {}
 
@@ -58,6 +66,20 @@ pub trait Gate {
     /// Others do such work already.
     fn heavy(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Keeps the caller on the file system where it began, so that it waits for no other.
+#[derive(Clone, Copy, Debug)]
+pub struct Within;
+
+impl Gate for Within {
+    fn enter(&self, _: Whereabouts) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn cross(&self) -> io::Result<()> {
+        Err(io::ErrorKind::CrossesDevices.into())
     }
 }
 

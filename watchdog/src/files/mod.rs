@@ -10,5 +10,5 @@
 mod gate;
 mod node;
 
-pub use gate::{Gate, Ungated, Whereabouts};
+pub use gate::{Gate, Ungated, Whereabouts, Within};
 pub use node::{Directory, Kind, Node};

@@ -105,8 +105,11 @@ impl<'g> Directory<'g> {
         self.gate.enter(within)?;
         let place = match self.step_within(name) {
             Ok(place) => place,
-            Err(Errno::XDEV | Errno::NOSYS) => {
+            Err(error @ (Errno::XDEV | Errno::NOSYS)) => {
                 // A mount point, or a kernel that cannot say whether it is one.
+                if error == Errno::XDEV {
+                    self.gate.cross()?;
+                }
                 self.gate.enter(Whereabouts::name(self.device, name))?;
                 rustix::fs::openat(&self.place, name, PLACE, Mode::empty())?
             }
@@ -264,7 +267,7 @@ mod tests {
     use std::io::Read;
     use std::os::unix::fs::symlink;
 
-    use super::super::Ungated;
+    use super::super::{Ungated, Within};
     use super::*;
 
     fn fixture() -> tempfile::TempDir {
@@ -356,6 +359,14 @@ mod tests {
         let null = devices.child(OsStr::new("null")).unwrap();
         assert_eq!(null.kind(), Kind::Other("a device"));
         assert!(null.open().is_err());
+    }
+
+    #[test]
+    fn who_stays_within_a_file_system_crosses_no_mount_point() {
+        let top = Directory::open(Path::new("/"), &Within).unwrap();
+        let refused = top.child(OsStr::new("proc")).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::CrossesDevices);
+        assert!(top.child(OsStr::new("etc")).is_ok());
     }
 
     #[test]

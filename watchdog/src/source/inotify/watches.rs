@@ -8,12 +8,14 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use ::inotify::{EventMask, WatchDescriptor, WatchMask, Watches as Instance};
 
 use super::limits;
 use super::queue::Raw;
+use crate::files::{Directory, Within};
 use crate::model::{BootNanos, MAX_FILES, Place, Role, RootId};
 use crate::source::names::DirectoryMove;
 use crate::source::{NamePattern, RootSpec, Shape};
@@ -339,15 +341,21 @@ impl Watches {
         let Some(root) = self.root(id) else { return };
         let path = root.spec.path.join(&**container);
         let depths = root.spec.depths;
+        // What is mounted there may not answer. Its events are taken, and what stood there before is not looked for.
+        let is_mount = level > 0
+            && Directory::open(&root.spec.path, &Within)
+                .and_then(|root| root.below(Path::new(&**container)))
+                .is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
         if depths.contains(level) {
             out.push(News::Begins(id, Arc::clone(container)));
-            let state = root.names.iter().filter(|(_, role)| fresh && *role == Role::State);
+            let is_fresh = fresh && !is_mount;
+            let state = root.names.iter().filter(|(_, role)| is_fresh && *role == Role::State);
             let empty =
                 state.filter(|(name, _)| fs::metadata(path.join(&**name)).is_ok_and(|file| file.len() == 0));
             let found = empty.filter_map(|(name, _)| root.place(container, OsStr::new(&**name)));
             out.extend(found.map(|place| News::FoundEmpty(Arc::new(place))));
         }
-        if !depths.reach_below(level) {
+        if !depths.reach_below(level) || is_mount {
             return;
         }
         let Ok(entries) = fs::read_dir(path) else { return };
