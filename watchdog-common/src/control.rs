@@ -1,7 +1,7 @@
 //! How the agent talks to the probes.
 //!
-//! Those on system calls hear `fsync(fd, key, command, argument)`: the kernel's fsync reads its first
-//! argument alone; the probe on it sees the rest. Those on VFS functions hear `fallocate(fd, COMMAND_MODE | command,
+//! Those on system calls hear `fsync(-1, key, command, argument, fd)`: the kernel's fsync reads its first
+//! argument alone and refuses it; the probe on it sees the rest. Those on VFS functions hear `fallocate(fd, COMMAND_MODE | command,
 //! key, argument)`, a mode that no filesystem knows and the kernel refuses, from `vfs_fallocate`.
 //! This makes the probes
 //! themselves measure a directory's identity or a description's life, with the ruler that they use for events, at

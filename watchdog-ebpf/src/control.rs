@@ -20,25 +20,32 @@ pub(crate) fn run(registers: Registers) -> bool {
     match Command::from_u64(registers.argument(2)) {
         Some(Command::Hello) => settings::set_agent((kernel::thread() >> 32) as u32),
         Some(Command::Identify) => {
-            if let Some(file) = File::of_descriptor(registers.argument(0) as i32) {
+            if let Some(file) = descriptor(registers) {
                 identify(file);
             }
         }
         Some(Command::Poll) => answer(registers.argument(3)),
         Some(Command::Report) => opens::report_again(registers.argument(3)),
         Some(Command::Track) => {
-            if let Some(file) = File::of_descriptor(registers.argument(0) as i32) {
+            if let Some(file) = descriptor(registers) {
                 opens::take_over(file, registers.argument(3), Releases::Asked);
             }
         }
         Some(Command::Adopt) => {
-            if let Some(file) = File::of_descriptor(registers.argument(0) as i32) {
+            if let Some(file) = descriptor(registers) {
                 aliases::adopt(file.inode(), registers.argument(3) as u16);
             }
         }
         None => {}
     }
     true
+}
+
+/// What stands behind the descriptor that the agent asks about. It is no argument that the kernel's own fsync reads: that would
+/// write out the file, and wait for it.
+#[inline(always)]
+fn descriptor(registers: Registers) -> Option<File> {
+    File::of_descriptor(registers.argument(4) as i32)
 }
 
 /// The same where the description itself is at hand.

@@ -97,9 +97,9 @@ impl Control {
 
     #[expect(unsafe_code, reason = "libc has no safe fsync with extra arguments")]
     fn call_fsync(&self, fd: RawFd, command: Command, argument: u64) {
-        // SAFETY: fsync takes a descriptor and touches no memory of ours; the kernel ignores the rest. On -1 it
-        // fails with EBADF, on a directory it does no harm.
-        unsafe { libc::syscall(libc::SYS_fsync, fd, self.key, command as u64, argument) };
+        // SAFETY: fsync takes a descriptor and touches no memory of ours; the kernel ignores the rest. On -1 it fails with
+        // EBADF, so nothing is written out.
+        unsafe { libc::syscall(libc::SYS_fsync, -1, self.key, command as u64, argument, fd) };
     }
 
     #[expect(unsafe_code, reason = "libc has no safe fallocate")]
