@@ -117,7 +117,7 @@ fn a_hard_link_of_another_name_leads_to_the_same_file() {
         "p open a/state.test as f ino=1 size=13
          p release f
          p open tmp:other as g ino=1 write-only truncated size=0
-         p write g 0 4 size=4
+         p write g 0 4 size=0..4
          p release g",
     );
 }
