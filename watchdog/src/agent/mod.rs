@@ -13,6 +13,7 @@ mod pace;
 mod pods;
 mod reload;
 mod start;
+mod steady;
 mod stop;
 mod survey;
 #[cfg(test)]
@@ -255,6 +256,7 @@ impl<S: Source> Agent<S> {
         if event.lost > self.lost {
             self.lost = event.lost;
             self.descriptions.suspect_all(event.at());
+            self.survey.look_again(boot_now());
         }
         if self.canary.takes(event) || self.own.is_ours(event) {
             return;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::steady::size_of;
 use super::work::{Answer, Job};
 use super::{Agent, millis};
 use crate::clock::{boot_now, thread_time};
@@ -39,6 +40,8 @@ pub(super) struct Survey {
     next: BootNanos,
     next_reading: BootNanos,
     next_roots: BootNanos,
+    /// When a look was last brought forward because of a loss.
+    hastened: BootNanos,
     /// Roots that the source could not watch; said once.
     unwatched: bool,
     /// A state file could not be read; said once.
@@ -53,7 +56,7 @@ pub(super) struct Seen {
     span: Span,
     place: Arc<Place>,
     inode: Option<InodeId>,
-    size: u64,
+    size: Option<u64>,
 }
 
 /// A walk through all roots that is under way.
@@ -69,20 +72,23 @@ struct Walk {
 /// A file that a thread found at a state file's name.
 #[derive(Debug)]
 pub(super) struct Look {
-    start: BootNanos,
+    /// From before the file was opened to the moment at which it had the size.
+    span: Span,
     place: Arc<Place>,
     /// Only stands for the place.
     file: File,
-    size: u64,
+    /// `None` when it changed whenever it was looked at.
+    size: Option<u64>,
 }
 
 impl Seen {
     /// What stands at a place now, by the file itself.
     pub(super) fn new(source: &impl Source, place: &Arc<Place>, file: &File) -> Option<Self> {
         let start = boot_now();
-        let size = file.metadata().ok()?.len();
         let inode = source.identify(file);
-        Some(Self { span: Span::new(start, boot_now()), place: Arc::clone(place), inode, size })
+        let (at, size) = size_of(file);
+        size?;
+        Some(Self { span: Span::new(start, at), place: Arc::clone(place), inode, size })
     }
 }
 
@@ -91,6 +97,9 @@ impl Survey {
     const LOOKS: usize = 2;
     /// Time between two looks at the files.
     const PERIOD: u64 = millis(1_000);
+    /// After a loss, the next look comes within this time, but no more often than that.
+    const SOON: u64 = millis(50);
+    const HASTE: u64 = millis(500);
     /// Time between two looks for roots: what happens below a new root is not seen before.
     const ROOTS_PERIOD: u64 = millis(100);
     /// A look at roots never takes more than this part of the time.
@@ -115,6 +124,16 @@ impl Survey {
     /// Other roots: what cannot be watched now was not said yet.
     pub(super) fn may_warn_again(&mut self) {
         self.unwatched = false;
+    }
+
+    /// Events were lost, so the sizes and names that the engine knows may be old: the next look shows all files, and comes
+    /// soon where it does not take long.
+    pub(super) fn look_again(&mut self, now: BootNanos) {
+        self.census.show_again();
+        if self.next <= now.plus(Self::PERIOD) && now.since(self.hastened) >= Self::HASTE {
+            self.hastened = now;
+            self.next = self.next.min(now.plus(Self::SOON));
+        }
     }
 
     pub(super) fn is_due(&self, now: BootNanos) -> bool {
@@ -344,9 +363,9 @@ impl<S: Source> Agent<S> {
     /// Which files stand there; the engine learns their sizes.
     pub(super) fn take_looks(&mut self, looks: Vec<Look>) {
         self.survey.looks = self.survey.looks.saturating_sub(1);
-        for Look { start, place, file, size } in looks {
+        for Look { span, place, file, size } in looks {
             let inode = self.source.identify(&file);
-            self.survey.seen.push_back(Seen { span: Span::new(start, boot_now()), place, inode, size });
+            self.survey.seen.push_back(Seen { span, place, inode, size });
         }
         self.look_at_fresh();
     }
@@ -408,7 +427,7 @@ impl<S: Source> Agent<S> {
         while let Some(Seen { span, place, inode, size }) =
             self.survey.seen.pop_front_if(|seen| seen.span.end <= told)
         {
-            let operation = EventOperation::Present { place, inode, size: Some(size) };
+            let operation = EventOperation::Present { place, inode, size };
             let event = FileEvent { span, actor: Actor::default(), lost: self.lost, operation };
             self.shared.metrics.event(self.source.kind(), &event.operation);
             self.tell(&event);
@@ -464,8 +483,9 @@ fn look_at(root: &Path, sighting: &Sighting, gate: &dyn Gate) -> Option<Look> {
         let node = directory.child(relative.file_name()?).ok()?;
         let is_file = node.kind() == Kind::File;
         let file = node.into_file();
-        let size = file.metadata().ok()?.len();
-        is_file.then(|| Look { start, place: Arc::clone(&sighting.place), file, size })
+        let (at, size) = size_of(&file);
+        let span = Span::new(start, at);
+        is_file.then(|| Look { span, place: Arc::clone(&sighting.place), file, size })
     };
     let found = look();
     // The others are looked at all the same.

@@ -21,6 +21,8 @@ pub(super) struct Description {
     pub(super) opened: Span,
     /// The event that opened it.
     pub(super) known: u64,
+    /// The event and the time since which all that it modifies is seen: later than its open after a loss.
+    pub(super) writes_known: (u64, BootNanos),
     pub(super) last_event: BootNanos,
     pub(super) released: Option<Span>,
     /// It modified a live state file.

@@ -46,6 +46,7 @@ impl Engine {
                 opener: actor,
                 opened: span,
                 known: self.event,
+                writes_known: (self.event, span.start),
                 last_event: span.end,
                 released: None,
                 modified: false,

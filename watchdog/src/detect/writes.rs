@@ -199,13 +199,15 @@ impl Engine {
         if fresh && let Some(by) = by {
             // What it read before it became a writer is judged as a reader's.
             self.settle(by, Occasion::Forced, out);
+            self.trust_writer(by, &modification);
         }
         let Some(place) = self.session_place(slot, by, span.start) else { return };
         if late {
             anomaly(AnomalyKind::ArrivedTooLate, span.end, Some(&place), out);
         }
-        let known_since =
-            by.and_then(|by| self.descriptions.get(by)).map(|by| (by.id, by.known, by.opened.start));
+        let known_since = by
+            .and_then(|by| self.descriptions.get(by))
+            .map(|by| (by.id, by.writes_known.0, by.writes_known.1));
         let obscure = modification.strange
             || known_since.is_some_and(|(_, known, start)| self.lost_since(known, start));
         let description = by.and_then(|by| self.descriptions.get_mut(by));
@@ -265,6 +267,21 @@ impl Engine {
             self.end_session(slot, span.end, out);
         } else {
             self.wake_file(slot, span.end.plus(nanos(self.limits.session_deadline)));
+        }
+    }
+
+    /// A description that stayed open over a loss begins a save. What it did meanwhile belongs to a save before, if that was
+    /// some time ago and this one begins where a save does; then all of this one is seen.
+    fn trust_writer(&mut self, by: Slot, modification: &Modification) {
+        let begins =
+            modification.truncates == Some(0) || modification.range.is_some_and(|(from, _)| from == 0);
+        let start = modification.span.start;
+        let over = self.loss_at.is_none_or(|at| at.plus(nanos(self.limits.horizon)) < start);
+        if begins
+            && over
+            && let Some(description) = self.descriptions.get_mut(by)
+        {
+            description.writes_known = (self.event, start);
         }
     }
 

@@ -121,6 +121,8 @@ pub struct Census {
     /// The last file's own name: most have the same.
     name: Arc<str>,
     round: u32,
+    /// The next scan shows what it knows, too.
+    again: bool,
     /// At most so many files are remembered.
     room: usize,
     /// Those of each root that were seen by the last scan, and for which there was no room.
@@ -134,6 +136,7 @@ impl Default for Census {
             numbers: RandomState::default(),
             name: Arc::default(),
             round: 0,
+            again: false,
             room: MAX_FILES,
             beyond: HashMap::default(),
         }
@@ -184,6 +187,7 @@ impl Census {
                 }
             }
         }
+        self.again = false;
         let round = self.round;
         self.files.retain(|_, known| {
             let is_unseen = |(root, below): &(RootId, PathBuf)| {
@@ -196,6 +200,11 @@ impl Census {
             stays
         });
         changes
+    }
+
+    /// What the engine was told of the files is not certain any more: the next scan shows all of them.
+    pub fn show_again(&mut self) {
+        self.again = true;
     }
 
     /// Another directory stands for the root: what is there is new, and what was known is gone.
@@ -243,6 +252,10 @@ impl Census {
         let number = self.numbers.hash_one((root.id, relative));
         if let Some(known) = self.files.get_mut(&number) {
             known.round = self.round;
+            if self.again {
+                let place = Arc::clone(&known.place);
+                new(&Sighting { place, path: path.clone(), stamp });
+            }
             if known.stamp == stamp {
                 if !std::mem::replace(&mut known.judged, true) && !is_followed {
                     changes.settled.push(Settled::new(Arc::clone(&known.place), &path, stamp));

@@ -1,5 +1,8 @@
 //! Loss: sent = received + lost, and the gate closes again whatever was lost.
 
+mod entries;
+mod recovery;
+
 use std::ffi::CString;
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
@@ -11,14 +14,14 @@ use crate::call::sys;
 use crate::child::{self, Message};
 use crate::site::{Filesystem, Site, path};
 
-pub(crate) const PAGE: u32 = 4096;
+const PAGE: u32 = 4096;
 const READS: u64 = 5_000;
 /// More than the probes' table of descriptions holds.
 const OPENS: u64 = 16_384 + 100;
 
 /// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
 /// with the site and the file of that name.
-pub(crate) fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
+fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
     matched(ring_bytes, Shape::Exact)
 }
 
@@ -37,12 +40,12 @@ fn matched(ring_bytes: u32, shape: Shape) -> Option<(Bench, Site, CString)> {
 }
 
 /// Runs `calls` in another process to its end, while nobody reads.
-pub(crate) fn unread(calls: impl FnOnce()) {
+fn unread(calls: impl FnOnce()) {
     let mut child = child::start(|_| calls());
     assert!(matches!(child.listen(), Message::Ended(0)));
 }
 
-pub(crate) fn received(bench: &mut Bench) -> Vec<Item> {
+fn received(bench: &mut Bench) -> Vec<Item> {
     let mut items = Vec::new();
     bench.drain(&mut items);
     items

@@ -1,6 +1,7 @@
 //! `cargo xtask chaos`: faults during the ground truth. After each: nothing complete is told as torn, what was lost is
 //! counted, the agent goes on or says why not, and the workload is unharmed.
 
+mod bursts;
 mod crowds;
 mod hostile;
 mod limits;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Signal, kill_process};
 use workload::{How, Style};
 
+use super::bursts::bursts;
 use super::stage::{AFTER, Act, BEFORE, DURING, Stage, settle};
 use crate::{deadline::until, finding::Finding, truth::Plan};
 
@@ -101,5 +102,6 @@ pub(super) fn ring(stage: &Stage<'_>) -> Result<String> {
     let (told, of) = during.honest(&findings)?;
     after.exact_but_for_the_first(&findings)?;
     let slowed = during.slowed(&calm)?;
-    Ok(format!("{lost} events lost and counted, {told} of {of} saves told; saves x{slowed:.1}"))
+    let again = bursts(stage)?;
+    Ok(format!("{lost} events lost and counted, {told} of {of} saves told; saves x{slowed:.1}; {again}"))
 }

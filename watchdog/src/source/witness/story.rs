@@ -147,14 +147,22 @@ impl WitnessStory {
     pub(super) fn sight(&mut self, sight: Sight, now: BootNanos, testimony: &mut Testimony) {
         match sight {
             Sight::Begins(root, container) => testimony.begins(root, container, now),
-            Sight::Ends(root, container) => testimony.ends(root, &container),
+            Sight::Ends(root, container) => {
+                self.open.retain(|place, _| place.root != root || place.container != container);
+                testimony.ends(root, &container);
+            }
             Sight::Lost(at) => {
                 self.open.clear();
                 testimony.lost(at);
             }
             Sight::Modified(place, span) => {
                 testimony.modified(Side::Witness, &place, span);
-                if place.role == Role::State && self.open.len() < Self::MAX {
+                if place.role == Role::State {
+                    if self.open.len() >= Self::MAX {
+                        // A truncation by name has no close: what was left behind by those makes room.
+                        self.open.clear();
+                        testimony.lost(now);
+                    }
                     self.open.entry(place).or_insert(span.start);
                 }
             }

@@ -9,9 +9,9 @@ use watchdog::clock::boot_now;
 use watchdog::model::{EventOperation as Operation, FileEvent};
 use watchdog::source::{Item, LossReason};
 
+use super::{lonely, received};
 use crate::call::sys;
 use crate::child::{self, Message};
-use crate::loss::{lonely, received};
 
 /// Threads that are within an open when the others come.
 const WAITING: usize = 200;

@@ -5,10 +5,10 @@ use watchdog::clock::boot_now;
 use watchdog::model::{Actor, EventOperation as Operation, FileEvent, OpenId};
 use watchdog::source::{Item, LossReason};
 
+use super::{PAGE, lonely, received};
 use crate::bench::Bench;
 use crate::call::sys;
 use crate::child::{self, Message};
-use crate::loss::{PAGE, lonely, received};
 
 /// More than a ring of one page holds.
 const READS: u64 = 1_000;
