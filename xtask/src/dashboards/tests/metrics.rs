@@ -23,12 +23,16 @@ const FOREIGN: [(&str, bool, &[&str]); 5] = [
 ];
 
 /// Metrics of the agent that answer none of the questions that dashboards and alerts are for.
-const UNUSED: [(&str, &str); 5] = [
+const UNUSED: [(&str, &str); 6] = [
     ("state_watchdog_config_reloads_total", "what matters is whether the last one was refused"),
     ("state_watchdog_config_last_reload_success_timestamp_seconds", "as above"),
     (
         "state_watchdog_findings_dropped_total",
         "whoever reads standard output sees its gap; /findings has them still",
+    ),
+    (
+        "state_watchdog_file_work_total",
+        "for whoever asks why a root or a pod is missing; what was missed itself is shown",
     ),
     ("process_virtual_memory_bytes", "what is mapped costs nothing; what is resident is shown"),
     ("process_threads", "the agent has one thread, and another only to read a large file"),
