@@ -13,8 +13,8 @@ pub use call::{CALL_TABLE_LEN, Call};
 pub use control::{COMMAND_MODE, Command};
 pub use record::{
     ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, EXE_PARTS, EntryRecord, ExitRecord, Header, IoKind, IoRecord,
-    Kind, LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord, SHORT_NAME,
-    UNKNOWN,
+    Kind, LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord,
+    SHARED_MAPPING, SHORT_NAME, UNKNOWN,
 };
 pub use settings::{CAST, Offsets, RegisterOffsets, Settings};
 pub use table::{

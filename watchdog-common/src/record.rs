@@ -151,7 +151,7 @@ pub enum IoKind {
     Truncate = 3,
     /// `offset`, `requested` is the length, `extra` the mode.
     Allocate = 4,
-    /// `extra` is the protection.
+    /// `extra` is the protection, with [`SHARED_MAPPING`] for a mapping that is shared.
     Map = 5,
     /// fsync, fdatasync.
     Sync = 6,
@@ -161,7 +161,12 @@ pub enum IoKind {
     RecordLock = 8,
     /// The last reference is gone.
     Release = 9,
+    /// A write failed; `extra` is the error number.
+    WriteFailed = 10,
 }
+
+/// In a [`IoKind::Map`]: stores through the mapping reach the file.
+pub const SHARED_MAPPING: u64 = 1 << 32;
 
 /// Something happened through a tracked description.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -12,7 +12,7 @@ use crate::{
     turn::Turn,
 };
 
-/// Whether a mapping with these flags shows its stores to others (include/uapi/linux/mman.h): only such ones matter.
+/// Whether a mapping with these flags shows its stores to others (include/uapi/linux/mman.h).
 #[inline(always)]
 pub(crate) fn is_shared_mapping(flags: u64) -> bool {
     const MAP_TYPE: u64 = 0xf;

@@ -22,7 +22,9 @@ pub use families::{FAMILIES, Family, Kind, label_values, markdown};
 use crate::config::Reloaded;
 use crate::enrich::Damage;
 use crate::health::Readiness;
-use crate::model::{AnomalyKind, EventOperation, Operation, Outcome, ReaderResult, SessionReport, Verdict};
+use crate::model::{
+    AnomalyKind, EventOperation, Follows, Operation, Outcome, ReaderResult, SessionReport, Verdict,
+};
 use crate::profile::RootEntry;
 use crate::report::DropReason;
 use crate::source::{LossReason, Losses, ProbeStatus, ProofResult, SourceKind};
@@ -40,6 +42,8 @@ pub struct Metrics {
     nonatomic_writes: IntCounterVec,
     overlapping_reads: IntCounterVec,
     torn_reader_exits: IntCounterVec,
+    damaged_reads: IntCounterVec,
+    damaged_reader_exits: IntCounterVec,
     write_window: HistogramVec,
     damage: IntCounterVec,
     damaged_now: IntGaugeVec,
@@ -88,6 +92,8 @@ impl Metrics {
             nonatomic_writes: counter(&r, &families::NONATOMIC_WRITES)?,
             overlapping_reads: counter(&r, &families::OVERLAPPING_READS)?,
             torn_reader_exits: counter(&r, &families::TORN_READER_EXITS)?,
+            damaged_reads: counter(&r, &families::DAMAGED_READS)?,
+            damaged_reader_exits: counter(&r, &families::DAMAGED_READER_EXITS)?,
             write_window: register(
                 &r,
                 HistogramVec::new(histogram(&families::WRITE_WINDOW), families::WRITE_WINDOW.labels)?,
@@ -140,9 +146,19 @@ impl Metrics {
         self.overlapping_reads.with_label_values(&[runtime, verdict.as_str(), &reader]).inc();
     }
 
-    /// Counts how a torn reader ended.
-    pub fn reader_exit(&self, runtime: &str, result: ReaderResult) {
-        self.torn_reader_exits.with_label_values(&[runtime, result.as_str()]).inc();
+    /// Counts a read of a file that is damaged at rest.
+    pub fn damaged_read(&self, runtime: &str, damage: Damage, reader: &str) {
+        let reader = self.readers.bounded(reader);
+        self.damaged_reads.with_label_values(&[runtime, damage.as_str(), &reader]).inc();
+    }
+
+    /// Counts how a torn or damaged reader ended.
+    pub fn reader_exit(&self, runtime: &str, follows: Follows, result: ReaderResult) {
+        let exits = match follows {
+            Follows::Torn => &self.torn_reader_exits,
+            Follows::Damaged => &self.damaged_reader_exits,
+        };
+        exits.with_label_values(&[runtime, result.as_str()]).inc();
     }
 
     /// Counts a state file that was left damaged.

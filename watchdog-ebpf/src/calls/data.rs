@@ -1,7 +1,7 @@
 //! Calls on descriptions: what goes through them, and their end.
 
 use aya_ebpf::helpers::bpf_probe_read_user;
-use watchdog_common::{Call, IoKind, UNKNOWN};
+use watchdog_common::{Call, IoKind, SHARED_MAPPING, UNKNOWN};
 
 use super::{clone, mapping};
 use crate::{
@@ -21,7 +21,9 @@ const RWF_NOAPPEND: u64 = 0x20;
 /// The largest error number: results above its negative are errors, for calls that return addresses too.
 const MAX_ERRNO: i64 = 4095;
 /// How many buffers of a vectored call are added up.
-const MAX_VECTORS: u64 = 16;
+const MAX_VECTORS: u64 = 64;
+/// include/uapi/asm-generic/mman-common.h.
+const MAP_ANONYMOUS: u64 = 0x20;
 
 /// The calls that read through their first end.
 #[inline(always)]
@@ -73,7 +75,7 @@ fn descriptors(call: Call, registers: Registers) -> (Option<u64>, Option<u64>) {
 
 #[inline(always)]
 pub(super) fn enter(call: Call, registers: Registers, turn: Turn) {
-    if matches!(call, Call::Mmap) && !files::is_shared_mapping(registers.argument(3)) {
+    if matches!(call, Call::Mmap) && registers.argument(3) & MAP_ANONYMOUS != 0 {
         return;
     }
     if matches!(call, Call::Fcntl) && lock_kind(registers.argument(1)).is_none() {
@@ -141,6 +143,14 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         return;
     }
     if result < 0 && result >= -MAX_ERRNO {
+        let end = match call {
+            Call::Write | Call::Pwrite | Call::Writev | Call::Pwritev | Call::Pwritev2 => first,
+            Call::Sendfile | Call::Splice | Call::CopyFileRange => second,
+            _ => return,
+        };
+        if end.file != 0 {
+            emit::io(IoKind::WriteFailed, span, failed(end, result));
+        }
         return;
     }
     process::introduce(span);
@@ -188,8 +198,11 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
             IoKind::Allocate
         }
         Call::Mmap => {
-            io.extra = registers.argument(2);
-            mapping::remember(registers, result as u64, first);
+            let shared = files::is_shared_mapping(registers.argument(3));
+            io.extra = registers.argument(2) & 0xffff_ffff | if shared { SHARED_MAPPING } else { 0 };
+            if shared {
+                mapping::remember(registers, result as u64, first);
+            }
             IoKind::Map
         }
         Call::Fsync | Call::Fdatasync => IoKind::Sync,
@@ -209,6 +222,21 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64) {
         _ => return,
     };
     emit::io(kind, span, io);
+}
+
+/// A write that failed, which changed nothing.
+#[inline(always)]
+fn failed(end: End, result: i64) -> Io {
+    Io {
+        file: end.file,
+        opened: end.opened,
+        offset: UNKNOWN,
+        requested: UNKNOWN,
+        result: 0,
+        size_before: UNKNOWN,
+        size: UNKNOWN,
+        extra: result.unsigned_abs(),
+    }
 }
 
 /// How much sendfile, splice and copy_file_range were asked for.

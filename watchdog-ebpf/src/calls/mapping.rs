@@ -2,7 +2,7 @@
 //! remembered by address space.
 
 use aya_ebpf::bindings::BPF_ANY;
-use watchdog_common::{Call, IoKind, UNKNOWN};
+use watchdog_common::{Call, IoKind, SHARED_MAPPING, UNKNOWN};
 
 use super::entered;
 use crate::{
@@ -108,7 +108,7 @@ extern "C" fn made_writable(space: u64, start: u64, length: u64, since: u64) -> 
         result: 0,
         size_before: UNKNOWN,
         size: UNKNOWN,
-        extra: PROT_READ | PROT_WRITE,
+        extra: PROT_READ | PROT_WRITE | SHARED_MAPPING,
     };
     emit::io(IoKind::Map, span, io);
     1

@@ -1,6 +1,6 @@
 //! What goes through a description.
 
-use watchdog_common::{IoKind, UNKNOWN};
+use watchdog_common::{IoKind, SHARED_MAPPING, UNKNOWN};
 
 use super::{
     operation::{self, Door, Given},
@@ -44,6 +44,8 @@ pub(super) fn end_write(door: Door, visit: Visit, result: i64) {
     if result > 0 {
         let offset = operation::offset(&operation, result);
         operation::tell(IoKind::Write, &operation, offset, result);
+    } else if result < 0 {
+        operation::tell_failure(&operation, result);
     }
 }
 
@@ -93,19 +95,21 @@ pub(super) fn end_allocate(visit: Visit, result: i64) {
     }
 }
 
-/// A mapping is permitted; only shared ones matter. The description's own rights are asked for afterwards (`do_mmap`,
+/// A mapping is permitted. The description's own rights are asked for afterwards (`do_mmap`,
 /// 5.10 to 7.2).
 #[inline(always)]
 pub(super) fn begin_map(visit: Visit, file: u64, protection: u64, flags: u64) {
-    if file == 0 || !files::is_shared_mapping(flags) {
+    if file == 0 {
         return;
     }
-    let needed = if protection & PROT_WRITE != 0 { FMODE_READ | FMODE_WRITE } else { FMODE_READ };
+    let shared = files::is_shared_mapping(flags);
+    let stores = shared && protection & PROT_WRITE != 0;
+    let needed = if stores { FMODE_READ | FMODE_WRITE } else { FMODE_READ };
     if File(file).mode() & needed == needed {
         operation::begin(Door::Map, visit, File(file), || Given {
             position: 0,
             requested: 0,
-            extra: protection,
+            extra: protection & 0xffff_ffff | if shared { SHARED_MAPPING } else { 0 },
         });
     }
 }
@@ -118,7 +122,7 @@ pub(super) fn begin_protect(visit: Visit, area: u64, protection: u64) {
     if file == 0 || flags == 0 || protection & PROT_WRITE == 0 || read::<u64>(area, flags) & VM_SHARED == 0 {
         return;
     }
-    let given = Given { position: 0, requested: 0, extra: protection };
+    let given = Given { position: 0, requested: 0, extra: protection & 0xffff_ffff | SHARED_MAPPING };
     operation::begin(Door::Protect, visit, File(read(area, file)), || given);
 }
 

@@ -3,7 +3,7 @@
 //! A return door knows the thread alone where it is a kretprobe, so what is in flight is found by thread and door.
 
 use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
-use watchdog_common::{IoKind, LossCounter};
+use watchdog_common::{IoKind, LossCounter, UNKNOWN};
 
 use super::visit::Visit;
 use crate::{
@@ -189,6 +189,13 @@ pub(super) fn abandon() {
 #[inline(always)]
 pub(super) fn offset(operation: &Operation, result: i64) -> u64 {
     read::<u64>(operation.position, 0).wrapping_sub(result as u64)
+}
+
+/// Tells a write that failed.
+#[inline(always)]
+pub(super) fn tell_failure(operation: &Operation, result: i64) {
+    let failed = Operation { extra: result.unsigned_abs(), ..*operation };
+    tell(IoKind::WriteFailed, &failed, UNKNOWN, 0);
 }
 
 /// Tells a call.

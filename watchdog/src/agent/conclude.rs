@@ -18,12 +18,18 @@ use crate::profile::{Root, Sighting};
 use crate::report::{FileFacts, Finding, line};
 use crate::source::Source;
 
+/// True when the engine asks for the file that this session left.
+fn asks_for(next: &Output, report: &SessionReport) -> bool {
+    matches!(next, Output::Check(request) if request.place == report.place)
+}
+
 impl<S: Source> Agent<S> {
     /// Deals with all that the engine said, when it is known whose containers it is about, or soon after.
     pub(super) fn conclude(&mut self) {
         if self.outputs.is_empty() {
             return;
         }
+        self.answer_checks();
         let places: Vec<Place> = self.outputs.iter().filter_map(subject).cloned().collect();
         for place in &places {
             self.look_for_owner(place);
@@ -34,33 +40,52 @@ impl<S: Source> Agent<S> {
         }
         self.follow(|| Step::Conclude {});
         let mut outputs = std::mem::take(&mut self.outputs);
-        for output in outputs.drain(..) {
+        let mut concluded = outputs.drain(..).peekable();
+        while let Some(output) = concluded.next() {
             match output {
-                Output::Session(report) => self.conclude_session(report),
+                Output::Session(report) => {
+                    // What the engine asks for behind a session is what is read for the session's finding.
+                    let is_asked = concluded.peek().is_some_and(|next| asks_for(next, &report));
+                    if self.conclude_session(report, is_asked) {
+                        concluded.next();
+                    }
+                }
                 Output::Read(report) => self.conclude_read(report),
                 Output::ReaderExit(exit) => self.conclude_exit(&exit),
-                Output::DamagedRead(_) | Output::Check(_) => {}
+                Output::DamagedRead(report) => self.conclude_damaged_read(&report),
+                Output::Check(request) => self.read(Job::Check(Arc::clone(&request.place)), &request.place),
                 Output::Anomaly(anomaly) => {
                     self.shared.metrics.anomaly(anomaly.kind);
                     tracing::debug!(kind = anomaly.kind.as_str(), place = ?anomaly.place, "an anomaly");
                 }
             }
         }
+        drop(concluded);
         self.outputs = outputs;
     }
 
-    fn conclude_session(&mut self, mut report: Box<SessionReport>) {
+    /// True when the file that `is_asked` for is read for the session's finding.
+    fn conclude_session(&mut self, mut report: Box<SessionReport>, is_asked: bool) -> bool {
         if report.outcome.is_nonatomic() && self.may_be_guarded_unseen(&report.place) {
             report.outcome = Outcome::Unknown;
         }
-        let Some(file) = self.file_facts(&report.place) else { return };
+        let Some(file) = self.file_facts(&report.place) else { return false };
         let writer = self.label(&report.writer, report.window.start);
         self.shared.metrics.session(&file.runtime, &report, &writer);
-        if report.outcome.is_nonatomic() {
-            self.shared.metrics.detected(boot_now().since(report.window.end));
+        if !report.outcome.is_nonatomic() {
+            return false;
+        }
+        self.shared.metrics.detected(boot_now().since(report.window.end));
+        if is_asked {
             let place = Arc::clone(&report.place);
             self.read(Job::Aftermath(report), &place);
+        } else {
+            // It ended otherwise than by a release: what it left is known, or gone.
+            self.look_for_owner(&report.place);
+            let content = report.content;
+            self.unpublished.push(Unpublished::Session(report, content));
         }
+        is_asked
     }
 
     fn conclude_read(&mut self, mut report: Box<ReadReport>) {
@@ -77,7 +102,7 @@ impl<S: Source> Agent<S> {
 
     fn conclude_exit(&mut self, exit: &ReaderExit) {
         let Some(file) = self.file_facts(&exit.place) else { return };
-        self.shared.metrics.reader_exit(&file.runtime, exit.result);
+        self.shared.metrics.reader_exit(&file.runtime, exit.follows, exit.result);
         let finding = self.reporter.reader_exit(&file, exit, &self.processes);
         self.publish(&finding, &file);
     }
@@ -89,6 +114,7 @@ impl<S: Source> Agent<S> {
             return;
         }
         let Some(reading) = reading else { return self.survey.refused(sighting) };
+        self.note_content(&sighting.place, Some(&reading));
         self.learn(&sighting.place, &reading);
         let new = self.survey.note(&sighting.place, reading.content);
         if let Content::Damaged(damage) = reading.content
@@ -102,6 +128,7 @@ impl<S: Source> Agent<S> {
 
     /// The file of a session was read, or could not be.
     pub(super) fn judge_aftermath(&mut self, report: Box<SessionReport>, reading: Option<Reading>) {
+        self.note_content(&report.place, reading.as_ref());
         // Another size than the session left: somebody has been at it since, and this is not its aftermath. Where the
         // size is not known, a damaged file may be the next session's doing; the survey will find it if it stays.
         let own = reading.filter(|reading| match report.size_after {
@@ -123,7 +150,7 @@ impl<S: Source> Agent<S> {
         }
     }
 
-    fn publish_damage(&mut self, place: &Place, damage: Damage) {
+    pub(super) fn publish_damage(&mut self, place: &Place, damage: Damage) {
         let Some(file) = self.known_facts(place) else { return };
         self.shared.metrics.damage(&file.runtime, damage);
         let at = boot_now();
@@ -171,7 +198,7 @@ impl<S: Source> Agent<S> {
         }
     }
 
-    fn publish(&mut self, finding: &Finding, file: &FileFacts) {
+    pub(super) fn publish(&mut self, finding: &Finding, file: &FileFacts) {
         if let Some(follower) = &self.follower {
             follower.borrow_mut().finding(finding, file);
         }
@@ -201,7 +228,7 @@ impl<S: Source> Agent<S> {
     }
 
     /// The process's name as a label value: that of the process where it is known, else that of the thread.
-    fn label(&self, actor: &Actor, at: BootNanos) -> String {
+    pub(super) fn label(&self, actor: &Actor, at: BootNanos) -> String {
         if !actor.is_known() {
             return "unknown".to_owned();
         }

@@ -5,6 +5,7 @@
 mod attach;
 mod canary;
 mod conclude;
+mod contents;
 mod descriptions;
 mod elsewhere;
 mod follow;
@@ -41,6 +42,7 @@ use crate::report::{Outlet, Reporter};
 use crate::source::{Item, LossReason, Source, SourceError, blind_spots};
 use crate::workers::{Ticket, Workers};
 use canary::{Canary, Vitality};
+use contents::Contents;
 use descriptions::Descriptions;
 use elsewhere::Elsewhere;
 use own::Own;
@@ -69,6 +71,7 @@ pub struct Agent<S> {
     roots: Roots,
     survey: Survey,
     elsewhere: Elsewhere,
+    contents: Contents,
     reporter: Reporter,
     /// In force now.
     config: Config,
@@ -116,6 +119,7 @@ impl<S: Source> Agent<S> {
             roots: Roots::new(host.clone(), config.roots.clone()),
             survey: Survey::default(),
             elsewhere: Elsewhere::start(host.clone()),
+            contents: Contents::default(),
             reporter: Reporter::new(source.kind(), wall, started),
             config: config.clone(),
             findings: config.findings,
@@ -202,6 +206,8 @@ impl<S: Source> Agent<S> {
             let (ticket, answer) = self.workers.next().await;
             self.take_answer(ticket, answer);
         }
+        self.feed_contents(boot_now().plus(Self::FAR));
+        self.conclude();
         self.end_waiting();
         self.follow(|| Step::End {});
         self.outlet.finish();
@@ -363,6 +369,7 @@ impl<S: Source> Agent<S> {
             self.canary.next(),
             survey,
             publication,
+            self.contents.next(),
         ];
         let next = deadlines.into_iter().flatten().min().unwrap_or(now);
         Duration::from_nanos(next.since(now))

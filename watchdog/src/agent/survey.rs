@@ -432,6 +432,7 @@ impl<S: Source> Agent<S> {
             self.shared.metrics.event(self.source.kind(), &event.operation);
             self.tell(&event);
         }
+        self.feed_contents(told);
     }
 
     fn show_roots(&self) {

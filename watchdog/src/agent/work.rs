@@ -21,6 +21,8 @@ use crate::workers::{Ticket, Urgency, Work};
 pub(super) enum Job {
     /// Read the file of a session that has ended.
     Aftermath(Box<SessionReport>),
+    /// Read a file that the engine asks for.
+    Check(Arc<Place>),
     /// Read a file that lies there unchanged and was not judged yet.
     Settled(Sighting),
     /// Find out whose a container is.
@@ -62,16 +64,25 @@ impl<S: Source> Agent<S> {
     /// Has a state file read. Where that is impossible, the job ends at once, without a reading.
     pub(super) fn read(&mut self, job: Job, place: &Arc<Place>) {
         let Some((root, relative)) = self.location(place) else {
-            // Of a file that only lies there is nothing to tell.
-            return if let Job::Aftermath(report) = job {
-                self.judge_aftermath(report, None)
+            return match job {
+                Job::Aftermath(report) => self.judge_aftermath(report, None),
+                Job::Check(place) => self.judge_check(&place, None),
+                // Of a file that only lies there is nothing to tell.
+                Job::Settled(_)
+                | Job::Owner(_)
+                | Job::Roots
+                | Job::Walk(_)
+                | Job::Look
+                | Job::Arguments(_) => {}
             };
         };
         self.source.reads_itself(place);
         let ticket = match &job {
-            Job::Aftermath(_) => self.workers.submit(Work::StateFile, Urgency::Soon, CONTENT, move |gate| {
-                Answer::Read(read_state_file(&root, &relative, gate))
-            }),
+            Job::Aftermath(_) | Job::Check(_) => {
+                self.workers.submit(Work::StateFile, Urgency::Soon, CONTENT, move |gate| {
+                    Answer::Read(read_state_file(&root, &relative, gate))
+                })
+            }
             Job::Settled(sighting) => {
                 let sighting = sighting.clone();
                 // The name that was seen, which may be no text.
@@ -107,6 +118,7 @@ impl<S: Source> Agent<S> {
         let Some(job) = self.jobs.remove(&ticket) else { return };
         match (job, answer) {
             (Job::Aftermath(report), Some(Answer::Read(reading))) => self.judge_aftermath(report, reading),
+            (Job::Check(place), Some(Answer::Read(reading))) => self.judge_check(&place, reading.as_ref()),
             (Job::Settled(sighting), Some(Answer::Settled(reading, is_still_so))) => {
                 self.judge_settled(&sighting, reading, is_still_so);
             }
@@ -129,6 +141,7 @@ impl<S: Source> Agent<S> {
     fn unread(&mut self, job: Job) {
         match job {
             Job::Aftermath(report) => self.judge_aftermath(report, None),
+            Job::Check(place) => self.judge_check(&place, None),
             Job::Settled(sighting) => self.put_back(sighting),
             Job::Owner(search) => self.pods.found(&search, None, boot_now()),
             // What the kernel side saw of them is enough.

@@ -7,7 +7,7 @@ use super::file::File;
 use super::judge::Occasion;
 use super::limits::nanos;
 use super::names::Standing;
-use super::session::Session;
+use super::session::{Ending, Session};
 use super::table::Slot;
 use crate::model::{AnomalyKind, BootNanos, InodeId, OpenId, Output, Place, Span};
 
@@ -18,39 +18,33 @@ impl Engine {
     /// A file's timer went off: gives up what is due.
     pub(super) fn look_at_file(&mut self, inode: InodeId, at: BootNanos, out: &mut Vec<Output>) {
         let (horizon, deadline) = (nanos(self.limits.horizon), nanos(self.limits.session_deadline));
+        let quiet = nanos(self.limits.quiet);
         let Some(slot) = self.files.find(&inode) else { return };
         let Some(file) = self.files.get_mut(slot) else { return };
         if file.timer.is_some_and(|timer| timer > at) {
             return;
         }
         file.timer = None;
-        if let Some(session) = &mut file.current
-            && session.last_event.plus(deadline) <= at
-        {
-            session.obscure = true;
-            let place = Arc::clone(&session.place);
-            anomaly(AnomalyKind::DeadlinePassed, at, Some(&place), out);
-            self.end_session(slot, at, out);
-        }
+        self.confirm(slot, at, out);
+        self.look_at_session(slot, at, out);
+        self.judge_damage(slot, out);
         self.give_up_doubts(slot, BootNanos(at.0.saturating_sub(horizon)), at, out);
         let due = |slot: &Slot| self.descriptions.get(*slot).and_then(|description| description.due);
         let live = self.files.get(slot).map(|file| file.live.clone()).unwrap_or_default();
         let overdue: Vec<Slot> =
             live.into_iter().filter(|slot| due(slot).is_some_and(|due| due <= at)).collect();
         for reader in overdue {
-            if self.files.get(slot).is_some_and(|file| file.current.is_some()) {
-                // The session's end sets it again.
-                if let Some(description) = self.descriptions.get_mut(reader) {
-                    description.due = None;
-                }
-            } else {
-                self.settle(reader, Occasion::Forced, out);
+            // It is set anew where it is still waited for.
+            if let Some(description) = self.descriptions.get_mut(reader) {
+                description.due = None;
             }
+            self.settle(reader, Occasion::Due, out);
         }
         self.bound_past(slot, out);
         let Some(file) = self.files.get(slot) else { return };
         let next = [
-            file.current.as_ref().map(|session| session.last_event.plus(deadline)),
+            file.current.as_ref().and_then(|session| session.due(quiet, deadline)).map(|(due, _)| due),
+            file.past.iter().filter(|session| session.is_pending()).map(|session| session.certain).min(),
             file.live
                 .iter()
                 .filter_map(|slot| self.descriptions.get(*slot).and_then(|description| description.due))
@@ -96,7 +90,7 @@ impl Engine {
             let Some(file) = self.files.get(slot) else { return };
             let Some(front) = file.past.front() else { return };
             let full = file.past.len() > self.limits.sessions_per_file.max(1);
-            if !full && front.end.is_none_or(|end| end >= oldest) {
+            if !full && (front.is_pending() || front.end.is_none_or(|end| end >= oldest)) {
                 return;
             }
             let waiting = self.waiting_for(file, front);
@@ -128,7 +122,7 @@ impl Engine {
         let waits = |reader: &&Slot| {
             self.descriptions.get(**reader).is_some_and(|description| {
                 description.is_reader()
-                    && description.verdict.is_none()
+                    && description.considered < session.number
                     && description.settled < session.number
                     && description.touches(session, self.now)
             })
@@ -138,8 +132,10 @@ impl Engine {
 
     /// Forgets a file's oldest ended session; those that wait for it get their verdicts now.
     fn forget_session(&mut self, slot: Slot, waiting: Vec<Slot>, out: &mut Vec<Output>) {
+        let pending = self.files.get(slot).and_then(|file| file.past.front()).map(|front| front.certain);
+        self.confirm(slot, pending.unwrap_or_default(), out);
         for reader in waiting {
-            self.settle(reader, Occasion::Forced, out);
+            self.settle(reader, Occasion::Due, out);
         }
         if let Some(session) = self.files.get_mut(slot).and_then(File::forget_session) {
             self.operations = self.operations.saturating_sub(session.changes.len());
@@ -168,7 +164,18 @@ impl Engine {
         let waits = description.is_reader()
             && description.file.and_then(|slot| self.files.get(slot)).is_some_and(|file| {
                 let concern = description.concern(file.sessions(), self.now);
-                file.current.as_ref().is_some_and(|session| description.touches(session, self.now))
+                let touched = |session: &Session| description.touches(session, self.now);
+                let settled = |session: &Session| session.number <= description.considered;
+                let unchecked = |session: &Session| {
+                    let end = session.end.unwrap_or_default().plus(nanos(self.limits.quiet));
+                    session.ending == Ending::Release && !session.checked && end >= self.now
+                };
+                file.current.as_deref().is_some_and(touched)
+                    || file
+                        .past
+                        .iter()
+                        .any(|session| session.is_pending() && touched(session) && !settled(session))
+                    || file.past.back().is_some_and(unchecked)
                     || file.sizes.in_doubt(concern)
             });
         if waits {
@@ -325,7 +332,7 @@ impl Engine {
         let Some(file) = self.files.get_mut(slot) else { return };
         if let Some(session) = &mut file.current {
             session.obscure = true;
-            self.end_session(slot, self.now, out);
+            self.end_session(slot, self.now, Ending::Release, out);
         }
         let Some(file) = self.files.get_mut(slot) else { return };
         let inode = file.inode;

@@ -38,12 +38,17 @@ pub(super) struct Description {
     pub(super) reader: Option<Actor>,
     /// Sessions up to this number are settled.
     pub(super) settled: u64,
-    /// The verdict given since, and the last session that it considered.
-    pub(super) verdict: Option<(Verdict, u64)>,
+    /// The worst verdict given since, if any, and the last session that was considered.
+    pub(super) verdict: Option<Verdict>,
+    pub(super) considered: u64,
     /// It is open still, a session that it touched has ended, and its verdict waits until then at most.
     pub(super) due: Option<BootNanos>,
     /// Its evidence contradicts what is known: nothing can be proved by it.
     pub(super) distrusted: bool,
+    /// It is told that it read a damaged version.
+    pub(super) damaged: bool,
+    /// A process that had it mapped was killed by SIGBUS.
+    pub(super) bus_error: Option<BootNanos>,
 }
 
 impl Description {
@@ -52,10 +57,13 @@ impl Description {
         Span::new(self.opened.end, self.released.map_or(now, |released| released.start))
     }
 
-    /// True when it was certainly open during the session's window, and is not one of its writers.
+    /// True when it was certainly open within the session's window, or has read and was open by the time that the session's
+    /// end was certain, and is not one of its writers.
     pub(super) fn touches(&self, session: &Session, now: BootNanos) -> bool {
-        let (life, window) = (self.life(now), session.window(now));
-        life.meets(window) && !session.is_writer(self.id)
+        let life = self.life(now);
+        let meets =
+            life.meets(session.window(now)) || !self.passes.is_empty() && life.meets(session.reach(now));
+        meets && !session.is_writer(self.id)
     }
 
     /// The time that its verdict is about: its life and the sessions that it touched since the last one.

@@ -130,9 +130,7 @@ impl Engine {
             EventOperation::Write { .. } | EventOperation::Truncate { .. } => {
                 self.write(&event.operation, span, actor, out);
             }
-            EventOperation::WriteFailed { id } => {
-                let _ = self.touch(*id, span, out);
-            }
+            EventOperation::WriteFailed { id } => self.write_failed(*id, span, out),
             EventOperation::Map { id, shared, writable } => {
                 self.map(*id, *shared && *writable, span, actor, out);
             }
@@ -150,7 +148,8 @@ impl Engine {
                 let to = to.as_ref().map(|(root, container)| (*root, &**container));
                 self.move_directory((*root, container), to, span, out);
             }
-            EventOperation::Content { .. } | EventOperation::Heartbeat => {}
+            EventOperation::Content { .. } => self.content(&event.operation, span, out),
+            EventOperation::Heartbeat => {}
         }
     }
 
@@ -211,7 +210,7 @@ impl Engine {
         // What is due goes off at its own time and in its order, so that how often time is told changes nothing.
         while let Some(at) = self.next_deadline().filter(|due| *due <= now) {
             self.now = self.now.max(at);
-            if let Some(answer) = self.exits.give_up(at) {
+            if let Some(answer) = self.exits.give_up(at, self.limits.exits) {
                 out.push(Output::ReaderExit(answer));
             } else if let Some(timer) = self.timers.due(at) {
                 match timer {
@@ -297,6 +296,7 @@ fn unseen_replacement(place: &Arc<Place>, inode: Option<InodeId>, between: Span)
         size_before: None,
         size_after: None,
         writer_died: false,
+        content: None,
         writer_exited: false,
     }))
 }

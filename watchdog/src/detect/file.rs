@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::damage::Rest;
 use super::session::{Change, Session};
 use super::sizes::{Doubt, Reach, Sizes};
 use super::table::Slot;
-use crate::model::{BootNanos, InodeId, Place, Role, Span};
+use crate::model::{BootNanos, InodeId, OpenId, Place, Role, Span};
 
 /// How many truncations are remembered that found nothing to cut off.
 const IDLE: usize = 4;
@@ -36,6 +37,8 @@ pub(super) struct File {
     /// Apart from the rest: most files have none.
     pub(super) current: Option<Box<Session>>,
     pub(super) past: VecDeque<Session>,
+    /// Its content since the last modification is damaged.
+    pub(super) rest: Option<Box<Rest>>,
     /// The latest end of a session.
     pub(super) quiet_since: BootNanos,
     /// Its open descriptions.
@@ -94,6 +97,7 @@ impl File {
             changed_aside: BootNanos(0),
             current: None,
             past: VecDeque::new(),
+            rest: None,
             quiet_since: BootNanos(0),
             live: Vec::new(),
             retired: VecDeque::new(),
@@ -155,8 +159,31 @@ impl File {
         session
     }
 
+    /// Remembers a session that has ended.
+    pub(super) fn keep(&mut self, session: Session) {
+        // Most files see one session within the time that it is remembered.
+        if self.past.is_empty() {
+            self.past.reserve_exact(1);
+        }
+        self.past.push_back(session);
+    }
+
+    /// Notes the release of a description at which the file had `size`. True when the open session is complete by that.
+    pub(super) fn release(&mut self, id: OpenId, at: BootNanos, size: Option<u64>) -> bool {
+        for session in &mut self.past {
+            session.release_late(id);
+        }
+        let current = self.current.as_mut();
+        current.is_some_and(|session| session.release(id, at, size) && session.is_complete())
+    }
+
+    /// All remembered sessions, to be changed.
+    pub(super) fn sessions_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.past.iter_mut().chain(self.current.as_deref_mut())
+    }
+
     /// All remembered sessions, in order.
-    pub(super) fn sessions(&self) -> impl DoubleEndedIterator<Item = &Session> {
+    pub(super) fn sessions(&self) -> impl DoubleEndedIterator<Item = &Session> + Clone {
         self.past.iter().chain(self.current.as_deref())
     }
 

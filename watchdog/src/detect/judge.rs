@@ -11,7 +11,7 @@ use super::reads::{Call, Pass};
 use super::session::Session;
 use super::table::Slot;
 use super::timeline::{Part, Timeline};
-use crate::model::{Actor, BootNanos, Output, ReadReport, Verdict};
+use crate::model::{Actor, BootNanos, Follows, Output, Pid, ReadReport, Span, Verdict};
 
 /// Why a verdict is asked for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +21,15 @@ pub(super) enum Occasion {
     SessionEnded,
     /// The description was released, or goes back over the file.
     PassEnded,
+    /// It has waited long enough, or a session is forgotten: by the sessions that have ended.
+    Due,
     /// There is no more waiting: by what is known so far.
     Forced,
 }
 
-/// A verdict and what shows it.
+/// A verdict and what shows it. None, if all that it did was behind the windows, and it got a version.
 struct Judgement<'a> {
-    verdict: Verdict,
+    verdict: Option<Verdict>,
     session: &'a Session,
     call: Option<&'a Call>,
 }
@@ -47,19 +49,20 @@ impl Engine {
         if file.current.is_none() && file.quiet_since < description.opened.end {
             return;
         }
-        let touched =
-            |session: &Session| session.number > description.settled && description.touches(session, now);
+        let touched = |session: &Session| {
+            session.number > description.settled
+                && description.touches(session, now)
+                && (occasion != Occasion::Due || session.end.is_some())
+        };
         let Some(last) = file.sessions().rev().find(|session| touched(session)) else { return };
         let concern = description.concern(file.sessions(), now);
         let open = file.current.as_deref().is_some_and(touched);
+        let pending = file.past.iter().any(|session| session.is_pending() && touched(session));
         let in_doubt = file.sizes.in_doubt(concern);
-        if (open || in_doubt) && occasion != Occasion::Forced {
-            if let Some(file) = self.files.get_mut(file_slot) {
-                file.waiting |= in_doubt;
-            }
-            return;
+        if (open || pending || in_doubt) && occasion != Occasion::Forced {
+            return self.wait_for_end(slot, file_slot, in_doubt);
         }
-        if description.verdict.is_some_and(|(_, considered)| last.number <= considered) {
+        if description.considered >= last.number {
             return;
         }
         let certain = !self.lost_since(description.known, description.opened.start)
@@ -67,24 +70,31 @@ impl Engine {
             && !open
             && !in_doubt;
         let judgement = judge(description, file, &touched, last, certain, now);
-        let newest = self.session_count;
         let released = description.released.is_some();
-        if !released && occasion == Occasion::SessionEnded && judgement.verdict != Verdict::Torn {
-            let due = now.plus(nanos(self.limits.session_deadline));
-            if let Some(description) = self.descriptions.get_mut(slot) {
-                description.due.get_or_insert(due);
+        if !released && occasion == Occasion::SessionEnded && judgement.verdict != Some(Verdict::Torn) {
+            let due = self.due_at(description, last);
+            if due > now {
+                return self.set_due(slot, file_slot, due);
             }
-            return self.wake_file(file_slot, due);
         }
+        let newest = if occasion == Occasion::Due { last.number } else { self.session_count };
         let last = last.number;
-        let worse = description.verdict.is_none_or(|(given, _)| rank(judgement.verdict) > rank(given));
-        let verdict = judgement.verdict;
+        let worse = judgement
+            .verdict
+            .filter(|verdict| description.verdict.is_none_or(|given| rank(*verdict) > rank(given)));
         let alive = description.opened.start;
-        let report = worse.then(|| report(description, &judgement, now));
+        let report = worse.map(|verdict| report(description, &judgement, verdict, now));
+        let killed = description.bus_error.filter(|at| {
+            judgement.verdict == Some(Verdict::Overlapping)
+                && file
+                    .sessions()
+                    .any(|session| touched(session) && session.window(now).meets(Span::new(*at, *at)))
+        });
         let Some(description) = self.descriptions.get_mut(slot) else { return };
         description.due = None;
         if released {
-            description.verdict = Some((verdict, last));
+            description.verdict = worse.or(description.verdict);
+            description.considered = last;
         } else {
             // What it reads from now on is judged by itself.
             description.settled = newest;
@@ -94,16 +104,88 @@ impl Engine {
             description.passes.clear();
         }
         let Some(report) = report else { return };
-        let waiting = (verdict == Verdict::Torn).then(|| Waiting {
+        let waiting = (report.verdict == Verdict::Torn || killed.is_some()).then(|| Waiting {
             place: Arc::clone(&report.place),
             open: report.open,
             reader: report.reader,
+            follows: Follows::Torn,
             alive,
             until: now.plus(nanos(self.limits.exit_wait)),
         });
         out.push(Output::Read(Box::new(report)));
-        let answer = waiting.and_then(|waiting| self.exits.ask(waiting, self.limits.exits));
-        out.extend(answer.map(Output::ReaderExit));
+        if let Some(waiting) = waiting {
+            self.ask_exit(waiting, out);
+        }
+    }
+
+    /// Asks how a reader's process ended.
+    pub(super) fn ask_exit(&mut self, waiting: Waiting, out: &mut Vec<Output>) {
+        if waiting.reader.is_known() {
+            let answer = self.exits.ask(waiting, self.limits.exits);
+            out.extend(answer.map(Output::ReaderExit));
+        }
+    }
+
+    /// A process was killed by SIGBUS: it touched what a file that it had mapped no longer had.
+    /// So it had it mapped until then, whatever is known of its release.
+    pub(super) fn note_bus_error(&mut self, pid: Pid, at: BootNanos, out: &mut Vec<Output>) {
+        let its = |description: &Description| {
+            let reader = description.reader.unwrap_or(description.opener);
+            description.mapped && (reader.pid == pid || description.opener.pid == pid)
+        };
+        let slots: Vec<Slot> = self
+            .descriptions
+            .iter()
+            .filter(|(_, description)| its(description))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in slots {
+            if let Some(description) = self.descriptions.get_mut(slot) {
+                description.bus_error = Some(at);
+                description.last_event = description.last_event.max(at);
+                if let Some(released) = &mut description.released {
+                    released.start = released.start.max(at).min(released.end);
+                }
+            }
+            self.settle(slot, Occasion::PassEnded, out);
+        }
+    }
+
+    /// A verdict cannot be given yet. A description that stays open gets it at its time all the same, by the sessions that
+    /// have ended.
+    fn wait_for_end(&mut self, slot: Slot, file_slot: Slot, in_doubt: bool) {
+        let now = self.now;
+        if let Some(file) = self.files.get_mut(file_slot) {
+            file.waiting |= in_doubt;
+        }
+        let (Some(file), Some(description)) = (self.files.get(file_slot), self.descriptions.get(slot)) else {
+            return;
+        };
+        let touched =
+            |session: &&Session| session.number > description.settled && description.touches(session, now);
+        if description.released.is_none()
+            && let Some(last) = file.past.iter().rev().find(touched)
+        {
+            let due = self.due_at(description, last).max(now.plus(1));
+            self.set_due(slot, file_slot, due);
+        }
+    }
+
+    /// When an open description gets its verdict on sessions of which `last` ended last: soon if it has met the file's end,
+    /// else when it has had time to read the rest.
+    fn due_at(&self, description: &Description, last: &Session) -> BootNanos {
+        let call = description.passes.last().and_then(|pass| pass.calls.last());
+        let is_over = call.is_some_and(|call| call.met_end(call.size.unwrap_or(u64::MAX)));
+        let wait = if is_over { self.limits.quiet } else { self.limits.session_deadline };
+        last.end.unwrap_or(self.now).plus(nanos(wait))
+    }
+
+    fn set_due(&mut self, slot: Slot, file_slot: Slot, due: BootNanos) {
+        if let Some(description) = self.descriptions.get_mut(slot) {
+            let due = description.due.map_or(due, |known| known.min(due));
+            description.due = Some(due);
+            self.wake_file(file_slot, due);
+        }
     }
 
     /// Gives the verdicts that waited for a change in size to be explained; those that others are in doubt of wait on.
@@ -159,39 +241,37 @@ fn judge<'a>(
     certain: bool,
     now: BootNanos,
 ) -> Judgement<'a> {
-    let around = around(file, touched, now);
-    let sessions: Vec<&Session> = around.iter().copied().filter(|session| touched(session)).collect();
+    let sessions: Vec<&Session> = file.sessions().filter(|session| touched(session)).collect();
     let meeting = |call: &Call| sessions.iter().rev().find(|session| meets(call, session, now)).copied();
     let in_window = description.calls().filter(|call| meeting(call).is_some()).last();
-    let session = in_window.and_then(meeting).unwrap_or(last);
-
-    if !certain || around.iter().any(|session| session.obscure) {
-        return Judgement { verdict: Verdict::Unknown, session, call: in_window };
-    }
     let life = description.life(now);
-    let parts: Vec<(&Session, Part)> = around
-        .iter()
-        .map(|session| {
-            let window = session.window(now);
-            let part = if window.is_before(life) {
-                Part::Before
-            } else if life.is_before(window) {
-                Part::After
-            } else {
-                Part::Touched
-            };
-            (*session, part)
-        })
-        .collect();
-    let timeline = Timeline::new(&parts);
-    // What was modified under no name that counts is in no session, and so in no version.
-    let all_judged = around.iter().all(|session| file.changed_aside < session.start);
-    if let Some(pass) = description.passes.iter().find(|pass| all_judged && !timeline.admits(pass)) {
+    let met = sessions.iter().rev().find(|session| session.window(now).meets(life)).copied();
+    let session = in_window.and_then(meeting).or(met).unwrap_or(last);
+
+    let around: Vec<Vec<(&Session, Part)>> =
+        description.passes.iter().map(|pass| around(file, pass, now)).collect();
+    let obscure = sessions.iter().copied().chain(around.iter().flatten().map(|(session, _)| *session));
+    if !certain || obscure.into_iter().any(|session| session.obscure) {
+        return Judgement { verdict: met.map(|_| Verdict::Unknown), session, call: in_window };
+    }
+    let void = |session: &Session| {
+        let later = file.sessions().filter(|later| later.number > session.number);
+        session.end.is_some() && session.left_no_version(later)
+    };
+    for (pass, around) in description.passes.iter().zip(&around) {
+        // What was modified under no name that counts is in no session, and so in no version.
+        if !around.iter().all(|(session, _)| file.changed_aside < session.start) {
+            continue;
+        }
+        let timeline = Timeline::new(around, void);
+        if timeline.admits(pass) {
+            continue;
+        }
         let call = timeline.witness(pass).and_then(|index| pass.calls.get(index));
         let call = call.or_else(|| pass.calls.iter().rfind(|call| meeting(call).is_some()));
         let call = call.or(pass.calls.last());
-        let session = call.and_then(meeting).unwrap_or(last);
-        return Judgement { verdict: Verdict::Torn, session, call };
+        let session = call.and_then(meeting).or(met).unwrap_or(last);
+        return Judgement { verdict: Some(Verdict::Torn), session, call };
     }
     let unseen = description.mapped || description.passes_dropped;
     let verdict = if description.passes.iter().any(|pass| overlaps(pass, &sessions, now)) || unseen {
@@ -201,21 +281,27 @@ fn judge<'a>(
     } else {
         Verdict::Exposed
     };
-    Judgement { verdict, session, call: in_window }
+    // Who has written through it holds it open as a writer.
+    let holds = description.modified && verdict == Verdict::Exposed;
+    Judgement { verdict: met.filter(|_| !holds).map(|_| verdict), session, call: in_window }
 }
 
-/// The sessions that `touched` picks, and those whose windows overlap theirs, directly or in turn.
-fn around<'a>(file: &'a File, touched: &impl Fn(&Session) -> bool, now: BootNanos) -> Vec<&'a Session> {
-    let mut picked: Vec<&Session> = file.sessions().filter(|session| touched(session)).collect();
-    let mut others: Vec<&Session> = file.sessions().filter(|session| !touched(session)).collect();
+/// The sessions that a pass can have read from: those that it met, and those whose windows overlap theirs, directly or in
+/// turn. And what it found: the last one before.
+fn around<'a>(file: &'a File, pass: &Pass, now: BootNanos) -> Vec<(&'a Session, Part)> {
+    let Some(span) = pass.span() else { return Vec::new() };
+    let (mut picked, mut others): (Vec<&Session>, Vec<&Session>) =
+        file.sessions().partition(|session| session.reach(now).meets(span));
+    let before = others.iter().filter(|session| session.reach(now).is_before(span));
+    if let Some(last) = before.max_by_key(|session| session.reach(now).end).copied() {
+        others.retain(|other| other.number != last.number);
+        picked.push(last);
+    }
     loop {
         let before = others.len();
         others.retain(|other| {
             let window = other.window(now);
-            let overlaps = picked.iter().any(|session| {
-                let known = session.window(now);
-                known.meets(window)
-            });
+            let overlaps = picked.iter().any(|session| session.window(now).meets(window));
             if overlaps {
                 picked.push(other);
             }
@@ -226,7 +312,17 @@ fn around<'a>(file: &'a File, touched: &impl Fn(&Session) -> bool, now: BootNano
         }
     }
     picked.sort_by_key(|session| session.number);
-    picked
+    let part = |session: &Session| {
+        let window = session.window(now);
+        if window.is_before(span) {
+            Part::Before
+        } else if span.is_before(window) {
+            Part::After
+        } else {
+            Part::Touched
+        }
+    };
+    picked.into_iter().map(|session| (session, part(session))).collect()
 }
 
 /// True when the call was under way within the session's window.
@@ -253,14 +349,19 @@ fn rank(verdict: Verdict) -> u8 {
     }
 }
 
-fn report(description: &Description, judgement: &Judgement<'_>, now: BootNanos) -> ReadReport {
+fn report(
+    description: &Description,
+    judgement: &Judgement<'_>,
+    verdict: Verdict,
+    now: BootNanos,
+) -> ReadReport {
     let session = judgement.session;
     let reader: Option<Actor> = judgement.call.map(|call| call.actor).or(description.reader);
     ReadReport {
         place: Arc::clone(&session.place),
         inode: description.inode,
         open: description.id,
-        verdict: judgement.verdict,
+        verdict,
         reader: reader.unwrap_or(description.opener),
         writer: session.actor(),
         window: session.window(now),

@@ -36,8 +36,10 @@ pub struct Limits {
     pub exits: usize,
     /// How long an operation may have been under way when it arrives and still meet everyone it could have touched.
     pub horizon: Duration,
-    /// How long a session may go without a modification before its end counts as lost, and how long a reader
-    /// that stays open waits for its verdict.
+    /// After how long without a modification the agent is asked to check the file of an open session, how long it may take
+    /// to answer, and how long a call may have been under way when a new save starts.
+    pub quiet: Duration,
+    /// How long a session may go on, and how long a reader that stays open in the middle of a pass waits for its verdict.
     pub session_deadline: Duration,
     /// How long a torn reader's process is waited for.
     pub exit_wait: Duration,
@@ -52,9 +54,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             files: MAX_FILES,
-            descriptions: 4096,
-            readers_per_file: 256,
-            sessions_per_file: 32,
+            descriptions: 16_384,
+            readers_per_file: 16_384,
+            sessions_per_file: 1024,
             sessions: 4096,
             operations_per_session: 512,
             operations: 16384,
@@ -64,6 +66,7 @@ impl Default for Limits {
             locks: 1024,
             exits: 1024,
             horizon: Duration::from_secs(2),
+            quiet: Duration::from_secs(2),
             session_deadline: Duration::from_secs(60),
             exit_wait: Duration::from_secs(10),
             removed_names: Duration::from_secs(600),

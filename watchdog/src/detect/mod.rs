@@ -50,8 +50,10 @@
 //! waits for the end of the session or 60 s.
 
 mod bounds;
+mod damage;
 mod description;
 mod directories;
+mod ends;
 mod engine;
 mod exits;
 mod file;
@@ -62,11 +64,13 @@ mod names;
 mod opens;
 mod reads;
 mod renames;
+mod saves;
 mod session;
 mod sizes;
 mod table;
 mod timeline;
 mod timers;
+mod wholes;
 mod writes;
 
 pub use engine::{Counts, Engine};

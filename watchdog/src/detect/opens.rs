@@ -10,7 +10,7 @@ use super::limits::nanos;
 use super::locks::Guarded;
 use super::names::{Lesson, Standing};
 use super::reads::{Call, Pass};
-use super::session::Origin;
+use super::session::{Ending, Origin};
 use super::sizes::Doubt;
 use super::table::Slot;
 use super::writes::Modification;
@@ -18,6 +18,9 @@ use crate::model::{
     Actor, AnomalyKind, BootNanos, EventOperation, ExitStatus, InodeId, LockMode, LockOwner, OpenId,
     Operation, Output, Place, Role, Span,
 };
+
+/// What a process gets that touches a mapped page behind the file's end.
+const SIGBUS: u8 = 7;
 
 impl Engine {
     pub(super) fn open(
@@ -58,8 +61,11 @@ impl Engine {
                 reader: None,
                 settled: 0,
                 verdict: None,
+                considered: 0,
                 due: None,
                 distrusted: false,
+                damaged: false,
+                bus_error: None,
             },
         );
         self.addresses.insert(id.file, *id);
@@ -157,8 +163,12 @@ impl Engine {
             size_before: *size_before,
             size: *size,
             guarded: self.is_under_lock(file, Some(*id), actor, span, false),
+            merged: 1,
         };
         self.add_call(slot, file, call, out);
+        if self.files.get(file).is_some_and(|file| file.rest.is_some()) {
+            self.judge_damaged_reader(file, slot, out);
+        }
     }
 
     pub(super) fn lock(
@@ -184,15 +194,18 @@ impl Engine {
     }
 
     pub(super) fn exit(&mut self, status: ExitStatus, at: BootNanos, actor: Actor, out: &mut Vec<Output>) {
-        let answers = self.exits.ended(actor.pid, at, status, self.limits.exits);
-        out.extend(answers.into_iter().map(Output::ReaderExit));
+        let answer = self.exits.ended(actor.pid, at, status, self.limits.exits);
+        out.extend(answer.map(Output::ReaderExit));
         self.locks.exit(actor.pid, at);
         for inode in &self.open_sessions {
-            if let Some(file) = self.files.find(inode).and_then(|slot| self.files.get_mut(slot))
-                && let Some(session) = &mut file.current
-            {
-                session.exit(actor.pid);
+            if let Some(file) = self.files.find(inode).and_then(|slot| self.files.get_mut(slot)) {
+                for session in file.sessions_mut() {
+                    session.exit(actor.pid, status);
+                }
             }
+        }
+        if status == ExitStatus::Signal(SIGBUS) {
+            self.note_bus_error(actor.pid, at, out);
         }
     }
 
@@ -211,6 +224,7 @@ impl Engine {
         let (id, file) = (description.id, description.file);
         // Several may hold it, and one may be in the middle of its close while another still reads.
         let read = description.calls().map(|call| call.span.end).max().unwrap_or_default();
+        let read = read.max(description.bus_error.unwrap_or_default());
         let span = Span::new(span.start.max(read).min(span.end), span.end);
         description.end_pass();
         description.released = Some(span);
@@ -227,15 +241,13 @@ impl Engine {
         known.live.retain(|&live| live != slot);
         known.retired.push_back(slot);
         let size = known.sizes.latest();
-        let ended = known
-            .current
-            .as_mut()
-            .is_some_and(|session| session.release(id, span.end, size) && session.is_complete());
+        let ended = known.release(id, span.end, size);
         self.retired.push_back((span.end.plus(nanos(self.limits.horizon)), id));
         if ended {
-            self.end_session(file, span.end, out);
+            self.end_session(file, span.end, Ending::Release, out);
         }
         self.settle(slot, Occasion::PassEnded, out);
+        self.judge_damaged_reader(file, slot, out);
         self.bound_retired(file, out);
         self.drop_if_spent(file);
     }
@@ -370,9 +382,12 @@ impl Engine {
                     description.end_pass();
                 }
                 self.settle(slot, Occasion::PassEnded, out);
+                self.settle(slot, Occasion::Due, out);
             }
         }
-        let room = if self.calls < self.limits.calls { self.limits.calls_per_pass } else { 1 };
+        let is_scarce = self.calls >= self.limits.calls;
+        let room = if is_scarce { 1 } else { self.limits.calls_per_pass };
+        let modified = self.files.get(file).map(|file| file.writing.last).unwrap_or_default();
         let most = self.limits.passes.max(1);
         let Some(description) = self.descriptions.get_mut(slot) else { return };
         description.reader = Some(call.actor);
@@ -390,7 +405,7 @@ impl Engine {
             description.passes.push(Pass::default());
         }
         if let Some(pass) = description.passes.last_mut()
-            && pass.add(call, room)
+            && pass.add(call, room, is_scarce, modified)
         {
             self.calls += 1;
         }

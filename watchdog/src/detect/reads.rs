@@ -1,6 +1,6 @@
 //! What one description read, as evidence.
 
-use crate::model::{Actor, ReadCall, Span};
+use crate::model::{Actor, BootNanos, ReadCall, Span};
 
 /// Reads that cover new ranges of the file: one attempt at its content. Going back starts a new pass.
 #[derive(Debug, Default)]
@@ -22,7 +22,12 @@ pub(super) struct Call {
     pub(super) size: Option<u64>,
     /// Under a lock.
     pub(super) guarded: bool,
+    /// How many calls it stands for.
+    pub(super) merged: u64,
 }
+
+/// How many times the room of a pass its calls may take when they cannot be merged without loss.
+const MOST: usize = 4;
 
 /// What a call says about the length of the content that it read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +71,13 @@ impl Call {
             requested: self.requested,
             returned: self.returned,
             size_at_read: self.size,
-            merged: 1,
+            merged: self.merged,
         }
+    }
+
+    /// True when it met the end of a content of `size` bytes.
+    pub(super) fn met_end(&self, size: u64) -> bool {
+        self.is_end_of_file() || self.range().is_some_and(|(_, end)| end >= size)
     }
 
     fn is_end_of_file(&self) -> bool {
@@ -83,10 +93,15 @@ impl Call {
             }
     }
 
+    /// True when the later call goes on just where this one ended.
+    fn is_continued_by(&self, later: &Self) -> bool {
+        self.offset.is_some() && self.range().map(|(_, end)| end) == later.offset && later.returned > 0
+    }
+
     /// Takes in a later call. What remains is what is certain of both.
     fn merge(&mut self, later: &Self) {
-        let contiguous =
-            self.offset.is_some() && self.range().map(|(_, end)| end) == later.offset && later.returned > 0;
+        let contiguous = self.is_continued_by(later);
+        self.merged = self.merged.saturating_add(later.merged);
         self.span = Span::new(self.span.start.min(later.span.start), self.span.end.max(later.span.end));
         self.guarded &= later.guarded;
         self.actor = later.actor;
@@ -114,16 +129,32 @@ impl Pass {
         })
     }
 
-    /// Adds a call, merged into the last one when there is no room for it. True when it was kept apart.
-    pub(super) fn add(&mut self, call: Call, room: usize) -> bool {
-        if self.calls.len() >= room.max(1)
+    /// Adds a call. When the room for calls is used up, one that goes on where the last one ended is merged with it, unless
+    /// the file was modified since that began: so little is lost, however small the calls are. An end-of-file is always
+    /// kept apart. True when the call was.
+    pub(super) fn add(&mut self, call: Call, room: usize, is_scarce: bool, modified: BootNanos) -> bool {
+        let room = room.max(1);
+        let kept = self.calls.len();
+        if kept >= room
             && let Some(last) = self.calls.last_mut()
         {
-            last.merge(&call);
-            return false;
+            let undisturbed = last.is_continued_by(&call) && modified < last.span.start;
+            let full = is_scarce || kept >= room.saturating_mul(MOST);
+            let ends = call.is_end_of_file() && !last.is_end_of_file();
+            if undisturbed || full && !ends {
+                last.merge(&call);
+                return false;
+            }
         }
         self.calls.push(call);
         true
+    }
+
+    /// From the first call's entry to the last one's return.
+    pub(super) fn span(&self) -> Option<Span> {
+        let start = self.calls.iter().map(|call| call.span.start).min()?;
+        let end = self.calls.iter().map(|call| call.span.end).max()?;
+        Some(Span::new(start, end))
     }
 
     /// What the call at `index` says about the length of the content.

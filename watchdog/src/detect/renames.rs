@@ -2,14 +2,24 @@
 
 use std::sync::Arc;
 
-use super::engine::{Engine, anomaly};
+use super::engine::Engine;
 use super::limits::nanos;
 use super::names::Standing;
 use super::session::Origin;
 use super::table::Slot;
+use super::writes::Modification;
 use crate::model::{
-    Actor, AnomalyKind, EventOperation, InodeId, Outcome, Output, Place, Role, SessionReport, Span,
+    Actor, EventOperation, InodeId, OpenId, Operation, Outcome, Output, Place, Role, SessionReport, Span,
 };
+
+/// A rename over a state file's name.
+#[derive(Clone, Copy, Debug)]
+struct Renaming {
+    span: Span,
+    actor: Actor,
+    size_before: Option<u64>,
+    durable: Option<bool>,
+}
 
 impl Engine {
     pub(super) fn rename(
@@ -89,17 +99,20 @@ impl Engine {
         if to.role != Role::State {
             return;
         }
-        let written =
-            still_open_for_writing.unwrap_or_else(|| slot.is_some_and(|slot| self.has_writer(slot)));
-        if written {
-            anomaly(AnomalyKind::RenamedWhileWritten, span.end, Some(to), out);
+        let durable = slot.and_then(|slot| self.is_durable(slot, span));
+        let writers = slot.map(|slot| self.writers_of(slot)).unwrap_or_default();
+        let written = still_open_for_writing.unwrap_or(!writers.is_empty());
+        if let Some(slot) = slot.filter(|_| written)
+            && self.files.get(slot).is_some_and(|file| file.current.is_none())
+        {
+            return self.await_rest(slot, to, &writers, Renaming { span, actor, size_before, durable }, out);
         }
         let size_after = slot.and_then(|slot| self.file_mut(slot)).and_then(|file| file.sizes.latest());
         out.push(Output::Session(Box::new(SessionReport {
             place: Arc::clone(to),
             inode: moved,
             outcome: Outcome::AtomicReplace,
-            durable: slot.and_then(|slot| self.is_durable(slot, span)),
+            durable,
             operation: None,
             writer: actor,
             window: span,
@@ -108,8 +121,45 @@ impl Engine {
             size_before,
             size_after,
             writer_died: false,
+            content: None,
             writer_exited: false,
         })));
+    }
+
+    /// Somebody still has a file open for writing that took over a state file's name. Whether it was complete, shows when
+    /// that one is done: until then it is a session, which begins with the rename.
+    fn await_rest(
+        &mut self,
+        slot: Slot,
+        to: &Arc<Place>,
+        writers: &[OpenId],
+        renaming: Renaming,
+        out: &mut Vec<Output>,
+    ) {
+        let Renaming { span, actor, size_before, durable } = renaming;
+        self.start_session(slot, Arc::clone(to), span.start);
+        let (room, quiet) = (self.limits.operations_per_session, nanos(self.limits.quiet));
+        let size = self.file_mut(slot).and_then(|file| file.sizes.latest());
+        let Some(session) = self.files.get_mut(slot).and_then(|file| file.current.as_mut()) else { return };
+        let modification = Modification {
+            size_before,
+            size_after: size,
+            ..Modification::new(Operation::Rename, span, actor)
+        };
+        (session.origin, session.durable, session.guarded) = (Origin::Renamed, durable, false);
+        let change = modification.change();
+        session.enlist(writers, &change);
+        session.add(writers.first().copied(), change, true, room);
+        self.operations += 1;
+        for writer in writers {
+            if let Some(description) =
+                self.descriptions.find(writer).and_then(|slot| self.descriptions.get_mut(slot))
+            {
+                description.modified = true;
+            }
+        }
+        self.wake_file(slot, span.end.plus(quiet));
+        self.bound_sessions(out);
     }
 
     /// A name was removed, by unlink or by a rename away from it.
@@ -172,13 +222,14 @@ impl Engine {
         standing.inode()
     }
 
-    /// True when someone has the file open for writing.
-    fn has_writer(&self, file: Slot) -> bool {
-        self.files.get(file).is_some_and(|file| {
-            file.live
-                .iter()
-                .any(|slot| self.descriptions.get(*slot).is_some_and(|description| description.access.write))
-        })
+    /// Who has the file open for writing.
+    fn writers_of(&self, file: Slot) -> Vec<OpenId> {
+        let live = self.files.get(file).map(|file| file.live.as_slice()).unwrap_or_default();
+        let descriptions = live.iter().filter_map(|slot| self.descriptions.get(*slot));
+        descriptions
+            .filter(|description| description.access.write)
+            .map(|description| description.id)
+            .collect()
     }
 
     /// Whether the file's content was on disk before it took over a name.

@@ -1,11 +1,11 @@
-//! One write session: what modified a live state file, from the first operation to the last release.
+//! One write session: what modified a live state file, from its first operation to its end.
 
 use std::sync::Arc;
 
 use super::sizes::Reach;
 use crate::model::{
-    Actor, BootNanos, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid, Place, SessionReport, Span,
-    UNKNOWN_LENGTH,
+    Actor, BootNanos, Content, ExitStatus, InodeId, OpenId, Operation, OperationRecord, Outcome, Pid, Place,
+    SessionReport, Span, UNKNOWN_LENGTH,
 };
 
 /// How many processes are remembered per modifying description.
@@ -26,6 +26,21 @@ pub(super) struct Session {
     pub(super) inode: InodeId,
     pub(super) start: BootNanos,
     pub(super) end: Option<BootNanos>,
+    pub(super) ending: Ending,
+    /// When it is certain where it ended, and whether what it left is a version.
+    pub(super) certain: BootNanos,
+    /// Its report was given.
+    pub(super) reported: bool,
+    /// The agent judged what it left, before anybody changed that.
+    pub(super) checked: bool,
+    /// What the agent said of the file since the last modification, while the session is open.
+    pub(super) check: Check,
+    /// Since when it has been modified without a quiet time.
+    pub(super) active: BootNanos,
+    /// Where its first write began, and when.
+    pub(super) first_write: Option<(BootNanos, Option<u64>)>,
+    /// For a file that was renamed over the state file while it was still written: whether it was on disk by then.
+    pub(super) durable: Option<bool>,
     pub(super) origin: Origin,
     /// The kept operations by start; the first one is always kept.
     pub(super) changes: Vec<Change>,
@@ -40,7 +55,45 @@ pub(super) struct Session {
     /// Someone read within the window and held no lock.
     pub(super) intruded: bool,
     pub(super) writer_died: bool,
+    pub(super) writer_exited: bool,
     pub(super) last_event: BootNanos,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The last description that modified the file was released.
+    Release,
+    /// A new save started, by operations in this span.
+    NewSave(Span),
+    /// Nobody modified the file for a while, and the agent found it valid.
+    Quiet,
+    /// Nobody modified the file for a while, and the agent could not judge it.
+    Unjudged,
+    /// It went on for too long.
+    Cut,
+}
+
+/// What is known of the content since the last modification of an open session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Nothing. The agent is asked when the session has been quiet for a while.
+    Due,
+    /// The agent was asked at this time.
+    Asked(BootNanos),
+    /// The content is damaged.
+    Damaged,
+}
+
+/// What is due of an open session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// To ask the agent for a check.
+    Check,
+    /// To go on without its answer.
+    Unanswered,
+    /// To cut the session.
+    Cut,
 }
 
 /// What stood at the name before a session.
@@ -54,6 +107,8 @@ pub(super) enum Origin {
     Removed,
     /// Nothing that we know of, but events were lost not long ago.
     Unclear,
+    /// Another file or nothing; the session's file was renamed over it while somebody had it open for writing.
+    Renamed,
 }
 
 /// One modifying operation.
@@ -97,6 +152,12 @@ pub(super) struct Writer {
     /// It holds a writable mapping: it may modify until it is released.
     pub(super) mapped: bool,
     pub(super) released: bool,
+    /// It truncated the file to 0 and has not written since.
+    pub(super) hollow: bool,
+    /// A process that modified through it was killed before its release.
+    pub(super) killed: bool,
+    /// A write through it failed.
+    pub(super) failed: bool,
 }
 
 impl Change {
@@ -111,6 +172,16 @@ impl Change {
         }
     }
 
+    /// True when bytes were written.
+    pub(super) fn is_write(&self) -> bool {
+        matches!(self.operation, Operation::Overwrite | Operation::Append | Operation::Unknown)
+    }
+
+    /// True when it truncated the file to 0.
+    pub(super) fn empties(&self) -> bool {
+        self.truncates == Some(0)
+    }
+
     /// Where a write ended.
     pub(super) fn end(&self) -> Option<u64> {
         Some(self.offset?.saturating_add(self.length?))
@@ -121,7 +192,7 @@ impl Change {
         match self.truncates {
             Some(to) => Reach::truncation(to),
             // Nobody saw the file before it was created, and a mapping does not change its size.
-            None if matches!(self.operation, Operation::Create | Operation::Mmap) => {
+            None if matches!(self.operation, Operation::Create | Operation::Mmap | Operation::Rename) => {
                 Reach { least: None, range: (0, 0) }
             }
             None => Reach {
@@ -137,10 +208,57 @@ impl Change {
     }
 }
 
+impl Writer {
+    pub(super) fn new(description: Option<OpenId>, change: &Change, creates: bool) -> Self {
+        Self {
+            description,
+            pids: vec![change.actor.pid],
+            busy: change.span,
+            unfinished: change.span.start,
+            size_before: change.size_before,
+            size_after: change.size_after,
+            last: change.span,
+            disturbed: change.is_disturbed(),
+            creates,
+            mapped: change.operation == Operation::Mmap,
+            released: description.is_none(),
+            hollow: description.is_some() && change.empties(),
+            killed: false,
+            failed: false,
+        }
+    }
+}
+
 impl Session {
-    /// The write window so far.
+    /// The write window so far. That of a session which ended otherwise than by a release ends with the last modification.
     pub(super) fn window(&self, now: BootNanos) -> Span {
+        let end = match (self.end, self.ending) {
+            (None, _) => now,
+            (Some(end), Ending::Release) => end,
+            (Some(_), Ending::NewSave(_) | Ending::Quiet | Ending::Unjudged | Ending::Cut) => self.last_event,
+        };
+        Span::new(self.start, end)
+    }
+
+    /// From its start until what it left was replaced, or was known to stay.
+    pub(super) fn reach(&self, now: BootNanos) -> Span {
         Span::new(self.start, self.end.unwrap_or(now))
+    }
+
+    /// What is due next while it is open, and when.
+    pub(super) fn due(&self, quiet: u64, longest: u64) -> Option<(BootNanos, Due)> {
+        let cut = (self.active.plus(longest), Due::Cut);
+        match self.check {
+            Check::Damaged => None,
+            Check::Asked(at) => Some((at.plus(quiet), Due::Unanswered)),
+            Check::Due if self.writers.iter().any(|writer| writer.mapped && !writer.released) => Some(cut),
+            Check::Due => Some(cut.min((self.last_event.plus(quiet), Due::Check))),
+        }
+    }
+
+    /// True when it is a rename alone: nobody modified the file any more.
+    pub(super) fn is_complete_replace(&self) -> bool {
+        self.origin == Origin::Renamed && self.change_count == 1
     }
 
     /// True when every description that modified the file is released.
@@ -168,6 +286,13 @@ impl Session {
             self.size_before = change.size_before;
         }
         self.last_event = self.last_event.max(span.end);
+        if self.check == Check::Damaged {
+            self.active = span.start;
+        }
+        self.check = Check::Due;
+        if change.is_write() && self.first_write.is_none_or(|(at, _)| span.start < at) {
+            self.first_write = Some((span.start, change.offset));
+        }
         self.change_count += 1;
         let Some(index) = self.writer(description, &change, creates, room) else {
             self.obscure = true;
@@ -185,6 +310,17 @@ impl Session {
         keep
     }
 
+    /// Counts those who have the file open for writing among its writers. Nobody known may be one of them: somebody has it
+    /// open, and cannot be seen.
+    pub(super) fn enlist(&mut self, descriptions: &[OpenId], rename: &Change) {
+        for id in descriptions {
+            self.writers.push(Writer::new(Some(*id), rename, true));
+        }
+        if descriptions.is_empty() {
+            self.writers.push(Writer { released: false, ..Writer::new(None, rename, true) });
+        }
+    }
+
     /// Notes the release of a description at which the file had `size`. True when it was one of the session's writers.
     pub(super) fn release(&mut self, id: OpenId, at: BootNanos, size: Option<u64>) -> bool {
         let Some(writer) = self.writers.iter_mut().find(|writer| writer.description == Some(id)) else {
@@ -200,10 +336,28 @@ impl Session {
         true
     }
 
+    /// Notes a release that came after the session's end.
+    pub(super) fn release_late(&mut self, id: OpenId) {
+        for writer in self.writers.iter_mut().filter(|writer| writer.description == Some(id)) {
+            writer.released = true;
+        }
+    }
+
     /// Notes the end of a process.
-    pub(super) fn exit(&mut self, pid: Pid) {
-        if self.writers.iter().any(|writer| !writer.released && writer.pids.contains(&pid)) {
-            self.writer_died = true;
+    pub(super) fn exit(&mut self, pid: Pid, status: ExitStatus) {
+        for writer in self.writers.iter_mut().filter(|writer| !writer.released && writer.pids.contains(&pid))
+        {
+            match status {
+                ExitStatus::Signal(_) => (self.writer_died, writer.killed) = (true, true),
+                ExitStatus::Code(_) => self.writer_exited = true,
+            }
+        }
+    }
+
+    /// Notes a write that failed.
+    pub(super) fn write_failed(&mut self, id: OpenId) {
+        for writer in self.writers.iter_mut().filter(|writer| writer.description == Some(id)) {
+            writer.failed = true;
         }
     }
 
@@ -230,36 +384,47 @@ impl Session {
     /// How it ended.
     pub(super) fn outcome(&self) -> Outcome {
         match self.origin {
+            Origin::Renamed if self.is_complete_replace() => Outcome::AtomicReplace,
             _ if self.obscure => Outcome::Unknown,
             _ if self.guarded && !self.intruded => Outcome::Guarded,
             Origin::Existing => Outcome::InPlace,
             Origin::Nothing => Outcome::CreatedInPlace,
             Origin::Removed => Outcome::Recreated,
+            Origin::Renamed => Outcome::IncompleteReplace,
             Origin::Unclear => Outcome::Unknown,
         }
     }
 
     /// The report of an ended session.
     pub(super) fn report(&self) -> SessionReport {
-        let created = self.origin != Origin::Existing;
+        let outcome = self.outcome();
+        let atomic = outcome == Outcome::AtomicReplace;
+        let (created, operation) = match self.origin {
+            Origin::Existing => (false, self.changes.first().map(|change| change.operation)),
+            Origin::Renamed => (false, Some(Operation::Rename).filter(|_| !atomic)),
+            Origin::Nothing | Origin::Removed | Origin::Unclear => (true, Some(Operation::Create)),
+        };
+        let window =
+            if atomic { Span::new(self.start, self.last_event) } else { self.window(self.last_event) };
         SessionReport {
             place: Arc::clone(&self.place),
             inode: Some(self.inode),
-            outcome: self.outcome(),
-            durable: None,
-            operation: if created {
-                Some(Operation::Create)
-            } else {
-                self.changes.first().map(|change| change.operation)
-            },
+            outcome,
+            durable: self.durable.filter(|_| atomic),
+            operation,
             writer: self.actor(),
-            window: self.window(self.last_event),
-            operations: self.records(),
-            operation_count: self.change_count,
+            window,
+            operations: if atomic { Vec::new() } else { self.records() },
+            operation_count: if atomic { 0 } else { self.change_count },
             size_before: if created { Some(0) } else { self.size_before },
             size_after: self.size_after,
-            writer_died: self.writer_died,
-            writer_exited: false,
+            writer_died: self.writer_died && !atomic,
+            content: match (self.end, self.ending) {
+                (Some(_), Ending::Quiet) => Some(Content::Valid),
+                (Some(_), Ending::Unjudged) => Some(Content::NotJudged),
+                (Some(_), Ending::Release | Ending::NewSave(_) | Ending::Cut) | (None, _) => None,
+            },
+            writer_exited: self.writer_exited && !atomic,
         }
     }
 
@@ -286,11 +451,17 @@ impl Session {
                 writer.disturbed = change.is_disturbed();
                 writer.last = span;
             }
+            writer.hollow = change.empties() || writer.hollow && !change.is_write();
             writer.creates |= creates;
             writer.mapped |= change.operation == Operation::Mmap;
             if writer.pids.len() < PIDS && !writer.pids.contains(&change.actor.pid) {
                 writer.pids.push(change.actor.pid);
             }
+            return Some(index);
+        }
+        if let Some(index) =
+            self.writers.iter().position(|writer| creates && description.is_none() && !writer.released)
+        {
             return Some(index);
         }
         if description.is_none() && self.writers.len() > room.max(1) {
@@ -299,19 +470,7 @@ impl Session {
         if self.writers.is_empty() {
             self.writers.reserve_exact(1);
         }
-        self.writers.push(Writer {
-            description,
-            pids: vec![change.actor.pid],
-            busy: span,
-            unfinished: span.start,
-            size_before: change.size_before,
-            size_after: change.size_after,
-            last: span,
-            disturbed: change.is_disturbed(),
-            creates,
-            mapped: change.operation == Operation::Mmap,
-            released: description.is_none(),
-        });
+        self.writers.push(Writer::new(description, change, creates));
         Some(self.writers.len() - 1)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::reads::{Length, Pass};
 use super::session::{Change, Session, Writer};
+use super::wholes::{self, Act, Whole};
 use crate::model::{BootNanos, Operation, Span};
 
 /// More writers than this around one description, and nothing is proved about it.
@@ -19,6 +20,8 @@ const FREE: usize = 4;
 pub(super) struct Timeline {
     /// `None` when there is too much to tell apart.
     versions: Option<Vec<Version>>,
+    /// Documents that one description wrote alone while others were at work.
+    wholes: Vec<Whole>,
     steps: Vec<Step>,
     /// When each writer had begun for certain.
     begun: Vec<BootNanos>,
@@ -74,11 +77,14 @@ pub(super) enum Part {
 }
 
 impl Timeline {
-    /// The versions around `sessions`. Those that the reader did not touch are there because their writers may have
-    /// been at work together with those of the others.
-    pub(super) fn new(sessions: &[(&Session, Part)]) -> Self {
+    /// The versions around `sessions`, in their order. Those that the reader did not touch are there because their writers
+    /// may have been at work together with those of the others. `void` says of a session that has ended that what it left
+    /// is no version.
+    pub(super) fn new(sessions: &[(&Session, Part)], void: impl Fn(&Session) -> bool) -> Self {
         let mut workers: Vec<Worker<'_>> = Vec::new();
         let mut steps = Vec::new();
+        let mut acts = Vec::new();
+        let mut voids = Vec::new();
         let (mut finished, mut unbegun): (Set, Set) = (0, 0);
         for (session, part) in sessions {
             let first = workers.len();
@@ -108,17 +114,35 @@ impl Timeline {
                     worker.changes.push(change);
                     worker.begun = if certain { worker.begun.min(change.span.end) } else { worker.begun };
                 }
-                if let Some(range) = certain_range(change, sessions).filter(|_| certain) {
+                let range = certain_range(change, sessions).filter(|_| certain);
+                if let Some(range) = range {
                     steps.push(Step { span: change.span, range, writer: single(index) });
                 }
+                acts.push(Act { change, writer: index, range });
+            }
+            if void(session) {
+                let own = (first..workers.len()).fold(0, |own, index| own | single(index));
+                voids.push((own, session.last_event));
             }
         }
+        let writers: Vec<(&Writer, bool)> =
+            workers.iter().map(|worker| (worker.writer, worker.known_all)).collect();
+        let wholes = wholes::find(&writers, &acts);
         for worker in workers.iter_mut().filter(|worker| worker.known_all && !worker.writer.mapped) {
             worker.find_end(sessions);
         }
         let last_size = sessions.last().and_then(|(session, _)| session.size_after);
         let begun = workers.iter().map(|worker| worker.begun).collect();
-        Self { versions: versions(&workers, last_size), steps, begun, finished, unbegun }
+        let mut versions = versions(&workers, last_size);
+        for (own, last) in voids {
+            let later = workers.iter().enumerate().filter(|(_, worker)| worker.writer.busy.start > last);
+            let later = later.fold(0, |later, (index, _)| later | single(index));
+            let left = |version: &Version| version.writers & own == own && version.writers & later == 0;
+            if let Some(versions) = &mut versions {
+                versions.retain(|version| !left(version));
+            }
+        }
+        Self { versions, wholes, steps, begun, finished, unbegun }
     }
 
     /// True when all that the pass got can be one complete version.
@@ -129,7 +153,7 @@ impl Timeline {
             version.writers & with == with
                 && version.writers & without == 0
                 && (0..pass.calls.len()).all(|index| version.size_admits(pass, index))
-        })
+        }) || self.wholes.iter().any(|whole| whole.admits(pass))
     }
 
     /// The call that shows best why no version admits the pass: the last whose length no version has.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::engine::{Engine, anomaly};
 use super::judge::Occasion;
 use super::limits::nanos;
-use super::session::{Change, Origin, Session};
+use super::session::{Change, Ending, Origin};
 use super::sizes::Doubt;
 use super::table::Slot;
 use crate::model::{
@@ -131,6 +131,8 @@ impl Engine {
         }
     }
 
+    /// A description was mapped: how it is read through that is not seen, and if it is shared and writable, neither is how
+    /// it is written.
     pub(super) fn map(
         &mut self,
         id: OpenId,
@@ -148,6 +150,7 @@ impl Engine {
         };
         if let Some(description) = self.descriptions.get_mut(slot) {
             description.mapped = true;
+            description.reader.get_or_insert(actor);
         }
         if writable {
             let size = self.file_mut(file).and_then(|file| file.size_before(span.start));
@@ -181,6 +184,7 @@ impl Engine {
         let Some(file) = self.file_mut(slot) else { return };
         file.writing.modified(event, span);
         file.writing.mapped |= modification.operation == Operation::Mmap;
+        file.rest = None;
         let size_after = modification.size_after;
         // An open by its name found the state file there, whatever has happened to the name since.
         let by_name = matches!(modification.operation, Operation::OpenTruncate | Operation::Create)
@@ -195,10 +199,22 @@ impl Engine {
             return;
         }
         let late = file.forgotten.is_some_and(|forgotten| span.start <= forgotten);
+        self.join_saves(slot, span);
+        let Some(file) = self.files.get(slot) else { return };
+        let size_before = modification.size_before.or_else(|| file.size_before(span.start));
+        let id = by.and_then(|by| self.descriptions.get(by)).map(|by| by.id);
+        let save = file.current.as_ref().and_then(|session| {
+            let change = modification.change();
+            session.new_save(id, &change, size_before)
+        });
         let fresh = file.current.is_none();
         if fresh && let Some(by) = by {
             // What it read before it became a writer is judged as a reader's.
             self.settle(by, Occasion::Forced, out);
+        }
+        if (fresh || save.is_some())
+            && let Some(by) = by
+        {
             self.trust_writer(by, &modification);
         }
         let Some(place) = self.session_place(slot, by, span.start) else { return };
@@ -215,12 +231,14 @@ impl Engine {
             description.modified = true;
             description.released.is_some()
         });
-        let id = known_since.map(|(id, ..)| id);
         let guarded = self.is_under_lock(slot, id, modification.actor, span, true);
         let room =
             if self.operations < self.limits.operations { self.limits.operations_per_session } else { 1 };
-        if fresh {
+        if let Some(save) = save {
+            self.start_save(slot, save, id, size_before, out);
+        } else if fresh {
             self.start_session(slot, place, span.start);
+            self.succeed(slot, out);
         }
         let Some(file) = self.files.get_mut(slot) else { return };
         let mut change = modification.change();
@@ -264,9 +282,9 @@ impl Engine {
             self.wake_file(slot, span.end.plus(nanos(self.limits.horizon)));
         }
         if complete {
-            self.end_session(slot, span.end, out);
+            self.end_session(slot, span.end, Ending::Release, out);
         } else {
-            self.wake_file(slot, span.end.plus(nanos(self.limits.session_deadline)));
+            self.wake_file(slot, span.end.plus(nanos(self.limits.quiet)));
         }
     }
 
@@ -283,72 +301,6 @@ impl Engine {
         {
             description.writes_known = (self.event, start);
         }
-    }
-
-    /// The session's end: its report, and the verdicts that waited for it.
-    pub(super) fn end_session(&mut self, slot: Slot, at: BootNanos, out: &mut Vec<Output>) {
-        let (loss, lost_lately) = (self.loss, self.lost_lately());
-        let Some(file) = self.file_mut(slot) else { return };
-        let size = file.sizes.latest();
-        let live = file.state().is_some();
-        let Some(session) = &mut file.current else { return };
-        session.end = Some(at.max(session.last_event));
-        session.size_after = size;
-        // Whether there was anything to cut off may be among what was lost. If there was not, a file that stands at no
-        // name any more was no state file when it was written.
-        let mut hollow = session.changes.iter().map(|change| {
-            change.truncates.is_some_and(|to| change.size_before.is_none_or(|before| before == to))
-        });
-        let hollow = if live { hollow.all(|hollow| hollow) } else { hollow.next() == Some(true) };
-        session.obscure |= session.known < loss || lost_lately && hollow;
-        let start = session.start;
-        let inode = file.inode;
-        self.open_sessions.retain(|open| *open != inode);
-        self.note_intruders(slot);
-        let Some(file) = self.files.get_mut(slot) else { return };
-        let Some(session) = file.current.take() else { return };
-        out.push(Output::Session(Box::new(session.report())));
-        file.quiet_since = file.quiet_since.max(session.end.unwrap_or_default());
-        // Most files see one session within the time that it is remembered.
-        if file.past.is_empty() {
-            file.past.reserve_exact(1);
-        }
-        self.ended.push_back((session.inode, session.number));
-        file.past.push_back(*session);
-
-        let readers = self.readers_since(slot, start);
-        for reader in readers {
-            self.settle(reader, Occasion::SessionEnded, out);
-        }
-        self.bound_past(slot, out);
-        self.wake_file(slot, at.plus(nanos(self.limits.horizon)).plus(1));
-        self.bound_sessions(out);
-    }
-
-    fn start_session(&mut self, slot: Slot, place: Arc<Place>, start: BootNanos) {
-        self.session_count += 1;
-        let (number, known) = (self.session_count, self.event);
-        let Some(file) = self.files.get_mut(slot) else { return };
-        self.open_sessions.push(file.inode);
-        file.current = Some(Box::new(Session {
-            number,
-            known,
-            place,
-            inode: file.inode,
-            start,
-            end: None,
-            origin: Origin::Existing,
-            changes: Vec::new(),
-            change_count: 0,
-            writers: Vec::new(),
-            size_before: None,
-            size_after: None,
-            obscure: false,
-            guarded: true,
-            intruded: false,
-            writer_died: false,
-            last_event: start,
-        }));
     }
 
     /// The name under which a session is reported: the one by which its first writer opened the file, when the file
@@ -441,12 +393,13 @@ fn report_faceless(
         size_before,
         size_after: Some(to),
         writer_died: false,
+        content: None,
         writer_exited: false,
     })));
 }
 
 impl Modification {
-    fn change(&self) -> Change {
+    pub(super) fn change(&self) -> Change {
         Change {
             operation: self.operation,
             span: self.span,

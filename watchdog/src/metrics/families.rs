@@ -56,6 +56,16 @@ pub(super) const TORN_READER_EXITS: Family = counter(
     &["runtime", "result"],
     "Processes that read a torn state file, by how they ended within 10 s.",
 );
+pub(super) const DAMAGED_READS: Family = counter(
+    "state_watchdog_damaged_reads_total",
+    &["runtime", "damage", "reader"],
+    "Open file descriptions that read a state file which was damaged at rest, by how it was damaged.",
+);
+pub(super) const DAMAGED_READER_EXITS: Family = counter(
+    "state_watchdog_damaged_reader_exits_total",
+    &["runtime", "result"],
+    "Processes that read a damaged state file and no torn one, by how they ended within 10 s.",
+);
 pub(super) const WRITE_WINDOW: Family = Family {
     name: "state_watchdog_write_window_seconds",
     kind: Kind::Histogram,
@@ -166,11 +176,13 @@ pub(super) const PROCESS_START_TIME: Family =
     gauge("process_start_time_seconds", &[], "Start time of the process since unix epoch in seconds.");
 
 /// All metrics, in the order in which a reader wants them.
-pub const FAMILIES: [&Family; 31] = [
+pub const FAMILIES: [&Family; 33] = [
     &WRITE_SESSIONS,
     &NONATOMIC_WRITES,
     &OVERLAPPING_READS,
     &TORN_READER_EXITS,
+    &DAMAGED_READS,
+    &DAMAGED_READER_EXITS,
     &WRITE_WINDOW,
     &DAMAGE,
     &DAMAGED_NOW,

@@ -61,9 +61,11 @@ impl Metrics {
         }
         for result in ReaderResult::ALL {
             self.torn_reader_exits.with_label_values(&[runtime, result.as_str()]);
+            self.damaged_reader_exits.with_label_values(&[runtime, result.as_str()]);
         }
         for damage in Damage::ALL {
             self.damage.with_label_values(&[runtime, damage.as_str()]);
+            self.damaged_reads.with_label_values(&[runtime, damage.as_str(), OTHER]);
         }
         self.write_window.with_label_values(&[runtime]);
         self.damaged_now(runtime, 0);

@@ -31,6 +31,7 @@ fn session(outcome: Outcome) -> SessionReport {
         size_before: Some(10),
         size_after: Some(12),
         writer_died: false,
+        content: None,
         writer_exited: false,
     }
 }
@@ -61,6 +62,8 @@ fn all_label_sets_stand_at_zero_from_the_start() {
         ("nonatomic_writes_total", 8),
         ("overlapping_reads_total", 5),
         ("torn_reader_exits_total", 3),
+        ("damaged_reads_total", 3),
+        ("damaged_reader_exits_total", 3),
         ("write_window_seconds_bucket", 20),
         ("damaged_state_files_total", 3),
         ("damaged_state_files", 1),
@@ -85,7 +88,7 @@ fn what_happened_is_counted_once() {
     metrics.session("youki", &session(Outcome::InPlace), "youki");
     metrics.session("youki", &session(Outcome::AtomicReplace), "runc");
     metrics.read("youki", Verdict::Torn, "runc:[2:INIT]");
-    metrics.reader_exit("youki", ReaderResult::Failure);
+    metrics.reader_exit("youki", Follows::Torn, ReaderResult::Failure);
     metrics.damage("youki", Damage::Empty);
     metrics.source(
         SourceKind::Syscalls,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Actor, Anomaly, BootNanos, Damage, ExitStatus, InodeId, OpenId, Place, Span};
+use super::{Actor, Anomaly, BootNanos, Content, Damage, ExitStatus, InodeId, OpenId, Place, Span};
 
 /// One conclusion of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +200,8 @@ pub struct SessionReport {
     pub size_after: Option<u64>,
     /// A writing process was killed by a signal before it had closed the file.
     pub writer_died: bool,
+    /// What the agent found in it, when the session ended by that; else its file is to be read.
+    pub content: Option<Content>,
     /// A writing process ended in another way before it had closed the file. It died, if it left the file damaged.
     pub writer_exited: bool,
 }

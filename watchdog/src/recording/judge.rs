@@ -133,7 +133,12 @@ impl Judge {
                     self.findings.push(self.reporter.reader_exit(facts, &exit, &self.processes));
                 }
             }
-            Output::DamagedRead(_) | Output::Check(_) | Output::Anomaly(_) => {}
+            Output::DamagedRead(report) => {
+                if let Some(facts) = self.files.get(&report.place) {
+                    self.findings.push(self.reporter.damaged_read(facts, &report, &self.processes));
+                }
+            }
+            Output::Check(_) | Output::Anomaly(_) => {}
         }
     }
 

@@ -51,7 +51,13 @@ pub struct Finding {
     /// What the file held after the session: `valid`, `empty`, `truncated`, `invalid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aftermath: Option<&'static str>,
-    /// The writing process ended inside the session.
+    /// How the version is damaged that was read: `empty`, `truncated`, `invalid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<&'static str>,
+    /// Since when it has been so, RFC 3339 with nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// A writing process was killed before it had closed the file, or left it damaged when it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writer_died: Option<bool>,
     /// How much is known of the least known process in it.
@@ -76,7 +82,9 @@ pub enum Kind {
     ExposedReader,
     /// A state file is damaged on disk.
     DamagedStateFile,
-    /// How a torn reader's process ended.
+    /// A reader got a version that is damaged at rest.
+    DamagedRead,
+    /// How a torn or damaged reader's process ended.
     ReaderExit,
 }
 
@@ -90,6 +98,7 @@ impl Kind {
             Self::OverlappingRead => "overlapping_read",
             Self::ExposedReader => "exposed_reader",
             Self::DamagedStateFile => "damaged_state_file",
+            Self::DamagedRead => "damaged_read",
             Self::ReaderExit => "reader_exit",
         }
     }
@@ -185,6 +194,9 @@ pub struct ReadView {
     /// The size after the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_size: Option<u64>,
+    /// How many calls in a row are told as this one, if more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<u64>,
     /// Read calls of the description in all.
     pub calls: u64,
     /// Bytes that it got in all.
@@ -192,11 +204,13 @@ pub struct ReadView {
     pub bytes: Option<u64>,
 }
 
-/// How a torn reader ended.
+/// How a torn or damaged reader ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExitView {
     /// `success`, `failure` or `unknown`.
     pub result: &'static str,
+    /// What it follows: `torn` or `damaged`.
+    pub follows: &'static str,
     /// Its exit code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u8>,
@@ -206,4 +220,7 @@ pub struct ExitView {
     /// The id of the torn read's finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub torn_read: Option<String>,
+    /// The id of the damaged read's finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damaged_read: Option<String>,
 }

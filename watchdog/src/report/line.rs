@@ -11,6 +11,7 @@ pub fn line(finding: &Finding) -> String {
         Kind::OverlappingRead => "overlapping",
         Kind::ExposedReader => "exposed",
         Kind::DamagedStateFile => "DAMAGED",
+        Kind::DamagedRead => "BROKEN READ",
         Kind::ReaderExit => "exit",
     };
     // The time of day, to the millisecond; the date stands in the JSON.

@@ -1,13 +1,15 @@
 //! The sentence for a person.
 
 use crate::enrich::Damage;
-use crate::model::{ExitStatus, Outcome, ReadReport, ReaderExit, ReaderResult, SessionReport, Verdict};
+use crate::model::{
+    ExitStatus, Follows, Outcome, ReadReport, ReaderExit, ReaderResult, SessionReport, Verdict,
+};
 
 /// A window that is shorter than this cannot be measured by looking.
 const LOOKS: u64 = 1_000_000;
 
 /// `youki (pid 800) rewrote container abc's state.json in place: for 265 µs readers could see part of it`.
-pub(super) fn session(who: &str, file: &str, report: &SessionReport) -> String {
+pub(super) fn session(who: &str, file: &str, report: &SessionReport, died: bool) -> String {
     let did = match report.outcome {
         Outcome::CreatedInPlace => format!("created {file} under its final name"),
         Outcome::Recreated => format!("removed {file} and filled it again under its final name"),
@@ -20,7 +22,7 @@ pub(super) fn session(who: &str, file: &str, report: &SessionReport) -> String {
     // A source that sees no process knows no times but those at which it looked.
     let short = !report.writer.is_known() && window < LOOKS;
     let window = if short { format!("less than {}", duration(LOOKS)) } else { duration(window) };
-    let died = if report.writer_died { ", and ended before it was done" } else { "" };
+    let died = if died { ", and ended before it was done" } else { "" };
     format!("{who} {did}{died}: for {window} readers could see part of it")
 }
 
@@ -36,6 +38,15 @@ pub(super) fn read(reader: &str, writer: &str, file: &str, report: &ReadReport) 
     format!("{reader} {got} while {writer} was rewriting it in place")
 }
 
+/// `runc (pid 812) read container abc's state.json, which youki (pid 800) had left empty`.
+pub(super) fn damaged_read(reader: &str, file: &str, damage: Damage, writer: Option<&str>) -> String {
+    let state = state(damage);
+    match writer {
+        Some(writer) => format!("{reader} read {file}, which {writer} had left {state}"),
+        None => format!("{reader} read {file}, which is {state} on disk"),
+    }
+}
+
 /// `runc (pid 812), which had read a torn container abc's state.json, failed with exit 1`.
 pub(super) fn reader_exit(reader: &str, file: &str, exit: &ReaderExit) -> String {
     let end = match (exit.result, exit.status) {
@@ -46,20 +57,27 @@ pub(super) fn reader_exit(reader: &str, file: &str, exit: &ReaderExit) -> String
         (ReaderResult::Failure, None) => "failed".to_owned(),
         (ReaderResult::Unknown, None) => "was not seen to end".to_owned(),
     };
-    format!("{reader} got a torn read of {file} and {end}")
+    match exit.follows {
+        Follows::Torn => format!("{reader} got a torn read of {file} and {end}"),
+        Follows::Damaged => format!("{reader} read a damaged {file} and {end}"),
+    }
 }
 
 /// `container abc's state.json was left empty by youki (pid 800)`.
 pub(super) fn damage(file: &str, damage: Damage, writer: Option<&str>, died: bool) -> String {
-    let state = match damage {
-        Damage::Empty => "empty",
-        Damage::Truncated => "cut short",
-        Damage::Invalid => "invalid",
-    };
+    let state = state(damage);
     match writer {
         Some(writer) if died => format!("{file} was left {state} by {writer}, which ended while writing it"),
         Some(writer) => format!("{file} was left {state} by {writer}"),
         None => format!("{file} is {state} on disk"),
+    }
+}
+
+fn state(damage: Damage) -> &'static str {
+    match damage {
+        Damage::Empty => "empty",
+        Damage::Truncated => "cut short",
+        Damage::Invalid => "invalid",
     }
 }
 

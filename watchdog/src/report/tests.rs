@@ -86,6 +86,7 @@ fn session() -> SessionReport {
         size_before: Some(5000),
         size_after: Some(5120),
         writer_died: false,
+        content: None,
         writer_exited: false,
     }
 }
@@ -218,7 +219,10 @@ fn an_exit_points_to_its_torn_read() {
         at: BootNanos(300_000),
     };
     let finding = json(&reporter.reader_exit(&file(), &exit, &processes()));
-    assert_eq!(finding["exit"], json!({"result": "failure", "code": 1, "torn_read": torn.id}));
+    assert_eq!(
+        finding["exit"],
+        json!({"result": "failure", "follows": "torn", "code": 1, "torn_read": torn.id})
+    );
     assert_eq!(
         finding["message"],
         "runc (pid 812) got a torn read of container abc's state.json and failed with exit 1"

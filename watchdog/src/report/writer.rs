@@ -9,8 +9,8 @@ use super::{clean, message};
 use crate::clock::WallClock;
 use crate::enrich::{Attribution, Content, Damage, Pod, Process, Processes, pod_of_cgroup};
 use crate::model::{
-    Actor, BootNanos, ExitStatus, OpenId, OperationRecord, ReadReport, ReaderExit, SessionReport, Span,
-    UNKNOWN_LENGTH, Verdict,
+    Actor, BootNanos, DamagedReadReport, ExitStatus, Follows, OpenId, OperationRecord, ReadReport,
+    ReaderExit, SessionReport, Span, UNKNOWN_LENGTH, Verdict,
 };
 use crate::source::SourceKind;
 
@@ -93,8 +93,8 @@ impl Reporter {
             outcome: Some(report.outcome.as_str()),
             window: Some(window),
             aftermath: aftermath.map(Content::as_str),
-            writer_died: writer.as_ref().map(|_| report.writer_died),
-            message: message::session(&name(writer.as_ref()), &file.words(), report),
+            writer_died: writer.as_ref().map(|_| died(report, aftermath)),
+            message: message::session(&name(writer.as_ref()), &file.words(), report, died(report, aftermath)),
             ..self.finding(Kind::NonatomicWrite, report.window.end, file, writer, None)
         }
     }
@@ -117,6 +117,7 @@ impl Reporter {
             length: measured.map(|call| call.requested),
             returned: measured.map(|call| call.returned),
             size_at_read: report.read.and_then(|call| call.size_at_read),
+            merged: report.read.map(|call| call.merged).filter(|merged| *merged > 1),
             size_before: report.size_before,
             final_size: report.final_size,
             calls: report.read_calls,
@@ -129,27 +130,84 @@ impl Reporter {
             message: message::read(&name(reader.as_ref()), &name(writer.as_ref()), &file.words(), report),
             ..self.finding(kind, report.judged, file, writer, reader)
         };
-        if kind == Kind::TornRead {
-            if self.torn.len() >= Self::MAX_TORN {
-                self.torn.pop_front();
-            }
-            self.torn.push_back((report.open, finding.id.clone()));
+        // One who was killed by SIGBUS when it looked through a mapping has an exit, too.
+        if matches!(kind, Kind::TornRead | Kind::OverlappingRead) {
+            self.await_exit(report.open, &finding);
         }
         Some(finding)
     }
 
-    /// The end of a torn reader's process.
+    /// A read of a version that is damaged at rest.
+    pub fn damaged_read(
+        &mut self,
+        file: &FileFacts,
+        report: &DamagedReadReport,
+        processes: &Processes,
+    ) -> Finding {
+        let read_at = report.read.map_or(report.judged, |call| call.span.end);
+        let writer = view(&report.by, report.since, processes);
+        let reader = view(&report.reader, read_at, processes);
+        let measured = report.read.filter(|call| call.requested < UNKNOWN_LENGTH);
+        let read = ReadView {
+            time: report.read.map(|call| self.wall.rfc3339(call.span.end)),
+            offset: measured.and_then(|call| call.offset),
+            length: measured.map(|call| call.requested),
+            returned: measured.map(|call| call.returned),
+            size_at_read: report.read.and_then(|call| call.size_at_read),
+            merged: report.read.map(|call| call.merged).filter(|merged| *merged > 1),
+            size_before: None,
+            final_size: Some(report.size),
+            calls: report.read_calls,
+            bytes: report.reader.is_known().then_some(report.bytes),
+        };
+        let words = message::damaged_read(
+            &name(reader.as_ref()),
+            &file.words(),
+            report.damage,
+            writer.as_ref().map(|writer| name(Some(writer))).as_deref(),
+        );
+        let finding = Finding {
+            damage: Some(report.damage.as_str()),
+            since: Some(self.wall.rfc3339(report.since)),
+            read: Some(read),
+            message: words,
+            ..self.finding(Kind::DamagedRead, report.judged, file, writer, reader)
+        };
+        self.await_exit(report.open, &finding);
+        finding
+    }
+
+    /// An exit may follow this finding.
+    fn await_exit(&mut self, open: OpenId, finding: &Finding) {
+        if self.torn.len() >= Self::MAX_TORN {
+            self.torn.pop_front();
+        }
+        self.torn.push_back((open, finding.id.clone()));
+    }
+
+    /// The end of a torn or damaged reader's process.
     pub fn reader_exit(&mut self, file: &FileFacts, exit: &ReaderExit, processes: &Processes) -> Finding {
         let reader = view(&exit.reader, exit.at, processes);
         let torn = self.torn.iter().position(|(open, _)| *open == exit.open);
-        let torn_read = torn.and_then(|index| self.torn.remove(index)).map(|(_, id)| id);
+        let read = torn.and_then(|index| self.torn.remove(index)).map(|(_, id)| id);
+        let (torn_read, damaged_read) = match exit.follows {
+            Follows::Torn => (read, None),
+            Follows::Damaged => (None, read),
+        };
         let (code, signal) = match exit.status {
             Some(ExitStatus::Code(code)) => (Some(code), None),
             Some(ExitStatus::Signal(signal)) => (None, Some(signal)),
             None => (None, None),
         };
         Finding {
-            exit: Some(ExitView { result: exit.result.as_str(), code, signal, torn_read }),
+            exit: Some(ExitView {
+                result: exit.result.as_str(),
+                follows: exit.follows.as_str(),
+                code,
+                signal,
+                torn_read,
+                damaged_read,
+            }),
             message: message::reader_exit(&name(reader.as_ref()), &file.words(), exit),
             ..self.finding(Kind::ReaderExit, exit.at, file, None, reader)
         }
@@ -166,12 +224,12 @@ impl Reporter {
     ) -> Finding {
         let writer = session.and_then(|report| view(&report.writer, report.window.start, processes));
         let writer_name = session.map(|_| name(writer.as_ref()));
-        let died = session.is_some_and(|report| report.writer_died);
+        let died = session.is_some_and(|report| died(report, Some(Content::Damaged(damage))));
         Finding {
             window: session.map(|report| self.window(report.window, &report.operations)),
             outcome: session.map(|report| report.outcome.as_str()),
             aftermath: Some(damage.as_str()),
-            writer_died: session.filter(|report| report.writer.is_known()).map(|report| report.writer_died),
+            writer_died: session.filter(|report| report.writer.is_known()).map(|_| died),
             message: message::damage(&file.words(), damage, writer_name.as_deref(), died),
             ..self.finding(Kind::DamagedStateFile, at, file, writer, None)
         }
@@ -206,6 +264,8 @@ impl Reporter {
             read: None,
             exit: None,
             aftermath: None,
+            damage: None,
+            since: None,
             writer_died: None,
             attribution: known.unwrap_or(Attribution::None),
             source: self.source.as_str(),
@@ -231,6 +291,11 @@ impl Reporter {
             operation_count: None,
         }
     }
+}
+
+/// A writer died that was killed by a signal, or that ended without closing a file which it left damaged.
+fn died(report: &SessionReport, left: Option<Content>) -> bool {
+    report.writer_died || report.writer_exited && matches!(left, Some(Content::Damaged(_)))
 }
 
 fn clean_pod(pod: &Pod) -> Pod {

@@ -54,6 +54,7 @@ impl Writer {
             Kind::OverlappingRead => (YELLOW, "OVERLAPPING READ"),
             Kind::ExposedReader => (YELLOW, "EXPOSED READER"),
             Kind::DamagedStateFile => (RED, "DAMAGED STATE FILE"),
+            Kind::DamagedRead => (RED, "DAMAGED READ"),
             Kind::ReaderExit => (RED, "READER'S END"),
         };
         // To the microsecond, as events have it.

@@ -172,7 +172,9 @@ impl Bench {
                 }
             }
         }
-        self.said.extend(outputs.iter().map(words));
+        // What the engine asks the agent for is no word on what happened.
+        let news = outputs.iter().filter(|output| !matches!(output, Output::Check(_)));
+        self.said.extend(news.map(words));
     }
 }
 

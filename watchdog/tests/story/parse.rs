@@ -251,6 +251,7 @@ fn set_limits(words: &[&str], limits: &mut Limits) -> Result<()> {
             "descriptions" => limits.descriptions = value,
             "readers_per_file" => limits.readers_per_file = value,
             "sessions" => limits.sessions = value,
+            "calls_per_pass" => limits.calls_per_pass = value,
             "passes" => limits.passes = value,
             "horizon_us" => limits.horizon = Duration::from_micros(value as u64),
             "session_deadline_us" => limits.session_deadline = Duration::from_micros(value as u64),

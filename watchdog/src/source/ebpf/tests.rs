@@ -138,7 +138,7 @@ proptest! {
         match kind {
             Kind::Process => prop_assert!(matches!(translated, Ok(Item::Process(_)))),
             Kind::Open | Kind::Exit => prop_assert!(matches!(translated, Ok(Item::Event(_)))),
-            Kind::Io if !(1..=IoKind::Release as u16).contains(&what) => {
+            Kind::Io if !(1..=IoKind::WriteFailed as u16).contains(&what) => {
                 prop_assert_eq!(translated.err(), Some(Discarded::Malformed));
             }
             Kind::Io | Kind::Path | Kind::Entry => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use watchdog_common::{
     ALIAS, EntryRecord, Header, IoKind, IoRecord, LOCKED_DIRECTORY, OpenRecord, PathKind, PathRecord,
-    ProcessRecord, SHORT_NAME, UNKNOWN,
+    ProcessRecord, SHARED_MAPPING, SHORT_NAME, UNKNOWN,
 };
 
 use super::decode::{self, Names as OpenNames, Record};
@@ -308,7 +308,8 @@ fn operation(io: &IoRecord) -> Result<Operation, Discarded> {
         }
         k if k == IoKind::Allocate as u16 => allocate(id, io)?,
         k if k == IoKind::Map as u16 => {
-            Operation::Map { id, shared: true, writable: io.extra & libc::PROT_WRITE as u64 != 0 }
+            let writable = io.extra & libc::PROT_WRITE as u64 != 0;
+            Operation::Map { id, shared: io.extra & SHARED_MAPPING != 0, writable }
         }
         k if k == IoKind::Sync as u16 => Operation::Sync { id },
         k if k == IoKind::Flock as u16 => {
@@ -330,6 +331,11 @@ fn operation(io: &IoRecord) -> Result<Operation, Discarded> {
             let owner = if io.requested == 1 { LockOwner::Description } else { LockOwner::Process };
             Operation::Lock { id, mode, owner }
         }
+        k if k == IoKind::WriteFailed as u16 => match io.extra as i32 {
+            // What never reached the file, or is tried again.
+            libc::EBADF | libc::EINVAL | libc::EAGAIN | libc::EINTR => return irrelevant,
+            _ => Operation::WriteFailed { id },
+        },
         k if k == IoKind::Release as u16 => Operation::Release { id },
         _ => return Err(Discarded::Malformed),
     })

@@ -123,7 +123,7 @@ fn nodes() -> Panel {
 }
 
 fn outcomes() -> Panel {
-    Panel::bars("Write sessions by outcome", "How writes of state files ended, per minute. `in_place`, `created_in_place` and `recreated` put readers at risk; `guarded` is in place under a lock.")
+    Panel::bars("Write sessions by outcome", "How writes of state files ended, per minute. `in_place`, `created_in_place`, `recreated` and `incomplete_replace` put readers at risk; `guarded` is in place under a lock.")
         .query(r#"sum by (outcome) (cluster_runtime_outcome:state_watchdog_write_sessions:rate5m{cluster=~"$cluster", runtime=~"$runtime"}) * 60"#, "{{outcome}}")
         .unit("wpm")
         .outcome_colours()

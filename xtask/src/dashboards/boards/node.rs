@@ -51,7 +51,7 @@ fn numbers() -> Vec<(u32, Panel)> {
         (
             4,
             Panel::stat("Unsafe writes", "State files written in place within the time range.", &BAD_FROM_ONE)
-                .query(r#"sum(increase(state_watchdog_write_sessions_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime", outcome=~"in_place|created_in_place|recreated"}[$__range]))"#, "writes")
+                .query(r#"sum(increase(state_watchdog_write_sessions_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime", outcome=~"in_place|created_in_place|recreated|incomplete_replace"}[$__range]))"#, "writes")
                 .whole(),
         ),
         (
@@ -92,7 +92,7 @@ fn torn() -> Panel {
 }
 
 fn writes() -> Panel {
-    Panel::bars("Write sessions by outcome", "How writes of state files ended, per minute. `in_place`, `created_in_place` and `recreated` put readers at risk; `guarded` is in place under a lock.")
+    Panel::bars("Write sessions by outcome", "How writes of state files ended, per minute. `in_place`, `created_in_place`, `recreated` and `incomplete_replace` put readers at risk; `guarded` is in place under a lock.")
         .query(r#"sum by (outcome) (rate(state_watchdog_write_sessions_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"}[$__rate_interval])) * 60"#, "{{outcome}}")
         .every(MINUTE)
         .unit("wpm")

@@ -208,6 +208,7 @@ impl Panel {
             .colour("in_place", "red")
             .colour("created_in_place", "orange")
             .colour("recreated", "yellow")
+            .colour("incomplete_replace", "purple")
             .colour("guarded", "blue")
             .colour("unknown", "text")
     }

@@ -13,7 +13,7 @@ pub(crate) const GROUPS: [Group; 2] = [
 const NODES: [Recording; 8] = [
     Recording {
         record: "instance_runtime:state_watchdog_unsafe_writes:sum_total",
-        expr: "sum without (outcome) (state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated\"})",
+        expr: "sum without (outcome) (state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated|incomplete_replace\"})",
         says: "Write sessions that put readers at risk, ever. All that this and the other sums of this group add up is \
                reset together, when the one agent restarts: their rates and increases are right. Increases over hours \
                are taken from these, because a mean of rates is too low where a node is younger than that.",

@@ -1,0 +1,126 @@
+//! Damaged reads: who read a version that is damaged at rest.
+//!
+//! Content is at rest from the return of the last modification until the next one is entered. A description whose last
+//! pass lies within that time got this content and nothing else. If the agent found it damaged, the description got a
+//! damaged version, and that is reported once: when it is released or has met the end, at the latest a minute after its
+//! last call. While the session is open, a writer that goes on would make it torn, so it waits for the session's end, or
+//! that minute.
+
+use std::sync::Arc;
+
+use super::description::Description;
+use super::engine::Engine;
+use super::exits::Waiting;
+use super::file::File;
+use super::limits::nanos;
+use super::reads::Call;
+use super::table::Slot;
+use crate::model::{
+    Actor, BootNanos, Content, Damage, DamagedReadReport, Follows, Output, Place, Span, Verdict,
+};
+
+/// A content that is damaged at rest.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub(super) damage: Damage,
+    pub(super) size: u64,
+    /// When its last modification returned; when the file was first seen, if none was seen.
+    pub(super) since: BootNanos,
+    /// Who made that modification.
+    by: Actor,
+    place: Arc<Place>,
+}
+
+/// What is to be done about one reader of a damaged content.
+enum Finding {
+    Nothing,
+    Report,
+    /// Not before this time.
+    Wait(BootNanos),
+}
+
+impl Engine {
+    /// The agent judged the content of a file that nobody has modified since.
+    pub(super) fn note_rest(&mut self, slot: Slot, content: Content, size: u64, read: Span) {
+        let by = self.last_actor(slot);
+        let Some(file) = self.files.get_mut(slot) else { return };
+        let Content::Damaged(damage) = content else {
+            file.rest = None;
+            return;
+        };
+        // What was unchanged since it was judged is so since then.
+        let last = file.writing.last.max(file.unjudged);
+        let since = if last > BootNanos(0) { last } else { file.seen.min(read.start) };
+        let Some(place) = file.state().cloned() else { return };
+        let known = file.rest.as_ref().map_or((since, by), |rest| (rest.since, rest.by));
+        file.rest = Some(Box::new(Rest { damage, size, since: known.0, by: known.1, place }));
+    }
+
+    /// Reports the readers of a damaged content for whom it is certain.
+    pub(super) fn judge_damage(&mut self, slot: Slot, out: &mut Vec<Output>) {
+        let Some(rest) = self.files.get(slot).and_then(|file| file.rest.as_ref()) else { return };
+        for reader in self.readers_since(slot, rest.since) {
+            self.judge_damaged_reader(slot, reader, out);
+        }
+    }
+
+    /// The same for one of them.
+    pub(super) fn judge_damaged_reader(&mut self, slot: Slot, reader: Slot, out: &mut Vec<Output>) {
+        let (now, longest) = (self.now, nanos(self.limits.session_deadline));
+        let Some(file) = self.files.get(slot) else { return };
+        let (Some(rest), Some(description)) = (&file.rest, self.descriptions.get(reader)) else { return };
+        if self.lost_since(description.known, description.opened.start) {
+            return;
+        }
+        match finding(description, rest, file, now, longest) {
+            Finding::Nothing => return,
+            Finding::Wait(due) => return self.wake_file(slot, due),
+            Finding::Report => {}
+        }
+        let report = report(description, rest, now);
+        let waiting = Waiting {
+            place: Arc::clone(&report.place),
+            open: report.open,
+            reader: report.reader,
+            follows: Follows::Damaged,
+            alive: description.opened.start,
+            until: now.plus(nanos(self.limits.exit_wait)),
+        };
+        if let Some(description) = self.descriptions.get_mut(reader) {
+            description.damaged = true;
+        }
+        out.push(Output::DamagedRead(Box::new(report)));
+        self.ask_exit(waiting, out);
+    }
+}
+
+fn finding(description: &Description, rest: &Rest, file: &File, now: BootNanos, longest: u64) -> Finding {
+    let torn = description.verdict == Some(Verdict::Torn);
+    if !description.is_reader() || description.damaged || description.distrusted || torn {
+        return Finding::Nothing;
+    }
+    let Some(calls) = description.passes.last().map(|pass| &pass.calls) else { return Finding::Nothing };
+    let read = |call: &Call| call.requested > 0 && call.span.start > rest.since;
+    let Some(last) = calls.last().filter(|_| calls.iter().all(read)) else { return Finding::Nothing };
+    let due = last.span.end.plus(longest);
+    let is_over = description.released.is_some() || last.met_end(rest.size);
+    if due <= now || is_over && file.current.is_none() { Finding::Report } else { Finding::Wait(due) }
+}
+
+fn report(description: &Description, rest: &Rest, now: BootNanos) -> DamagedReadReport {
+    let last = description.passes.last().and_then(|pass| pass.calls.last());
+    DamagedReadReport {
+        place: Arc::clone(&rest.place),
+        inode: description.inode,
+        open: description.id,
+        reader: description.reader.unwrap_or(description.opener),
+        damage: rest.damage,
+        since: rest.since,
+        by: rest.by,
+        read: last.map(Call::report),
+        read_calls: description.read_calls,
+        bytes: description.bytes,
+        size: rest.size,
+        judged: now,
+    }
+}

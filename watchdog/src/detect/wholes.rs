@@ -1,0 +1,113 @@
+//! Whole documents: what one description wrote alone is a version, whatever others have begun.
+//!
+//! Two programs truncate the same file, then both write. A reader that comes after the first of them has written its whole
+//! document got a version, although the other one is in the middle of its save. The rule: the content that one description
+//! wrote alone, from offset 0 to the file's end, and that it released later without modifying again, not killed and without
+//! a failed write. Others may have modified before its first write, or after its last one.
+//!
+//! Each operation of the others lies before the first write, behind the last operation, or, where they met, on either side.
+//! One that can lie on neither side was in between: the description did not write alone.
+
+use super::reads::Pass;
+use super::session::{Change, Writer};
+use crate::model::{BootNanos, Span};
+
+/// A modification as one reader's verdict needs it.
+#[derive(Debug)]
+pub(super) struct Act<'a> {
+    pub(super) change: &'a Change,
+    /// By which of the writers.
+    pub(super) writer: usize,
+    /// The bytes that it certainly changed.
+    pub(super) range: Option<(u64, u64)>,
+}
+
+/// A document that one description wrote alone.
+#[derive(Debug)]
+pub(super) struct Whole {
+    size: u64,
+    steps: Vec<Step>,
+}
+
+/// A modification, and on which side of the document it can lie.
+#[derive(Debug)]
+struct Step {
+    span: Span,
+    range: (u64, u64),
+    may_precede: bool,
+    may_follow: bool,
+}
+
+/// All documents among these writers, each with whether all that it did is known, in the order of their sessions.
+pub(super) fn find(writers: &[(&Writer, bool)], acts: &[Act<'_>]) -> Vec<Whole> {
+    let candidates = writers.iter().enumerate().filter(|(index, (writer, known_all))| {
+        let again = writers.iter().skip(index + 1).any(|(later, _)| later.description == writer.description);
+        let ends_well = writer.released && !writer.killed && !writer.failed && !writer.mapped;
+        *known_all && ends_well && writer.description.is_some() && !again
+    });
+    candidates.filter_map(|(index, _)| whole(index, acts)).collect()
+}
+
+fn whole(writer: usize, acts: &[Act<'_>]) -> Option<Whole> {
+    let own: Vec<&Change> = acts.iter().filter(|act| act.writer == writer).map(|act| act.change).collect();
+    let (from, size) = document(&own)?;
+    let (first, last) = (own.get(from)?.span, own.last()?.span);
+    let mut steps = Vec::new();
+    for act in acts {
+        let span = act.change.span;
+        let own = act.writer == writer;
+        let may_precede = own || span.start <= first.end;
+        let may_follow = !own && span.end >= last.start;
+        let Some(range) = act.range else { continue };
+        if !may_precede && !may_follow {
+            return None;
+        }
+        steps.push(Step { span, range, may_precede, may_follow });
+    }
+    Some(Whole { size, steps })
+}
+
+/// Where the writing from offset 0 to the end begins among a description's operations, and how long it became.
+fn document(own: &[&Change]) -> Option<(usize, u64)> {
+    let mut found: Option<(usize, u64)> = None;
+    let mut before: Option<Span> = None;
+    for (index, change) in own.iter().enumerate() {
+        if before.is_some_and(|before| before.meets(change.span)) {
+            return None;
+        }
+        before = Some(change.span);
+        found = match (change.truncates, change.offset, change.end(), found) {
+            (Some(to), .., Some((from, _))) if to > 0 => {
+                Some((from, to)).filter(|_| found.is_some_and(|(_, end)| to <= end))
+            }
+            (Some(_), ..) => None,
+            (None, Some(0), Some(end), None) if change.is_write() => Some((index, end)),
+            (None, Some(offset), Some(end), Some((from, size))) if change.is_write() && offset <= size => {
+                Some((from, size.max(end)))
+            }
+            (None, ..) if change.is_write() => None,
+            (None, ..) => found,
+        };
+    }
+    let left = own.last()?.size_after;
+    found.filter(|(_, size)| left.is_none_or(|left| left == *size))
+}
+
+impl Whole {
+    /// True when all that the pass got can be this document.
+    pub(super) fn admits(&self, pass: &Pass) -> bool {
+        let begun = pass.calls.first().map_or(BootNanos(0), |call| call.span.start);
+        let in_order = self.steps.iter().all(|step| {
+            let meets = |(from, to): (u64, u64)| step.range.0 < to && from < step.range.1;
+            let mut calls = pass.calls.iter().filter(|call| call.range().is_some_and(meets));
+            let follows = |call: &super::reads::Call| step.span.is_before(call.span);
+            let precedes = |call: &super::reads::Call| call.span.is_before(step.span);
+            (step.may_precede || step.span.end >= begun)
+                && calls
+                    .all(|call| (step.may_precede || !follows(call)) && (step.may_follow || !precedes(call)))
+        });
+        in_order
+            && (0..pass.calls.len())
+                .all(|index| pass.length(index).is_none_or(|length| length.admits(self.size)))
+    }
+}
