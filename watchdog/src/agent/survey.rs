@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::steady::size_of;
-use super::work::{Answer, Job};
+use super::work::{Answer, Job, Look};
 use super::{Agent, millis};
 use crate::clock::{boot_now, thread_time};
 use crate::enrich::Content;
@@ -67,18 +67,6 @@ struct Walk {
     took: u64,
     missing: usize,
     walked: Vec<Walked>,
-}
-
-/// A file that a thread found at a state file's name.
-#[derive(Debug)]
-pub(super) struct Look {
-    /// From before the file was opened to the moment at which it had the size.
-    span: Span,
-    place: Arc<Place>,
-    /// Only stands for the place.
-    file: File,
-    /// `None` when it changed whenever it was looked at.
-    size: Option<u64>,
 }
 
 impl Seen {

@@ -1,18 +1,18 @@
 //! What the loop has its threads do, and what it does with their answers.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::pods::Search;
-use super::survey::Look;
 use super::unpublished::{Unpublished, subject};
 use super::{Agent, Step};
 use crate::clock::boot_now;
 use crate::enrich::{Owner, Process, Reading, capture, owner, read_state_file};
 use crate::files::{Gate, Whereabouts};
-use crate::model::{BootNanos, Pid, Place, RootId, SessionReport};
+use crate::model::{BootNanos, Pid, Place, RootId, SessionReport, Span};
 use crate::profile::{self, Looked, Sighting, Walked};
 use crate::source::Source;
 use crate::workers::{Ticket, Urgency, Work};
@@ -35,6 +35,18 @@ pub(super) enum Job {
     Walk(RootId),
     /// Look which files stand at names that are new.
     Look,
+}
+
+/// A file that a thread found at a state file's name.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// From before the file was opened to the moment at which it had the size.
+    pub(super) span: Span,
+    pub(super) place: Arc<Place>,
+    /// Only stands for the place.
+    pub(super) file: File,
+    /// `None` when it changed whenever it was looked at.
+    pub(super) size: Option<u64>,
 }
 
 /// What comes of it.

@@ -4,6 +4,7 @@ mod builtin;
 mod census;
 mod obstacle;
 mod pattern;
+mod plan;
 mod roots;
 mod walk;
 mod written;
@@ -17,7 +18,8 @@ pub use builtin::{BUILTIN, Builtin, builtin};
 pub use census::{Census, Changes, Link, Settled, Sighting, Walked};
 pub use obstacle::{is_absent, obstacles};
 pub use pattern::{check_runtime, name_pattern, root_pattern};
-pub use roots::{Looked, MAX_ROOTS, Plan, Root, RootEntry, Roots};
+pub use plan::{Looked, Plan};
+pub use roots::{MAX_ROOTS, Root, RootEntry, Roots};
 pub use walk::{Found, Stamp, Way, walk};
 pub use written::{Refused, Written};
 
