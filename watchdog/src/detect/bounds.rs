@@ -93,12 +93,26 @@ impl Engine {
             if !full && (front.is_pending() || front.end.is_none_or(|end| end >= oldest)) {
                 return;
             }
+            if !full && self.is_needed(file, front) {
+                return;
+            }
             let waiting = self.waiting_for(file, front);
             if !waiting.is_empty() && !full {
                 return;
             }
             self.forget_session(slot, waiting, out);
         }
+    }
+
+    /// True when the next session, or a later one that began before this one ended, still has readers to judge: they may
+    /// have got what this one left.
+    fn is_needed(&self, file: &File, session: &Session) -> bool {
+        let mut later = file.sessions().filter(|other| other.number != session.number);
+        let next = later.clone().next().map(|next| next.number);
+        later.any(|later| {
+            (Some(later.number) == next || Some(later.start) <= session.end)
+                && (later.end.is_none() || later.is_pending() || !self.waiting_for(file, later).is_empty())
+        })
     }
 
     /// Forgets the sessions that ended the longest time ago when there are too many on all files together. What comes

@@ -49,7 +49,9 @@ impl Engine {
             return;
         };
         // What was unchanged since it was judged is so since then.
-        let last = file.writing.last.max(file.unjudged);
+        let mapped = file.sessions().flat_map(|session| &session.writers).filter(|writer| writer.mapped);
+        let stored = mapped.map(|writer| writer.busy.end).max().unwrap_or_default();
+        let last = file.writing.last.max(file.unjudged).max(stored);
         let since = if last > BootNanos(0) { last } else { file.seen.min(read.start) };
         let Some(place) = file.state().cloned() else { return };
         let known = file.rest.as_ref().map_or((since, by), |rest| (rest.since, rest.by));
@@ -95,15 +97,24 @@ impl Engine {
 }
 
 fn finding(description: &Description, rest: &Rest, file: &File, now: BootNanos, longest: u64) -> Finding {
-    let torn = description.verdict == Some(Verdict::Torn);
+    let torn = description.torn || description.verdict == Some(Verdict::Torn);
     if !description.is_reader() || description.damaged || description.distrusted || torn {
         return Finding::Nothing;
     }
-    let Some(calls) = description.passes.last().map(|pass| &pass.calls) else { return Finding::Nothing };
+    let Some(pass) = description.passes.last() else { return Finding::Nothing };
+    let calls = &pass.calls;
+    // Whether it got this content, its lengths say, as with any version.
+    let fits = |index| pass.length(index).is_none_or(|length| length.admits(rest.size));
+    let other = |size: Option<u64>| size.is_some_and(|size| size != rest.size);
+    let disturbed = calls.iter().any(|call| other(call.size_before) || other(call.size));
+    if disturbed || !(0..calls.len()).all(fits) {
+        return Finding::Nothing;
+    }
     let read = |call: &Call| call.requested > 0 && call.span.start > rest.since;
     let Some(last) = calls.last().filter(|_| calls.iter().all(read)) else { return Finding::Nothing };
     let due = last.span.end.plus(longest);
-    let is_over = description.released.is_some() || last.met_end(rest.size);
+    // Behind a short read it may go on.
+    let is_over = description.released.is_some() || last.is_end_of_file();
     if due <= now || is_over && file.current.is_none() { Finding::Report } else { Finding::Wait(due) }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Description {
     /// It modified a live state file.
     pub(super) modified: bool,
     /// It was mapped: its reads and stores are not seen.
-    pub(super) mapped: bool,
+    pub(super) mapped: Option<Box<Mapping>>,
     pub(super) passes: Vec<Pass>,
     /// Evidence of earlier passes was dropped.
     pub(super) passes_dropped: bool,
@@ -47,7 +47,16 @@ pub(super) struct Description {
     pub(super) distrusted: bool,
     /// It is told that it read a damaged version.
     pub(super) damaged: bool,
-    /// A process that had it mapped was killed by SIGBUS.
+    /// It is told that it was torn.
+    pub(super) torn: bool,
+}
+
+/// A mapping of a description.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    /// Since when it may be there.
+    pub(super) since: BootNanos,
+    /// A process that had it was killed by SIGBUS.
     pub(super) bus_error: Option<BootNanos>,
 }
 

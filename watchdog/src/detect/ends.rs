@@ -73,7 +73,11 @@ impl Session {
     /// it goes on with anything but a new start. What a release ended is one, unless it is empty, nobody could check it
     /// in time, and it was not meant to be empty.
     pub(super) fn left_no_version<'a>(&self, mut later: impl Iterator<Item = &'a Self> + Clone) -> bool {
-        let empty = self.size_after == Some(0);
+        // The size at its end may be what a later one made of it, which had begun by then.
+        let last = self.changes.iter().max_by_key(|change| change.span.end);
+        let last = last.filter(|_| self.change_count == self.changes.len() as u64);
+        let left = last.and_then(|change| change.size_after).or(self.size_after);
+        let empty = left == Some(0);
         match self.ending {
             Ending::Quiet => false,
             Ending::Release => {
@@ -101,6 +105,8 @@ fn goes_on<'a>(id: OpenId, later: impl Iterator<Item = &'a Session>) -> bool {
     });
     let mut own = own.skip_while(|change| change.operation == Operation::Mmap).take(2);
     match (own.next(), own.next()) {
+        // A truncation to another size begins a save, if a write at the beginning comes next.
+        (Some(first), None) if first.truncates.is_some_and(|to| to > 0) => false,
         (Some(first), next) => {
             let starts = |change: &Change| change.is_write() && change.offset == Some(0);
             let leads = first.truncates.is_some() && next.is_some_and(starts);
@@ -208,15 +214,18 @@ impl Engine {
         let Some(file) = self.file_mut(slot) else { return };
         // A modification that met the reading, or a mapping through which stores are not seen: it says nothing.
         let mapped = file.sessions().flat_map(|session| &session.writers).any(|w| w.mapped && !w.released);
-        // Nor does one of another size than the file has.
-        let other = *content != Content::NotJudged && file.sizes.latest().is_some_and(|known| known != *size);
+        // Nor does one of another size than the file has, or of one that is in doubt: a modification is under way.
+        let other = *content != Content::NotJudged && file.sizes.latest().is_some_and(|known| known != *size)
+            || file.sizes.oldest_doubt().is_some();
         if span.start <= file.writing.last || span.start <= file.unjudged || mapped || other {
             return;
         }
         let Some(session) = &mut file.current else {
             if let Some(last) = file.past.back_mut() {
-                last.checked = true;
-                last.certain = last.certain.min(now);
+                if *content != Content::NotJudged {
+                    last.checked = true;
+                    last.certain = last.certain.min(now);
+                }
             }
             self.note_rest(slot, *content, *size, span);
             self.confirm(slot, self.now, out);

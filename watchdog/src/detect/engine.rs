@@ -220,7 +220,8 @@ impl Engine {
             }
         }
         self.now = now;
-        self.exits.forget(BootNanos(now.0.saturating_sub(nanos(self.limits.exit_wait))));
+        let oldest = BootNanos(now.0.saturating_sub(nanos(self.limits.exit_wait)));
+        self.exits.forget(oldest, self.limits.exits);
         if !self.locks.is_empty() {
             self.locks.forget(BootNanos(now.0.saturating_sub(nanos(self.limits.horizon))));
         }

@@ -13,8 +13,10 @@ pub(super) struct Exits {
     recent: FxHashMap<Pid, Ended>,
     order: VecDeque<(BootNanos, Pid)>,
     waiting: VecDeque<Waiting>,
-    /// Processes that were answered for although they had not ended.
-    given_up: VecDeque<Pid>,
+    /// Processes that were answered for: who was alive by this time is one of them. That is the end of time for one that had
+    /// not ended.
+    answered: FxHashMap<Pid, BootNanos>,
+    answered_order: VecDeque<Pid>,
 }
 
 /// A process that has ended.
@@ -22,8 +24,8 @@ pub(super) struct Exits {
 struct Ended {
     at: BootNanos,
     status: ExitStatus,
-    /// It was answered for.
-    answered: bool,
+    /// Who was alive by this time was answered for.
+    answered: Option<BootNanos>,
 }
 
 /// A torn reader whose process has not ended yet.
@@ -49,16 +51,16 @@ impl Exits {
         room: usize,
     ) -> Option<ReaderExit> {
         while self.order.len() >= room.max(1) {
-            self.drop_oldest();
+            self.drop_oldest(room);
         }
-        self.recent.insert(pid, Ended { at, status, answered: false });
+        let answered = self.answered.remove(&pid).map(|until| until.min(at));
+        self.recent.insert(pid, Ended { at, status, answered });
         self.order.push_back((at, pid));
-        self.given_up.retain(|known| *known != pid);
         let its = |waiting: &Waiting| waiting.reader.pid == pid && waiting.alive <= at;
         let index = self.waiting.iter().position(its)?;
         let waiting = self.waiting.remove(index)?;
         if let Some(ended) = self.recent.get_mut(&pid) {
-            ended.answered = true;
+            ended.answered = Some(at);
         }
         Some(waiting.answer(Some(status), at))
     }
@@ -70,10 +72,11 @@ impl Exits {
         if let Some(ended) = self.recent.get_mut(&waiting.reader.pid)
             && ended.at >= waiting.alive
         {
-            let first = !std::mem::replace(&mut ended.answered, true);
+            let first = ended.answered.is_none_or(|answered| answered < waiting.alive);
+            ended.answered = Some(ended.at);
             return first.then(|| waiting.answer(Some(ended.status), ended.at));
         }
-        if self.given_up.contains(&waiting.reader.pid) {
+        if self.answered.get(&waiting.reader.pid).is_some_and(|until| waiting.alive <= *until) {
             return None;
         }
         if let Some(known) = self.waiting.iter_mut().find(|known| known.reader.pid == waiting.reader.pid) {
@@ -92,9 +95,9 @@ impl Exits {
     }
 
     /// Forgets ends before `oldest`.
-    pub(super) fn forget(&mut self, oldest: BootNanos) {
+    pub(super) fn forget(&mut self, oldest: BootNanos, room: usize) {
         while self.order.front().is_some_and(|&(at, _)| at < oldest) {
-            self.drop_oldest();
+            self.drop_oldest(room);
         }
     }
 
@@ -107,10 +110,7 @@ impl Exits {
 
     fn answer_unseen(&mut self, waiting: &Waiting, at: BootNanos, room: usize) -> ReaderExit {
         if waiting.reader.is_known() {
-            if self.given_up.len() >= room.max(1) {
-                self.given_up.pop_front();
-            }
-            self.given_up.push_back(waiting.reader.pid);
+            self.remember(waiting.reader.pid, BootNanos(u64::MAX), room);
         }
         waiting.answer(None, at)
     }
@@ -124,11 +124,24 @@ impl Exits {
         self.order.len() + self.waiting.len()
     }
 
-    fn drop_oldest(&mut self) {
+    fn drop_oldest(&mut self, room: usize) {
         if let Some((at, pid)) = self.order.pop_front()
             && self.recent.get(&pid).is_some_and(|known| known.at == at)
+            && let Some(ended) = self.recent.remove(&pid)
+            && let Some(until) = ended.answered
         {
-            self.recent.remove(&pid);
+            self.remember(pid, until, room);
+        }
+    }
+
+    fn remember(&mut self, pid: Pid, until: BootNanos, room: usize) {
+        if self.answered.insert(pid, until).is_none() {
+            self.answered_order.push_back(pid);
+        }
+        while self.answered_order.len() > room.max(1)
+            && let Some(oldest) = self.answered_order.pop_front()
+        {
+            self.answered.remove(&oldest);
         }
     }
 }

@@ -68,8 +68,9 @@ impl Engine {
         let certain = !self.lost_since(description.known, description.opened.start)
             && !description.distrusted
             && !open
-            && !in_doubt;
-        let judgement = judge(description, file, &touched, last, certain, now);
+            // What sizes are in doubt does not matter to one that read nothing.
+            && (!in_doubt || description.passes.is_empty());
+        let judgement = judge(description, file, &touched, last, (certain, self.loss_at), now);
         let released = description.released.is_some();
         if !released && occasion == Occasion::SessionEnded && judgement.verdict != Some(Verdict::Torn) {
             let due = self.due_at(description, last);
@@ -81,10 +82,13 @@ impl Engine {
         let last = last.number;
         let worse = judgement
             .verdict
-            .filter(|verdict| description.verdict.is_none_or(|given| rank(*verdict) > rank(given)));
+            .filter(|verdict| description.verdict.is_none_or(|given| rank(*verdict) > rank(given)))
+            // It was told what it got, and nobody had gone on by then.
+            .filter(|verdict| !(description.damaged && *verdict == Verdict::Torn));
         let alive = description.opened.start;
         let report = worse.map(|verdict| report(description, &judgement, verdict, now));
-        let killed = description.bus_error.filter(|at| {
+        let bus_error = description.mapped.as_ref().and_then(|mapping| mapping.bus_error);
+        let killed = bus_error.filter(|at| {
             judgement.verdict == Some(Verdict::Overlapping)
                 && file
                     .sessions()
@@ -92,6 +96,7 @@ impl Engine {
         });
         let Some(description) = self.descriptions.get_mut(slot) else { return };
         description.due = None;
+        description.torn |= worse == Some(Verdict::Torn);
         if released {
             description.verdict = worse.or(description.verdict);
             description.considered = last;
@@ -131,7 +136,7 @@ impl Engine {
     pub(super) fn note_bus_error(&mut self, pid: Pid, at: BootNanos, out: &mut Vec<Output>) {
         let its = |description: &Description| {
             let reader = description.reader.unwrap_or(description.opener);
-            description.mapped && (reader.pid == pid || description.opener.pid == pid)
+            description.mapped.is_some() && (reader.pid == pid || description.opener.pid == pid)
         };
         let slots: Vec<Slot> = self
             .descriptions
@@ -141,7 +146,9 @@ impl Engine {
             .collect();
         for slot in slots {
             if let Some(description) = self.descriptions.get_mut(slot) {
-                description.bus_error = Some(at);
+                if let Some(mapping) = &mut description.mapped {
+                    mapping.bus_error = Some(at);
+                }
                 description.last_event = description.last_event.max(at);
                 if let Some(released) = &mut description.released {
                     released.start = released.start.max(at).min(released.end);
@@ -238,7 +245,7 @@ fn judge<'a>(
     file: &'a File,
     touched: &impl Fn(&Session) -> bool,
     last: &'a Session,
-    certain: bool,
+    (certain, loss_at): (bool, Option<BootNanos>),
     now: BootNanos,
 ) -> Judgement<'a> {
     let sessions: Vec<&Session> = file.sessions().filter(|session| touched(session)).collect();
@@ -270,10 +277,17 @@ fn judge<'a>(
         let call = timeline.witness(pass).and_then(|index| pass.calls.get(index));
         let call = call.or_else(|| pass.calls.iter().rfind(|call| meeting(call).is_some()));
         let call = call.or(pass.calls.last());
+        // What a session left before a loss may have been changed by what was lost.
+        let stale = |(session, part): &(&Session, Part)| {
+            *part == Part::Before && session.end.zip(loss_at).is_some_and(|(end, loss)| end <= loss)
+        };
+        let verdict = if around.iter().any(stale) { Verdict::Unknown } else { Verdict::Torn };
         let session = call.and_then(meeting).or(met).unwrap_or(last);
-        return Judgement { verdict: Some(Verdict::Torn), session, call };
+        return Judgement { verdict: Some(verdict), session, call };
     }
-    let unseen = description.mapped || description.passes_dropped;
+    let within = |since: BootNanos| sessions.iter().any(|session| session.window(now).end >= since);
+    let mapped = description.mapped.as_ref().is_some_and(|mapping| within(mapping.since));
+    let unseen = mapped || description.passes_dropped;
     let verdict = if description.passes.iter().any(|pass| overlaps(pass, &sessions, now)) || unseen {
         Verdict::Overlapping
     } else if in_window.is_some() {

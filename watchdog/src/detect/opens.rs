@@ -16,7 +16,7 @@ use super::table::Slot;
 use super::writes::Modification;
 use crate::model::{
     Actor, AnomalyKind, BootNanos, EventOperation, ExitStatus, InodeId, LockMode, LockOwner, OpenId,
-    Operation, Output, Place, Role, Span,
+    Operation, Output, Place, Role, Span, UNKNOWN_LENGTH,
 };
 
 /// What a process gets that touches a mapped page behind the file's end.
@@ -53,7 +53,7 @@ impl Engine {
                 last_event: span.end,
                 released: None,
                 modified: false,
-                mapped: false,
+                mapped: None,
                 passes: Vec::new(),
                 passes_dropped: false,
                 read_calls: 0,
@@ -65,7 +65,7 @@ impl Engine {
                 due: None,
                 distrusted: false,
                 damaged: false,
-                bus_error: None,
+                torn: false,
             },
         );
         self.addresses.insert(id.file, *id);
@@ -147,7 +147,8 @@ impl Engine {
             && let Some(known) = self.file_mut(file)
         {
             let end = offset.saturating_add(*returned);
-            let unseen = size_before.is_none() && size.is_none() && returned < requested;
+            let short = returned < requested && *requested < UNKNOWN_LENGTH;
+            let unseen = size_before.is_none() && size.is_none() && short;
             let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
             let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
             let page = || page_got_whole(end, returned == requested, page_size);
@@ -224,7 +225,8 @@ impl Engine {
         let (id, file) = (description.id, description.file);
         // Several may hold it, and one may be in the middle of its close while another still reads.
         let read = description.calls().map(|call| call.span.end).max().unwrap_or_default();
-        let read = read.max(description.bus_error.unwrap_or_default());
+        let read =
+            read.max(description.mapped.as_ref().and_then(|mapping| mapping.bus_error).unwrap_or_default());
         let span = Span::new(span.start.max(read).min(span.end), span.end);
         description.end_pass();
         description.released = Some(span);
@@ -242,9 +244,12 @@ impl Engine {
         known.retired.push_back(slot);
         let size = known.sizes.latest();
         let ended = known.release(id, span.end, size);
+        let goes_on = known.current.is_some();
         self.retired.push_back((span.end.plus(nanos(self.limits.horizon)), id));
         if ended {
             self.end_session(file, span.end, Ending::Release, out);
+        } else if goes_on {
+            self.wake_file(file, span.end.plus(nanos(self.limits.quiet)));
         }
         self.settle(slot, Occasion::PassEnded, out);
         self.judge_damaged_reader(file, slot, out);

@@ -1,6 +1,6 @@
 //! What one description read, as evidence.
 
-use crate::model::{Actor, BootNanos, ReadCall, Span};
+use crate::model::{Actor, BootNanos, ReadCall, Span, UNKNOWN_LENGTH};
 
 /// Reads that cover new ranges of the file: one attempt at its content. Going back starts a new pass.
 #[derive(Debug, Default)]
@@ -80,13 +80,18 @@ impl Call {
         self.is_end_of_file() || self.range().is_some_and(|(_, end)| end >= size)
     }
 
-    fn is_end_of_file(&self) -> bool {
-        self.returned == 0 && self.requested > 0
+    /// Nothing came although something was asked for. Where it is not known how much was, the file was no longer than that
+    /// before and after the call.
+    pub(super) fn is_end_of_file(&self) -> bool {
+        let ends = |size: Option<u64>| size.zip(self.offset).is_some_and(|(size, offset)| size <= offset);
+        let asked = self.requested > 0 && self.requested < UNKNOWN_LENGTH;
+        self.returned == 0 && (asked || self.requested > 0 && ends(self.size_before) && ends(self.size))
     }
 
     /// A short read is the end of the file, unless the size stood still behind it: then something else cut it.
     fn ends_short(&self, end: u64) -> bool {
         self.returned < self.requested
+            && self.requested < UNKNOWN_LENGTH
             && match (self.size_before, self.size) {
                 (Some(before), Some(after)) => before != after || after <= end,
                 _ => true,
@@ -160,7 +165,8 @@ impl Pass {
     /// What the call at `index` says about the length of the content.
     pub(super) fn length(&self, index: usize) -> Option<Length> {
         let call = self.calls.get(index)?;
-        let offset = call.offset.filter(|_| call.requested > 0 || call.returned > 0)?;
+        let tells = call.requested > 0 && call.requested < UNKNOWN_LENGTH || call.returned > 0;
+        let offset = call.offset.filter(|_| tells || call.is_end_of_file())?;
         let end = offset.saturating_add(call.returned);
         if call.is_end_of_file() {
             Some(Length::AtMost(offset))

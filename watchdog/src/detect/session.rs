@@ -332,6 +332,9 @@ impl Session {
             writer.unfinished = writer.busy.end;
             writer.size_after = size;
             writer.disturbed = false;
+            // Stores may have come until now.
+            self.last_event = self.last_event.max(at);
+            self.check = Check::Due;
         }
         true
     }
@@ -343,13 +346,17 @@ impl Session {
         }
     }
 
-    /// Notes the end of a process.
+    /// Notes the end of a process. One that outlived the session did not die in it.
     pub(super) fn exit(&mut self, pid: Pid, status: ExitStatus) {
+        let open = self.end.is_none();
         for writer in self.writers.iter_mut().filter(|writer| !writer.released && writer.pids.contains(&pid))
         {
             match status {
-                ExitStatus::Signal(_) => (self.writer_died, writer.killed) = (true, true),
-                ExitStatus::Code(_) => self.writer_exited = true,
+                ExitStatus::Signal(_) => {
+                    self.writer_died |= open;
+                    writer.killed = true;
+                }
+                ExitStatus::Code(_) => self.writer_exited |= open,
             }
         }
     }
@@ -384,8 +391,8 @@ impl Session {
     /// How it ended.
     pub(super) fn outcome(&self) -> Outcome {
         match self.origin {
-            Origin::Renamed if self.is_complete_replace() => Outcome::AtomicReplace,
             _ if self.obscure => Outcome::Unknown,
+            Origin::Renamed if self.is_complete_replace() => Outcome::AtomicReplace,
             _ if self.guarded && !self.intruded => Outcome::Guarded,
             Origin::Existing => Outcome::InPlace,
             Origin::Nothing => Outcome::CreatedInPlace,

@@ -84,7 +84,7 @@ impl Timeline {
         let mut workers: Vec<Worker<'_>> = Vec::new();
         let mut steps = Vec::new();
         let mut acts = Vec::new();
-        let mut voids = Vec::new();
+        let mut voids: Vec<(Set, usize)> = Vec::new();
         let (mut finished, mut unbegun): (Set, Set) = (0, 0);
         for (session, part) in sessions {
             let first = workers.len();
@@ -122,7 +122,7 @@ impl Timeline {
             }
             if void(session) {
                 let own = (first..workers.len()).fold(0, |own, index| own | single(index));
-                voids.push((own, session.last_event));
+                voids.push((own, workers.len()));
             }
         }
         let writers: Vec<(&Writer, bool)> =
@@ -134,9 +134,9 @@ impl Timeline {
         let last_size = sessions.last().and_then(|(session, _)| session.size_after);
         let begun = workers.iter().map(|worker| worker.begun).collect();
         let mut versions = versions(&workers, last_size);
-        for (own, last) in voids {
-            let later = workers.iter().enumerate().filter(|(_, worker)| worker.writer.busy.start > last);
-            let later = later.fold(0, |later, (index, _)| later | single(index));
+        for (own, next) in voids {
+            // It was there until one of a later session had finished.
+            let later = (next..workers.len()).fold(0, |later, index| later | single(index));
             let left = |version: &Version| version.writers & own == own && version.writers & later == 0;
             if let Some(versions) = &mut versions {
                 versions.retain(|version| !left(version));

@@ -70,12 +70,16 @@ fn whole(writer: usize, acts: &[Act<'_>]) -> Option<Whole> {
 /// Where the writing from offset 0 to the end begins among a description's operations, and how long it became.
 fn document(own: &[&Change]) -> Option<(usize, u64)> {
     let mut found: Option<(usize, u64)> = None;
-    let mut before: Option<Span> = None;
+    let mut before: Option<&Change> = None;
     for (index, change) in own.iter().enumerate() {
-        if before.is_some_and(|before| before.meets(change.span)) {
+        // Two processes that share a description may write at once, each where the other ends.
+        let shared = |before: &Change| {
+            before.is_write() && change.is_write() && before.end().is_some() && before.end() == change.offset
+        };
+        if before.is_some_and(|before| before.span.meets(change.span) && !shared(before)) {
             return None;
         }
-        before = Some(change.span);
+        before = Some(change);
         found = match (change.truncates, change.offset, change.end(), found) {
             (Some(to), .., Some((from, _))) if to > 0 => {
                 Some((from, to)).filter(|_| found.is_some_and(|(_, end)| to <= end))

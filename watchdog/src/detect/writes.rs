@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::description::Mapping;
 use super::engine::{Engine, anomaly};
 use super::judge::Occasion;
 use super::limits::nanos;
@@ -149,14 +150,16 @@ impl Engine {
             return;
         };
         if let Some(description) = self.descriptions.get_mut(slot) {
-            description.mapped = true;
+            let mapping = || Box::new(Mapping { since: span.start, bus_error: None });
+            description.mapped.get_or_insert_with(mapping);
             description.reader.get_or_insert(actor);
         }
         if writable {
-            let size = self.file_mut(file).and_then(|file| file.size_before(span.start));
+            let Some(known) = self.file_mut(file) else { return };
             let modification = Modification {
-                size_before: size,
-                size_after: size,
+                size_before: known.size_before(span.start),
+                // It changes no size, however long it took.
+                size_after: known.sizes.latest(),
                 strange,
                 ..Modification::new(Operation::Mmap, span, actor)
             };
@@ -200,7 +203,9 @@ impl Engine {
         }
         let late = file.forgotten.is_some_and(|forgotten| span.start <= forgotten);
         self.join_saves(slot, span);
-        let Some(file) = self.files.get(slot) else { return };
+        let Some(file) = self.files.get_mut(slot) else { return };
+        // Before anybody is judged: what was in doubt may be this.
+        file.sizes.explain(span, modification.change().reach());
         let size_before = modification.size_before.or_else(|| file.size_before(span.start));
         let id = by.and_then(|by| self.descriptions.get(by)).map(|by| by.id);
         let save = file.current.as_ref().and_then(|session| {
@@ -238,7 +243,6 @@ impl Engine {
             self.start_save(slot, save, id, size_before, out);
         } else if fresh {
             self.start_session(slot, place, span.start);
-            self.succeed(slot, out);
         }
         let Some(file) = self.files.get_mut(slot) else { return };
         let mut change = modification.change();
@@ -277,6 +281,9 @@ impl Engine {
         }
         let complete = session.is_complete();
         self.operations += usize::from(kept);
+        if fresh {
+            self.succeed(slot, out);
+        }
         self.settle_waiting(slot, out);
         if doubtful {
             self.wake_file(slot, span.end.plus(nanos(self.limits.horizon)));
