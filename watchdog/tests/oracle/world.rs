@@ -3,89 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::iter::repeat_n;
 use std::ops::Range;
-use std::sync::Arc;
 
 use watchdog::model::{
-    Access, Actor, BootNanos, Comm, EventOperation, ExitStatus, FileEvent, InodeId, OpenId, Pid, Place, Role,
-    RootId, Span, Target,
+    Access, Actor, BootNanos, Comm, EventOperation, ExitStatus, FileEvent, InodeId, OpenId, Pid, Span,
 };
 
-/// What happened in a world.
-pub(crate) struct Played {
-    /// As a source would tell it, in the order of the returns.
-    pub(crate) events: Vec<FileEvent>,
-    /// When each event took effect.
-    pub(crate) instants: Vec<u64>,
-    /// The bytes that each event read. A byte is the stamp of the operation that wrote it.
-    pub(crate) bytes: Vec<Vec<u32>>,
-    /// Each inode's content after each effect on it: when, and what.
-    pub(crate) contents: BTreeMap<u64, Vec<(u64, Vec<u32>)>>,
-    /// Sizes are in the events.
-    pub(crate) sizes_shown: bool,
-}
-
-/// How long a page is. As short as the files, so that they have several.
-pub(crate) const PAGE: u64 = 16;
+use super::played::{Bytes, Happened, PAGE, Played, place};
+use super::random::Random;
+use super::schedule::{Act, Part, Schedule};
 
 /// The processes and files at one moment.
 pub(crate) struct World {
-    random: Random,
-    used: BTreeSet<u64>,
-    steps: BTreeMap<u64, Step>,
-    actors: Vec<Process>,
-    descriptions: Vec<Description>,
-    files: Vec<File>,
-    names: BTreeMap<String, usize>,
-    told: Vec<(u64, u64, FileEvent, Vec<u32>)>,
-    contents: BTreeMap<u64, Vec<(u64, Vec<u32>)>>,
-    stamp: u32,
-    sizes_shown: bool,
-    /// A read that a cut meets may get a page's tail, as from tmpfs.
-    gives_tails: bool,
+    pub(super) seed: u64,
+    pub(super) used: BTreeSet<u64>,
+    pub(super) steps: BTreeMap<u64, Step>,
+    pub(super) actors: Vec<Process>,
+    pub(super) descriptions: Vec<Description>,
+    pub(super) files: Vec<File>,
+    pub(super) names: BTreeMap<String, usize>,
+    pub(super) told: Vec<(u64, Happened)>,
+    pub(super) played: Played,
+    pub(super) stamp: u32,
+    pub(super) gives_tails: bool,
 }
 
-struct Random(u64);
-
-struct Process {
+pub(super) struct Process {
     actor: Actor,
-    script: VecDeque<Act>,
+    script: VecDeque<(u64, Act)>,
     holds: Option<usize>,
 }
 
-struct Description {
-    id: OpenId,
-    file: usize,
-    position: u64,
-    holders: u32,
-    last_told: u64,
+pub(super) struct Description {
+    pub(super) id: OpenId,
+    pub(super) file: usize,
+    pub(super) position: u64,
+    pub(super) holders: u32,
+    pub(super) last_told: u64,
+    pub(super) writes: bool,
+    /// Stores reach the file.
+    pub(super) mapped: bool,
 }
 
-struct File {
-    inode: InodeId,
-    content: Vec<u32>,
+pub(super) struct File {
+    pub(super) inode: InodeId,
+    pub(super) content: Bytes,
 }
 
-/// One system call, before it is made.
-#[derive(Clone, Debug)]
-enum Act {
-    Open { name: String, write: bool, create: bool, truncate: bool, read: bool },
-    Read { length: u64 },
-    ReadAll { chunk: u64, left: u32 },
-    Seek { to: u64 },
-    Write { length: u64 },
-    Truncate { to: u64 },
-    TruncatePath { to: u64 },
-    Sync,
-    Rename { from: String },
-    Link { from: String },
-    Unlink { name: String },
-    Fork { script: Vec<Act> },
-    Close,
-    Exit { code: u8 },
-    Pause { length: u64 },
-}
-
-enum Step {
+pub(super) enum Step {
     Begin { process: usize },
     Effect { process: usize, call: Call },
     Finish { process: usize, call: Call },
@@ -93,43 +57,33 @@ enum Step {
 }
 
 /// One system call under way.
-struct Call {
-    act: Act,
-    start: u64,
-    instant: u64,
-    end: u64,
-    size_before: Option<u64>,
-    told: Option<EventOperation>,
-    bytes: Vec<u32>,
-}
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    fn within(&mut self, from: u64, to: u64) -> u64 {
-        from + self.below(to.saturating_sub(from) + 1)
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
+pub(super) struct Call {
+    pub(super) number: u64,
+    pub(super) act: Act,
+    pub(super) random: Random,
+    pub(super) start: u64,
+    pub(super) instant: u64,
+    pub(super) end: u64,
+    pub(super) size_before: Option<u64>,
+    pub(super) told: Option<EventOperation>,
+    pub(super) bytes: Bytes,
 }
 
 impl World {
-    /// Plays the schedule of this seed from beginning to end.
-    pub(crate) fn play(seed: u64) -> Played {
+    /// Plays a schedule from beginning to end.
+    pub(crate) fn play(schedule: &Schedule) -> Played {
+        let played = Played {
+            events: Vec::new(),
+            contents: BTreeMap::new(),
+            names: vec![(0, None)],
+            parts: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            sizes_shown: schedule.sizes_shown,
+            checks: schedule.checks,
+            seed: schedule.seed,
+        };
         let mut world = Self {
-            random: Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)),
+            seed: schedule.seed,
             used: BTreeSet::new(),
             steps: BTreeMap::new(),
             actors: Vec::new(),
@@ -137,186 +91,46 @@ impl World {
             files: Vec::new(),
             names: BTreeMap::new(),
             told: Vec::new(),
-            contents: BTreeMap::new(),
+            played,
             stamp: 0,
-            sizes_shown: true,
-            gives_tails: seed % 4 == 3,
+            gives_tails: schedule.gives_tails,
         };
-        world.sizes_shown = !world.random.one_in(8);
-        world.populate();
+        world.populate(schedule);
         while let Some((at, step)) = world.steps.pop_first() {
             world.step(at, step);
         }
-        world.told.sort_by_key(|(end, ..)| *end);
-        let mut played = Played {
-            events: Vec::new(),
-            instants: Vec::new(),
-            bytes: Vec::new(),
-            contents: world.contents,
-            sizes_shown: world.sizes_shown,
-        };
-        for (_, instant, event, bytes) in world.told {
-            played.events.push(event);
-            played.instants.push(instant);
-            played.bytes.push(bytes);
-        }
-        played
+        world.told.sort_by_key(|(end, _)| *end);
+        world.played.events = world.told.into_iter().map(|(_, happened)| happened).collect();
+        world.played
     }
 
-    fn populate(&mut self) {
-        if !self.random.one_in(6) {
+    fn populate(&mut self, schedule: &Schedule) {
+        if let Some(length) = schedule.initial {
             let file = self.create("state.json");
+            self.name("state.json", Some(file), 1);
             self.stamp += 1;
-            let length = self.random.within(0, 60);
+            let part = Part { document: 0, from: 0, length, total: length };
+            self.played.parts.insert(self.stamp, (part, 0));
             self.files[file].content = vec![self.stamp; usize::try_from(length).unwrap()];
             let inode = self.files[file].inode;
             self.note_content(file, 1);
             let operation = EventOperation::Present {
                 place: place("state.json"),
                 inode: Some(inode),
-                size: self.sizes_shown.then_some(length),
+                size: self.played.sizes_shown.then_some(length),
             };
             self.tell((1, 1, 1), Actor::default(), operation, Vec::new());
         }
-        let (writers, readers) = (self.random.within(1, 4), self.random.within(1, 6));
-        for writer in 0..writers {
-            let script = self.writer(writer);
-            self.start(script);
-        }
-        for _ in 0..readers {
-            let script = self.reader();
-            self.start(script);
+        for (at, script) in &schedule.processes {
+            self.start(script.clone(), *at);
         }
     }
 
-    fn start(&mut self, script: Vec<Act>) {
+    fn start(&mut self, script: Vec<(u64, Act)>, at: u64) {
         let pid = 100 + u32::try_from(self.actors.len()).unwrap();
         let actor = Actor { pid: Pid(pid), tid: pid, comm: Comm::new("p") };
         self.actors.push(Process { actor, script: script.into(), holds: None });
-        let at = self.random.within(10, 600);
         self.soon(at, Step::Begin { process: self.actors.len() - 1 });
-    }
-
-    fn writer(&mut self, writer: u64) -> Vec<Act> {
-        let mut script = Vec::new();
-        for attempt in 0..self.random.within(1, 3) {
-            match self.random.below(16) {
-                0..8 => self.in_place(&mut script),
-                8..12 => self.atomic(&mut script, &format!("state-{writer}{attempt}")),
-                12 => script.push(Act::TruncatePath { to: self.random.within(0, 40) }),
-                13 => script.extend([open("state.json", true, false), Act::Pause { length: 20 }, Act::Close]),
-                _ => {
-                    script.push(Act::Unlink { name: "state.json".into() });
-                    script.push(Act::Open {
-                        name: "state.json".into(),
-                        write: true,
-                        create: true,
-                        truncate: true,
-                        read: true,
-                    });
-                    self.fill(&mut script);
-                    script.push(Act::Close);
-                }
-            }
-            script.push(Act::Pause { length: self.random.within(0, 200) });
-        }
-        if self.random.one_in(8) {
-            let at = usize::try_from(self.random.below(script.len() as u64)).unwrap();
-            script.truncate(at);
-        }
-        script.push(Act::Exit { code: 0 });
-        script
-    }
-
-    fn in_place(&mut self, script: &mut Vec<Act>) {
-        let truncate = !self.random.one_in(4);
-        let create = !self.random.one_in(3);
-        let read = !self.random.one_in(3);
-        script.push(Act::Open { name: "state.json".into(), write: true, create, truncate, read });
-        if self.random.one_in(8) {
-            let mut child = Vec::new();
-            self.fill(&mut child);
-            child.push(Act::Close);
-            child.push(Act::Exit { code: 0 });
-            script.push(Act::Fork { script: child });
-        }
-        if !truncate && read && self.random.one_in(3) {
-            script.extend([Act::Read { length: 64 }, Act::Seek { to: 0 }]);
-        }
-        self.fill(script);
-        if !truncate && self.random.one_in(2) {
-            script.push(Act::Truncate { to: self.random.within(0, 40) });
-        }
-        if self.random.one_in(4) {
-            script.push(Act::Sync);
-        }
-        script.push(Act::Pause { length: self.random.within(0, 60) });
-        script.push(Act::Close);
-    }
-
-    fn atomic(&mut self, script: &mut Vec<Act>, name: &str) {
-        script.push(Act::Open { name: name.into(), write: true, create: true, truncate: false, read: false });
-        self.fill(script);
-        if self.random.one_in(2) {
-            script.push(Act::Sync);
-        }
-        let early = self.random.one_in(8);
-        if !early {
-            script.push(Act::Close);
-        }
-        if self.random.one_in(8) {
-            script.push(Act::Link { from: name.into() });
-            script.push(Act::Unlink { name: name.into() });
-        } else {
-            script.push(Act::Rename { from: name.into() });
-        }
-        if early {
-            self.fill(script);
-            script.push(Act::Close);
-        }
-    }
-
-    fn fill(&mut self, script: &mut Vec<Act>) {
-        for _ in 0..self.random.within(0, 3) {
-            script.push(Act::Write { length: self.random.within(1, 30) });
-            if self.random.one_in(3) {
-                script.push(Act::Pause { length: self.random.within(0, 60) });
-            }
-        }
-    }
-
-    fn reader(&mut self) -> Vec<Act> {
-        let mut script = Vec::new();
-        for _ in 0..self.random.within(1, 4) {
-            script.push(open("state.json", false, false));
-            if self.random.one_in(4) {
-                script.push(Act::Pause { length: self.random.within(0, 100) });
-            }
-            let chunk = [4, 16, 64, 512][usize::try_from(self.random.below(4)).unwrap()];
-            let left =
-                if self.random.one_in(4) { 1 + u32::try_from(self.random.below(3)).unwrap() } else { 40 };
-            if self.random.one_in(10) {
-                let child = vec![Act::ReadAll { chunk, left }, Act::Close, Act::Exit { code: 1 }];
-                script.push(Act::Fork { script: child });
-            }
-            if !self.random.one_in(12) {
-                script.push(Act::ReadAll { chunk, left });
-            }
-            if self.random.one_in(10) {
-                script.extend([
-                    Act::Pause { length: self.random.within(0, 200) },
-                    Act::Seek { to: 0 },
-                    Act::ReadAll { chunk, left },
-                ]);
-            }
-            if self.random.one_in(4) {
-                script.push(Act::Pause { length: self.random.within(0, 200) });
-            }
-            script.push(Act::Close);
-            script.push(Act::Pause { length: self.random.within(0, 200) });
-        }
-        script.push(Act::Exit { code: u8::from(self.random.one_in(2)) });
-        script
     }
 
     fn step(&mut self, at: u64, step: Step) {
@@ -338,20 +152,24 @@ impl World {
     }
 
     fn begin(&mut self, at: u64, process: usize) {
-        let Some(act) = self.actors[process].script.pop_front() else { return };
-        if let Act::Pause { length } = act {
-            let until = at + length + 1;
-            return self.soon(until, Step::Begin { process });
+        let Some((number, act)) = self.actors[process].script.pop_front() else { return };
+        match act {
+            Act::Pause { length } => return self.soon(at + length + 1, Step::Begin { process }),
+            Act::Until { at: until } => return self.soon(until.max(at + 1), Step::Begin { process }),
+            _ => {}
         }
+        let left = if let Act::ReadAll { left, .. } = &act { u64::from(*left) } else { 0 };
+        let mut random = Random::keyed(self.seed, (number << 32) ^ left);
         let slow = match &act {
-            Act::Open { truncate: true, .. } => self.random.one_in(3),
-            _ => self.random.one_in(10),
+            Act::Open { truncate: true, .. } => random.one_in(3),
+            _ => random.one_in(10),
         };
-        let length = if slow { self.random.within(20, 300) } else { self.random.within(0, 12) };
-        let instant = self.random.within(at, at + length);
+        let length = if slow { random.within(20, 300) } else { random.within(0, 12) };
+        let instant = random.within(at, at + length);
         let size_before = self.shown_size(process);
+        let end = at + length;
         let call =
-            Call { act, start: at, instant, end: at + length, size_before, told: None, bytes: Vec::new() };
+            Call { number, act, random, start: at, instant, end, size_before, told: None, bytes: Vec::new() };
         self.soon(instant, Step::Effect { process, call });
     }
 
@@ -360,144 +178,78 @@ impl World {
         let held = self.actors[process].holds;
         match call.act.clone() {
             Act::Open { name, write, create, truncate, read } => {
-                let known = self.names.get(&name).copied();
-                let Some(file) = known.or_else(|| create.then(|| self.create(&name))) else {
-                    self.abandon(process);
-                    return;
-                };
-                let truncated = truncate && known.is_some();
-                if truncated {
-                    self.files[file].content.clear();
-                }
-                if truncated || known.is_none() {
-                    self.note_content(file, at);
-                }
-                self.descriptions.push(Description {
-                    id: OpenId { file: 0, opened: 0 },
-                    file,
-                    position: 0,
-                    holders: 1,
-                    last_told: 0,
-                });
-                self.actors[process].holds = Some(self.descriptions.len() - 1);
-                call.told = Some(EventOperation::Open {
-                    id: OpenId { file: 0, opened: 0 },
-                    inode: self.files[file].inode,
-                    place: place(&name),
-                    access: Access { read, write },
-                    created: known.is_none(),
-                    truncated,
-                    size: None,
-                });
+                self.open(process, call, &name, (read, write, create, truncate));
             }
-            Act::Read { length } | Act::ReadAll { chunk: length, .. } => {
-                let Some(held) = held else { return };
-                let description = &mut self.descriptions[held];
-                let file = &self.files[description.file];
-                let from = usize::try_from(description.position).unwrap();
-                let to = from + usize::try_from(length).unwrap();
-                let history = &self.contents[&file.inode.ino];
-                let tail = if self.gives_tails { tail(history, call.start, from..to) } else { None };
-                let part = || file.content[from.min(file.content.len())..to.min(file.content.len())].to_vec();
-                call.bytes = tail.unwrap_or_else(part);
-                let returned = call.bytes.len() as u64;
-                call.told = Some(EventOperation::Read {
-                    id: description.id,
-                    offset: Some(description.position),
-                    requested: length,
-                    returned,
-                    size_before: call.size_before,
-                    size: None,
-                });
-                description.position += returned;
-            }
-            Act::Seek { to } => {
-                if let Some(held) = held {
-                    self.descriptions[held].position = to;
-                }
-            }
-            Act::Write { length } => {
-                let Some(held) = held else { return };
-                let (file, offset) = (self.descriptions[held].file, self.descriptions[held].position);
-                self.descriptions[held].position += length;
-                self.write(file, offset, length, at);
-                call.told = Some(EventOperation::Write {
-                    id: self.descriptions[held].id,
-                    offset: Some(offset),
-                    length,
-                    size_before: call.size_before,
-                    size: None,
-                });
-            }
-            Act::Truncate { to } => {
-                let Some(held) = held else { return };
-                let file = self.descriptions[held].file;
-                self.resize(file, to, at);
-                call.told = Some(EventOperation::Truncate {
-                    target: Target::Open(self.descriptions[held].id),
-                    inode: Some(self.files[file].inode),
-                    to,
-                    size_before: call.size_before,
-                });
-            }
-            Act::TruncatePath { to } => {
-                let Some(&file) = self.names.get("state.json") else { return };
-                self.resize(file, to, at);
-                call.told = Some(EventOperation::Truncate {
-                    target: Target::Place(place("state.json")),
-                    inode: Some(self.files[file].inode),
-                    to,
-                    size_before: None,
-                });
-            }
-            Act::Sync => {
-                let Some(held) = held else { return };
-                call.told = Some(EventOperation::Sync { id: self.descriptions[held].id });
-            }
-            Act::Rename { from } => {
-                let Some(file) = self.names.remove(&from) else { return };
-                self.names.insert("state.json".into(), file);
-                call.told = Some(EventOperation::Rename {
-                    from: Some(place(&from)),
-                    to: Some(place("state.json")),
-                    inode: Some(self.files[file].inode),
-                    exchange: false,
-                    still_open_for_writing: None,
-                });
-            }
-            Act::Link { from } => {
-                let Some(&file) = self.names.get(&from) else { return };
-                if self.names.contains_key("state.json") {
-                    return;
-                }
-                self.names.insert("state.json".into(), file);
-                call.told = Some(EventOperation::Link {
-                    from: Some(place(&from)),
-                    to: place("state.json"),
-                    inode: Some(self.files[file].inode),
-                });
-            }
-            Act::Unlink { name } => {
-                let Some(file) = self.names.remove(&name) else { return };
-                call.told =
-                    Some(EventOperation::Unlink { place: place(&name), inode: Some(self.files[file].inode) });
-            }
-            Act::Fork { script } => {
-                let Some(held) = held else { return };
-                self.descriptions[held].holders += 1;
-                self.start(script);
-                self.actors.last_mut().unwrap().holds = Some(held);
-                // The child begins right away rather than at some time of its own.
-                let child = self.actors.len() - 1;
-                self.steps.retain(|_, step| !matches!(step, Step::Begin { process } if *process == child));
-                self.soon(at + 1, Step::Begin { process: child });
+            Act::Rename { .. } | Act::Link { .. } | Act::Unlink { .. } | Act::TruncatePath { .. } => {
+                call.told = self.by_name(call);
             }
             Act::Close => self.close(process, call),
             Act::Exit { code } => {
                 call.told = Some(EventOperation::Exit { status: ExitStatus::Code(code) });
             }
-            Act::Pause { .. } => {}
+            Act::Kill => call.told = Some(EventOperation::Exit { status: ExitStatus::Signal(9) }),
+            Act::Fork { script } => {
+                let Some(held) = held else { return };
+                self.descriptions[held].holders += 1;
+                self.start(script, at + 1);
+                self.actors.last_mut().unwrap().holds = Some(held);
+            }
+            Act::Pause { .. } | Act::Until { .. } => {}
+            act => {
+                if let Some(held) = held {
+                    call.told = self.through(&act, held, call);
+                }
+            }
         }
+    }
+
+    fn open(
+        &mut self,
+        process: usize,
+        call: &mut Call,
+        name: &str,
+        (read, write, create, truncate): (bool, bool, bool, bool),
+    ) {
+        let at = call.instant;
+        let known = self.names.get(name).copied();
+        let Some(file) = known.or_else(|| create.then(|| self.create(name))) else {
+            // What it wanted is not there: the process ends.
+            self.actors[process].script = VecDeque::from([(call.number, Act::Exit { code: 1 })]);
+            return;
+        };
+        if known.is_none() {
+            self.name(name, Some(file), at);
+        }
+        let truncated = truncate && known.is_some();
+        if truncated {
+            self.files[file].content.clear();
+        }
+        if truncated || known.is_none() {
+            self.note_content(file, at);
+        }
+        self.descriptions.push(Description {
+            id: OpenId { file: 0, opened: 0 },
+            file,
+            position: 0,
+            holders: 1,
+            last_told: 0,
+            writes: write,
+            mapped: false,
+        });
+        // Who opens another file has closed the one before.
+        if self.actors[process].holds.is_some() {
+            self.drop_held(process, call.start, &mut call.random);
+        }
+        self.actors[process].holds = Some(self.descriptions.len() - 1);
+        call.told = Some(EventOperation::Open {
+            id: OpenId { file: 0, opened: 0 },
+            inode: self.files[file].inode,
+            place: place(name),
+            access: Access { read, write },
+            created: known.is_none(),
+            truncated,
+            size: None,
+        });
     }
 
     fn finish(&mut self, at: u64, process: usize, mut call: Call) {
@@ -506,7 +258,6 @@ impl World {
             Some(EventOperation::Open { id, size: shown, .. }) => {
                 *shown = size;
                 let held = self.actors[process].holds.unwrap();
-                // Addresses are used again: by the next description that is opened after a release.
                 *id = OpenId { file: 0x1000 + held as u64, opened: at };
                 self.descriptions[held].id = *id;
             }
@@ -516,26 +267,29 @@ impl World {
             _ => {}
         }
         let got = call.bytes.len();
-        if let Act::ReadAll { chunk, left } = call.act
+        if let Act::ReadAll { chunk, left, vague } = call.act
             && got > 0
             && left > 1
         {
-            self.actors[process].script.push_front(Act::ReadAll { chunk, left: left - 1 });
+            let again = (call.number, Act::ReadAll { chunk, left: left - 1, vague });
+            self.actors[process].script.push_front(again);
         }
-        let exited = matches!(call.act, Act::Exit { .. });
+        let exited = matches!(call.act, Act::Exit { .. } | Act::Kill);
         if let Some(operation) = call.told {
             let actor = self.actors[process].actor;
             let start = if exited { at } else { call.start };
             self.tell((start, call.instant, at), actor, operation, call.bytes);
         }
         if exited {
+            self.actors[process].script.clear();
             if self.actors[process].holds.is_some() {
-                self.actors[process].script = VecDeque::from([Act::Close]);
+                self.actors[process].script.push_back((call.number, Act::Close));
                 self.soon(at + 1, Step::Begin { process });
             }
             return;
         }
-        let gap = if self.random.one_in(6) { self.random.within(1, 60) } else { self.random.within(1, 6) };
+        let random = &mut call.random;
+        let gap = if random.one_in(6) { random.within(1, 60) } else { random.within(1, 6) };
         self.soon(at + gap, Step::Begin { process });
     }
 
@@ -545,17 +299,21 @@ impl World {
         if self.descriptions[held].holders > 0 {
             return;
         }
-        if self.random.one_in(12) {
-            let later = call.instant + self.random.within(1, 200);
+        if call.random.one_in(12) {
+            let later = call.instant + call.random.within(1, 200);
             self.soon(later, Step::Discover { description: held });
         } else {
             call.told = Some(EventOperation::Release { id: self.descriptions[held].id });
         }
     }
 
-    /// What it wanted to open is not there: the process goes on with its next attempt, that is, it ends.
-    fn abandon(&mut self, process: usize) {
-        self.actors[process].script = VecDeque::from([Act::Exit { code: 1 }]);
+    /// Another open takes the place of what a process holds, as in a schedule from which the close was taken away.
+    fn drop_held(&mut self, process: usize, at: u64, random: &mut Random) {
+        let Some(held) = self.actors[process].holds.take() else { return };
+        self.descriptions[held].holders -= 1;
+        if self.descriptions[held].holders == 0 {
+            self.soon(at + random.within(1, 20), Step::Discover { description: held });
+        }
     }
 
     fn create(&mut self, name: &str) -> usize {
@@ -565,19 +323,27 @@ impl World {
         self.files.len() - 1
     }
 
-    fn write(&mut self, file: usize, offset: u64, length: u64, at: u64) {
-        self.stamp += 1;
+    pub(super) fn name(&mut self, name: &str, file: Option<usize>, at: u64) {
+        if let Some(file) = file {
+            self.names.insert(name.into(), file);
+        }
+        if name == "state.json" {
+            self.played.names.push((at, file.map(|file| self.files[file].inode)));
+        }
+    }
+
+    pub(super) fn write(&mut self, file: usize, offset: u64, length: u64, at: u64) {
         let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset + length).unwrap());
         let content = &mut self.files[file].content;
-        let gap = content.len().min(from);
         if content.len() < to {
+            // A gap before what is written is of this operation, too.
             content.resize(to, self.stamp);
         }
-        content[gap.max(from)..to].fill(self.stamp);
+        content[from..to].fill(self.stamp);
         self.note_content(file, at);
     }
 
-    fn resize(&mut self, file: usize, to: u64, at: u64) {
+    pub(super) fn resize(&mut self, file: usize, to: u64, at: u64) {
         self.stamp += 1;
         self.files[file].content.resize(usize::try_from(to).unwrap(), self.stamp);
         self.note_content(file, at);
@@ -585,12 +351,16 @@ impl World {
 
     fn note_content(&mut self, file: usize, at: u64) {
         let known = &self.files[file];
-        self.contents.entry(known.inode.ino).or_default().push((at, known.content.clone()));
+        let history = self.played.contents.entry(known.inode.ino).or_default();
+        // What changes nothing leaves the content that it was.
+        if history.last().is_none_or(|(_, content)| *content != known.content) {
+            history.push((at, known.content.clone()));
+        }
     }
 
     fn shown_size(&self, process: usize) -> Option<u64> {
         let description = &self.descriptions[self.actors[process].holds?];
-        self.sizes_shown.then(|| self.files[description.file].content.len() as u64)
+        self.played.sizes_shown.then(|| self.files[description.file].content.len() as u64)
     }
 
     fn tell(
@@ -598,12 +368,14 @@ impl World {
         (start, instant, end): (u64, u64, u64),
         actor: Actor,
         operation: EventOperation,
-        bytes: Vec<u32>,
+        bytes: Bytes,
     ) {
         let id = match &operation {
             EventOperation::Open { id, .. }
             | EventOperation::Read { id, .. }
             | EventOperation::Write { id, .. }
+            | EventOperation::WriteFailed { id }
+            | EventOperation::Map { id, .. }
             | EventOperation::Sync { id } => Some(*id),
             _ => None,
         };
@@ -611,7 +383,8 @@ impl World {
             known.last_told = end;
         }
         let span = Span::new(BootNanos(start), BootNanos(end));
-        self.told.push((end, instant, FileEvent { span, actor, lost: 0, operation }, bytes));
+        let event = FileEvent { span, actor, lost: 0, operation };
+        self.told.push((end, Happened { event, instant, bytes }));
     }
 
     fn soon(&mut self, at: u64, step: Step) {
@@ -630,7 +403,7 @@ impl World {
 
 /// What a read of `range` that began at `start` gets if tmpfs finds that the last page of it, which it has already, lies
 /// behind the end of the file by now: all of that page, of which what was never written is zeros.
-fn tail(history: &[(u64, Vec<u32>)], start: u64, range: Range<usize>) -> Option<Vec<u32>> {
+pub(super) fn tail(history: &[(u64, Bytes)], start: u64, range: Range<usize>) -> Option<Bytes> {
     let page = usize::try_from(PAGE).unwrap();
     let (_, now) = history.last()?;
     let mut steps = history.iter().zip(history.iter().skip(1)).rev();
@@ -639,13 +412,4 @@ fn tail(history: &[(u64, Vec<u32>)], start: u64, range: Range<usize>) -> Option<
     let end = range.end.min((last + 1) * page);
     let given = range.start < old.len() && old.len() < end && now.len() / page < last;
     given.then(|| old[range.start..].iter().copied().chain(repeat_n(0, end - old.len())).collect())
-}
-
-fn open(name: &str, write: bool, truncate: bool) -> Act {
-    Act::Open { name: name.into(), write, create: false, truncate, read: true }
-}
-
-fn place(name: &str) -> Arc<Place> {
-    let role = if name == "state.json" { Role::State } else { Role::Temporary };
-    Arc::new(Place { root: RootId(0), container: "a".into(), name: name.into(), role })
 }
