@@ -28,6 +28,8 @@ pub enum Content {
     Mixed,
     /// There was no file to open.
     Missing,
+    /// Killed by SIGBUS: the file was cut short below a mapping.
+    Killed,
 }
 
 impl Content {

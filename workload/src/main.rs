@@ -4,6 +4,7 @@
 mod churn;
 mod flood;
 mod forge;
+mod mapped;
 mod process;
 mod progress;
 mod read;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::de::IgnoredAny;
 use workload::{Content, ReadRecord, Style, classify};
 
-use crate::{process, progress::Progress};
+use crate::{mapped, process, progress::Progress};
 
 /// How many readers are alive at once.
 const READERS: u64 = 3;
@@ -57,7 +57,14 @@ fn read_once(file: &Path, style: Style, number: u64, progress: &Progress) -> u8 
         progress.meet_window(WAIT);
     }
     let begin = process::now();
-    let got = read(file, style, number, progress);
+    let got = match style {
+        Style::Mapped => mapped::read(file, begin, || {
+            if number % 4 >= 2 {
+                progress.meet_window(WAIT);
+            }
+        }),
+        Style::Go | Style::Blocks | Style::Whole | Style::Bytes => read(file, style, number, progress),
+    };
     let end = process::now();
     progress.read_ends();
     let (content, generation) = match &got {
@@ -90,12 +97,13 @@ fn read_once(file: &Path, style: Style, number: u64, progress: &Progress) -> u8 
     }
 }
 
+/// What a reader got.
 #[derive(Debug, Default)]
-struct Got {
-    bytes: Vec<u8>,
-    calls: u64,
-    first_end: u64,
-    end_of_file: bool,
+pub(crate) struct Got {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) calls: u64,
+    pub(crate) first_end: u64,
+    pub(crate) end_of_file: bool,
 }
 
 fn read(file: &Path, style: Style, number: u64, progress: &Progress) -> io::Result<Got> {
@@ -105,7 +113,8 @@ fn read(file: &Path, style: Style, number: u64, progress: &Progress) -> io::Resu
     }
     let mut size = match style {
         Style::Go => 512,
-        Style::Blocks => 8192,
+        Style::Blocks | Style::Mapped => 8192,
+        Style::Bytes => 1,
         Style::Whole => usize::try_from(source.metadata()?.len()).unwrap_or(0).clamp(511, LONGEST) + 1,
     };
     let mut got = Got::default();
@@ -153,6 +162,8 @@ fn parses(bytes: &[u8], style: Style) -> bool {
                 Some(Ok(_))
             )
         }
-        Style::Blocks | Style::Whole => serde_json::from_slice::<IgnoredAny>(bytes).is_ok(),
+        Style::Blocks | Style::Whole | Style::Bytes | Style::Mapped => {
+            serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+        }
     }
 }

@@ -27,6 +27,14 @@ pub enum How {
     Rename,
     /// Temporary file, fsync, rename.
     RenameSync,
+    /// One descriptor for all saves: ftruncate to nothing, write in two parts, and stay open.
+    Daemon,
+    /// Two processes at once: open with O_TRUNC, two writes, close.
+    Pair,
+    /// Open with O_TRUNC, write half and be killed; the next save writes the file whole.
+    Killed,
+    /// Temporary file, half of it, rename, the other half.
+    RenameEarly,
 }
 
 impl How {
@@ -36,14 +44,34 @@ impl How {
         matches!(self, Self::Rename | Self::RenameSync)
     }
 
+    /// True when it may leave a file at rest that no reader can parse. It then stays so until the agent can have looked.
+    #[must_use]
+    pub fn leaves_damage(self) -> bool {
+        matches!(self, Self::Pair | Self::Killed)
+    }
+
+    /// How many write sessions so many saves may be: two writers at once begin anew as often as each of them truncates
+    /// what the other has written.
+    #[must_use]
+    pub fn sessions(self, saves: u64) -> std::ops::RangeInclusive<u64> {
+        if self == Self::Pair { saves..=2 * saves } else { saves..=saves }
+    }
+
     /// The outcome that the agent should give to each save.
     #[must_use]
     pub fn outcome(self) -> &'static str {
         match self {
-            Self::Truncate | Self::Chunks | Self::Ftruncate | Self::Overwrite | Self::Append | Self::Die => {
-                "in_place"
-            }
+            Self::Truncate
+            | Self::Chunks
+            | Self::Ftruncate
+            | Self::Overwrite
+            | Self::Append
+            | Self::Die
+            | Self::Daemon
+            | Self::Pair
+            | Self::Killed => "in_place",
             Self::Recreate => "recreated",
+            Self::RenameEarly => "incomplete_replace",
             Self::Rename | Self::RenameSync => "atomic_replace",
         }
     }
@@ -61,6 +89,10 @@ impl How {
             Self::Die => "die",
             Self::Rename => "rename",
             Self::RenameSync => "rename-sync",
+            Self::Daemon => "daemon",
+            Self::Pair => "pair",
+            Self::Killed => "killed",
+            Self::RenameEarly => "rename-early",
         }
     }
 }
@@ -75,6 +107,10 @@ pub enum Style {
     Blocks,
     /// As much as the file's size says, then until a read returns nothing.
     Whole,
+    /// One byte at a time, until a read returns nothing.
+    Bytes,
+    /// Through a private mapping of the file's size.
+    Mapped,
 }
 
 impl Style {
@@ -85,6 +121,8 @@ impl Style {
             Self::Go => "go",
             Self::Blocks => "blocks",
             Self::Whole => "whole",
+            Self::Bytes => "bytes",
+            Self::Mapped => "mapped",
         }
     }
 }
@@ -94,6 +132,9 @@ impl Style {
 pub struct WriteRecord {
     /// The writer's process.
     pub pid: u32,
+    /// The process that saved another version at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<u32>,
     /// What was saved.
     pub generation: u64,
     /// How.

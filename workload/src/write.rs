@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use workload::{APPENDED, How, WriteRecord, render};
 
 use crate::{process, progress::Progress};
@@ -16,16 +16,31 @@ use crate::{process, progress::Progress};
 /// How long a writer lingers inside its window at most: old runc took 265 µs on average.
 const LINGER: Duration = Duration::from_micros(300);
 
+/// How long a file that may be damaged stays as it is, so that the agent looks at it.
+const AT_REST: Duration = Duration::from_millis(250);
+/// What the second of two writers saves is another version than any that the first one saves.
+const SECOND_WRITER: u64 = 1_000_000;
+
 /// Saves `writes` versions while `reads` reads go on, and prints a record of each.
 pub(crate) fn run(file: &Path, how: How, progress: &Progress, writes: u64, reads: u64) -> Result<()> {
     process::rename(c"wl-writer");
+    let mut kept = None;
     for generation in 1..=writes {
         progress.wait_for_reads((generation - 1) * reads / writes)?;
         let begin = process::now();
-        let pid = save(file, how, generation, progress)
-            .with_context(|| format!("cannot save generation {generation} ({})", how.as_str()))?;
-        let record = WriteRecord { pid, generation, how, begin, end: process::now() };
+        let own = |pid| (pid, None);
+        let (pid, other) = match how {
+            How::Daemon => keep(&mut kept, file, generation, progress).map(own),
+            How::Pair => pair(file, generation, progress),
+            _ => save(file, how, generation, progress).map(own),
+        }
+        .with_context(|| format!("cannot save generation {generation} ({})", how.as_str()))?;
+        let record = WriteRecord { pid, other, generation, how, begin, end: process::now() };
         writeln!(io::stdout(), "{}", serde_json::to_string(&record)?)?;
+        if how.leaves_damage() {
+            // A time, not a condition: nothing here shows whether the agent has looked.
+            std::thread::sleep(AT_REST);
+        }
     }
     Ok(())
 }
@@ -95,6 +110,18 @@ fn save(file: &Path, how: How, generation: u64, progress: &Progress) -> Result<u
             drop(target);
             fs::rename(&temporary, file)?;
         }
+        How::RenameEarly => {
+            let temporary = file.with_file_name(format!("state-{generation}"));
+            let mut target = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            let (first, second) = version.split_at(version.len() / 2);
+            target.write_all(first)?;
+            progress.window_begins();
+            fs::rename(&temporary, file)?;
+            linger(generation, progress);
+            target.write_all(second)?;
+        }
+        How::Killed => return killed(file, &version, generation, progress),
+        How::Daemon | How::Pair => bail!("{} is no save by itself", how.as_str()),
     }
     Ok(std::process::id())
 }
@@ -110,6 +137,64 @@ fn die(file: &Path, version: &[u8], generation: u64, progress: &Progress) -> Res
         // The descriptor is left to the kernel: that is what dying means.
         std::mem::forget(truncated(file));
         linger(generation, progress);
+        1
+    })?;
+    process::reap(Some(child))?;
+    Ok(u32::try_from(child.as_raw_nonzero().get())?)
+}
+
+/// Saves through the descriptor that it keeps.
+fn keep(kept: &mut Option<File>, file: &Path, generation: u64, progress: &Progress) -> Result<u32> {
+    let target = match kept {
+        Some(target) => target,
+        None => kept.insert(OpenOptions::new().write(true).open(file)?),
+    };
+    let version = render(generation);
+    let (first, second) = version.split_at(version.len() / 2);
+    progress.window_begins();
+    target.set_len(0)?;
+    linger(generation, progress);
+    target.write_all_at(first, 0)?;
+    linger(generation + 1, progress);
+    target.write_all_at(second, first.len() as u64)?;
+    Ok(std::process::id())
+}
+
+/// Two processes save, each its own version, and neither knows of the other.
+fn pair(file: &Path, generation: u64, progress: &Progress) -> Result<(u32, Option<u32>)> {
+    let half_by_half = |generation: u64| -> io::Result<()> {
+        let version = render(generation);
+        let (first, second) = version.split_at(version.len() / 2);
+        let mut target = truncated(file)?;
+        linger(generation, progress);
+        target.write_all(first)?;
+        linger(generation / 2, progress);
+        target.write_all(second)
+    };
+    progress.window_begins();
+    let child = process::fork(|| u8::from(half_by_half(SECOND_WRITER + generation).is_err()))?;
+    let saved = half_by_half(generation);
+    process::reap(Some(child))?;
+    saved?;
+    Ok((std::process::id(), Some(u32::try_from(child.as_raw_nonzero().get())?)))
+}
+
+/// Every other save is killed half way; the one after it writes the file whole.
+fn killed(file: &Path, version: &[u8], generation: u64, progress: &Progress) -> Result<u32> {
+    progress.window_begins();
+    if generation.is_multiple_of(2) {
+        truncated(file)?.write_all(version)?;
+        return Ok(std::process::id());
+    }
+    let child = process::fork(|| {
+        let half = version.get(..version.len() / 2).unwrap_or_default();
+        let _target = truncated(file).and_then(|mut target| {
+            linger(generation, progress);
+            target.write_all(half)?;
+            linger(generation + 1, progress);
+            Ok(target)
+        });
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         1
     })?;
     process::reap(Some(child))?;

@@ -95,7 +95,8 @@ fn read(plan: &Plan, pid: u64, content: Content) -> String {
 }
 
 fn write(plan: &Plan, generation: u64) -> String {
-    serde_json::to_string(&WriteRecord { pid: 7, generation, how: plan.how, begin: 1, end: 2 }).unwrap()
+    serde_json::to_string(&WriteRecord { pid: 7, other: None, generation, how: plan.how, begin: 1, end: 2 })
+        .unwrap()
 }
 
 /// Judges a transcript: the report, and whether all checks passed.

@@ -17,6 +17,8 @@ const SHOWN: usize = 8;
 pub(crate) enum Told {
     /// `torn_read`.
     Torn,
+    /// `damaged_read`.
+    Damaged,
     /// `overlapping_read`.
     Overlapping,
     /// `exposed_reader`.
@@ -34,16 +36,31 @@ enum Demand {
     /// As above, but a mixed read may be told as overlapping: while bytes are written over, a read call that
     /// overlaps the write call returns nothing that proves what it saw.
     Noticed,
+    /// No complete read is told as torn or damaged. What is no version is told as torn, or as damaged where it lies at
+    /// rest; one that is mixed while two write over each other may lack proof.
+    Damaged,
+    /// No read is told as torn: nothing that a mapping shows is seen. It is told as overlapping, and one that met an empty
+    /// file mapped nothing.
+    Unseen,
     /// No complete read is told as torn. An empty file that a dead writer left is a complete new version by its
     /// size, so an empty read of it need not be told.
     NeverFalse,
 }
 
-fn demand(how: How) -> Demand {
+fn demand(how: How, style: Style) -> Demand {
+    if style == Style::Mapped {
+        return Demand::Unseen;
+    }
     match how {
-        How::Truncate | How::Chunks | How::Ftruncate | How::Recreate | How::Rename | How::RenameSync => {
-            Demand::Exact
-        }
+        How::Truncate
+        | How::Chunks
+        | How::Ftruncate
+        | How::Recreate
+        | How::Rename
+        | How::RenameSync
+        | How::Daemon
+        | How::RenameEarly => Demand::Exact,
+        How::Pair | How::Killed => Demand::Damaged,
         How::Overwrite | How::Append => Demand::Noticed,
         How::Die => Demand::NeverFalse,
     }
@@ -132,7 +149,15 @@ impl Comparison {
             let torn = read.content.is_torn();
             let mut calls = findings.iter().filter_map(|finding| finding.read.as_ref());
             let spans = calls.any(|call| call.spans_the_session() || began_whole(truth, read, call));
-            let agreed = match (torn, word, demand(truth.how)) {
+            let agreed = match (torn, word, demand(truth.how, read.style)) {
+                (_, _, Demand::Unseen) => match read.content {
+                    Content::Complete | Content::Missing => word != Told::Torn,
+                    Content::Empty => matches!(word, Told::Overlapping | Told::Exposed),
+                    Content::Short | Content::Mixed | Content::Killed => word == Told::Overlapping,
+                },
+                (true, Told::Torn | Told::Damaged, Demand::Damaged) => true,
+                (true, Told::Overlapping, Demand::Damaged) => read.content == Content::Mixed,
+                (false, _, Demand::Damaged) => word != Told::Torn && word != Told::Damaged,
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
                 (true, Told::Overlapping, Demand::Exact) => {
@@ -169,11 +194,12 @@ impl Comparison {
         }
         let sessions: Vec<&&Finding> =
             findings.iter().filter(|finding| finding.kind == "nonatomic_write").collect();
-        if sessions.len() != truth.writes.len() {
+        if !truth.how.sessions(truth.writes.len() as u64).contains(&(sessions.len() as u64)) {
             let (saved, told) = (truth.writes.len(), sessions.len());
             self.disagreements.push(format!("{saved} saves, {told} findings of non-atomic writes"));
         }
-        let writers: BTreeSet<u32> = truth.writes.iter().map(|write| write.pid).collect();
+        let writers: BTreeSet<u32> =
+            truth.writes.iter().flat_map(|write| [Some(write.pid), write.other]).flatten().collect();
         for session in sessions {
             let outcome = session.outcome.as_deref().unwrap_or_default();
             if outcome != truth.how.outcome() {
@@ -198,16 +224,20 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "        {:>10} {:>12} {:>12} {:>8} {:>8}",
-            "got", "torn", "overlapping", "exposed", "nothing"
+            "        {:>10} {:>12} {:>12} {:>12} {:>8} {:>8}",
+            "got", "torn", "damaged", "overlapping", "exposed", "nothing"
         )?;
         let contents: BTreeSet<Content> = self.table.keys().map(|(content, _)| *content).collect();
         for content in contents {
             let count = |told| self.table.get(&(content, told)).copied().unwrap_or(0);
             let name = format!("{content:?}").to_lowercase();
-            let (torn, overlapping) = (count(Told::Torn), count(Told::Overlapping));
+            let (torn, damaged, overlapping) =
+                (count(Told::Torn), count(Told::Damaged), count(Told::Overlapping));
             let (exposed, nothing) = (count(Told::Exposed), count(Told::Nothing));
-            write!(f, "\n        {name:>10} {torn:>12} {overlapping:>12} {exposed:>8} {nothing:>8}")?;
+            write!(
+                f,
+                "\n        {name:>10} {torn:>12} {damaged:>12} {overlapping:>12} {exposed:>8} {nothing:>8}"
+            )?;
         }
         Ok(())
     }
@@ -237,6 +267,7 @@ fn began_whole(truth: &Truth, read: &ReadRecord, call: &Read) -> bool {
 fn read_verdict(finding: &Finding) -> Option<Told> {
     match finding.kind.as_str() {
         "torn_read" => Some(Told::Torn),
+        "damaged_read" => Some(Told::Damaged),
         "overlapping_read" => Some(Told::Overlapping),
         "exposed_reader" => Some(Told::Exposed),
         _ => None,

@@ -24,7 +24,7 @@ fn read(pid: u32, content: Content) -> ReadRecord {
 }
 
 fn truth(how: How, reads: &[(u32, Content)]) -> Truth {
-    let write = WriteRecord { pid: WRITER, generation: 1, how, begin: 5, end: 15 };
+    let write = WriteRecord { pid: WRITER, other: None, generation: 1, how, begin: 5, end: 15 };
     let reads = reads.iter().map(|&(pid, content)| read(pid, content)).collect();
     Truth { container: "c".into(), how, writes: vec![write], reads }
 }
@@ -190,4 +190,52 @@ fn a_missing_save_a_wrong_outcome_and_a_wrong_writer_are_found() {
     wrong.outcome = Some("recreated".into());
     assert_eq!(compare(&truth, &[wrong]).disagreements.len(), 1);
     assert_eq!(compare(&truth, &[finding("nonatomic_write", 99)]).disagreements.len(), 1);
+}
+
+#[test]
+fn what_two_writers_or_a_killed_one_leave_is_told_as_torn_or_damaged() {
+    for how in [How::Pair, How::Killed] {
+        for content in [Content::Empty, Content::Short, Content::Mixed] {
+            for told in ["torn_read", "damaged_read"] {
+                assert!(disagreements(how, &[(1, content)], &[(told, 1)]).is_empty(), "{content:?} {told}");
+            }
+            assert_eq!(disagreements(how, &[(1, content)], &[]).len(), 1, "{content:?}");
+        }
+        assert!(disagreements(how, &[(1, Content::Mixed)], &[("overlapping_read", 1)]).is_empty());
+        assert_eq!(disagreements(how, &[(1, Content::Short)], &[("overlapping_read", 1)]).len(), 1);
+        for told in ["torn_read", "damaged_read"] {
+            assert_eq!(disagreements(how, &[(1, Content::Complete)], &[(told, 1)]).len(), 1, "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_mapped_reader_is_overlapping_and_never_torn() {
+    let found = |content, told| {
+        let mut truth = truth(How::Truncate, &[(1, content)]);
+        truth.reads[0].style = Style::Mapped;
+        compare(&truth, &[finding(told, 1), finding("nonatomic_write", WRITER)]).disagreements.len()
+    };
+    for content in [Content::Short, Content::Mixed, Content::Killed] {
+        assert_eq!(found(content, "overlapping_read"), 0, "{content:?}");
+        assert_eq!(found(content, "exposed_reader"), 1, "{content:?}");
+        assert_eq!(found(content, "torn_read"), 1, "{content:?}");
+    }
+    assert_eq!(found(Content::Empty, "exposed_reader"), 0);
+    assert_eq!(found(Content::Complete, "torn_read"), 1);
+}
+
+#[test]
+fn two_writers_at_once_are_one_or_two_sessions_by_one_or_the_other() {
+    let mut truth = truth(How::Pair, &[]);
+    truth.writes[0].other = Some(99);
+    let told = |pids: &[u32]| {
+        let findings: Vec<Finding> = pids.iter().map(|&pid| finding("nonatomic_write", pid)).collect();
+        compare(&truth, &findings).disagreements.len()
+    };
+    assert_eq!(told(&[WRITER]), 0);
+    assert_eq!(told(&[99, WRITER]), 0);
+    assert_eq!(told(&[]), 1);
+    assert_eq!(told(&[99, WRITER, WRITER]), 1);
+    assert_eq!(told(&[5]), 1);
 }
