@@ -23,7 +23,7 @@ const FOREIGN: [(&str, bool, &[&str]); 5] = [
 ];
 
 /// Metrics of the agent that answer none of the questions that dashboards and alerts are for.
-const UNUSED: [(&str, &str); 6] = [
+const UNUSED: [(&str, &str); 7] = [
     ("state_watchdog_config_reloads_total", "what matters is whether the last one was refused"),
     ("state_watchdog_config_last_reload_success_timestamp_seconds", "as above"),
     (
@@ -34,6 +34,7 @@ const UNUSED: [(&str, &str); 6] = [
         "state_watchdog_file_work_total",
         "for whoever asks why a root or a pod is missing; what was missed itself is shown",
     ),
+    ("state_watchdog_stuck_threads", "as above: /status and the log name the path that does not answer"),
     ("process_virtual_memory_bytes", "what is mapped costs nothing; what is resident is shown"),
     ("process_threads", "the agent has one thread, and another only to read a large file"),
 ];
