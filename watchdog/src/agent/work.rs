@@ -26,7 +26,7 @@ pub(super) enum Job {
     /// Read a file that lies there unchanged and was not judged yet.
     Settled(Sighting),
     /// Find out whose a container is.
-    Owner(Search),
+    Owner(Box<Search>),
     /// Read the arguments of a process that was seen then.
     Arguments(BootNanos),
     /// Look for roots.
@@ -120,7 +120,7 @@ impl<S: Source> Agent<S> {
             Answer::Owner(owner(&host, &directory, &id, &said, gate))
         });
         match ticket {
-            Some(ticket) => drop(self.jobs.insert(ticket, Job::Owner(search))),
+            Some(ticket) => drop(self.jobs.insert(ticket, Job::Owner(Box::new(search)))),
             None => self.pods.found(&search, None, boot_now()),
         }
     }

@@ -17,13 +17,16 @@ const IDLE: Duration = Duration::from_secs(10);
 /// So many places that answered once are remembered.
 const MAX_GOOD: usize = 256;
 
+/// What is done, again where it could not go on.
+pub(super) type Task<A> = Box<dyn FnMut(&dyn Gate) -> A + Send>;
+
 /// Something to be done.
 pub(super) struct Job<A> {
     pub(super) ticket: Ticket,
     pub(super) work: Work,
     pub(super) urgency: Urgency,
     pub(super) until: BootNanos,
-    pub(super) task: Box<dyn FnMut(&dyn Gate) -> A + Send>,
+    pub(super) task: Task<A>,
 }
 
 /// Why a job did not get where it had to go.
