@@ -14,22 +14,9 @@ use super::exits::Waiting;
 use super::file::File;
 use super::limits::nanos;
 use super::reads::Call;
+use super::rest::Rest;
 use super::table::Slot;
-use crate::model::{
-    Actor, BootNanos, Content, Damage, DamagedReadReport, Follows, Output, Place, Span, Verdict,
-};
-
-/// A content that is damaged at rest.
-#[derive(Debug)]
-pub(super) struct Rest {
-    pub(super) damage: Damage,
-    pub(super) size: u64,
-    /// When its last modification returned; when the file was first seen, if none was seen.
-    pub(super) since: BootNanos,
-    /// Who made that modification.
-    by: Actor,
-    place: Arc<Place>,
-}
+use crate::model::{BootNanos, Content, DamagedReadReport, Follows, Output, Span, Verdict};
 
 /// What is to be done about one reader of a damaged content.
 enum Finding {

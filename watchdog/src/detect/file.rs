@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::damage::Rest;
+use super::rest::Rest;
 use super::session::{Change, Session};
 use super::sizes::{Doubt, Reach, Sizes};
 use super::table::Slot;

@@ -64,6 +64,7 @@ mod names;
 mod opens;
 mod reads;
 mod renames;
+mod rest;
 mod saves;
 mod session;
 mod sizes;
