@@ -60,7 +60,7 @@ impl Engine {
         let pending = file.past.iter().any(|session| session.is_pending() && touched(session));
         let in_doubt = file.sizes.in_doubt(concern);
         if (open || pending || in_doubt) && occasion != Occasion::Forced {
-            return self.wait_for_end(slot, file_slot, in_doubt);
+            return self.wait_for_end(slot, file_slot, occasion, in_doubt);
         }
         if description.considered >= last.number {
             return;
@@ -158,9 +158,10 @@ impl Engine {
         }
     }
 
-    /// A verdict cannot be given yet. A description that stays open gets it at its time all the same, by the sessions that
-    /// have ended.
-    fn wait_for_end(&mut self, slot: Slot, file_slot: Slot, in_doubt: bool) {
+    /// A verdict cannot be given yet. An open description gets it when it is due all the same, by the sessions that have
+    /// ended. If it is due already, it waits for a doubt or an uncertain end: both settle it when they are resolved, and
+    /// a timer set for at once would go off again and again until then.
+    fn wait_for_end(&mut self, slot: Slot, file_slot: Slot, occasion: Occasion, in_doubt: bool) {
         let now = self.now;
         if let Some(file) = self.files.get_mut(file_slot) {
             file.waiting |= in_doubt;
@@ -171,6 +172,7 @@ impl Engine {
         let touched =
             |session: &&Session| session.number > description.settled && description.touches(session, now);
         if description.released.is_none()
+            && occasion != Occasion::Due
             && let Some(last) = file.past.iter().rev().find(touched)
         {
             let due = self.due_at(description, last).max(now.plus(1));
