@@ -1,8 +1,13 @@
 //! The page for people, as a browser shows it: a real agent beside a workload, and what a person would see of it.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use workload::{How, Style};
 
@@ -35,6 +40,16 @@ pub(crate) fn check(programs: &Programs, cache: &Cache, tally: &mut Tally) {
 const HOSTILE: [&str; 3] =
     ["<img src=x onerror=document.title=1>", "\"'><svg onload=alert(1)>", "\u{1b}[2J\u{202e}nosj"];
 
+/// Has a file read that is empty just then: the newest torn read, wherever those of the workload are by now.
+fn tear(file: &Path) -> Result<()> {
+    let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut writer = File::create(file).with_context(|| format!("cannot write {}", file.display()))?;
+    let status = Command::new("cat").arg(file).stdout(Stdio::null()).status().context("cannot start cat")?;
+    ensure!(status.success(), "cat ended with {status}");
+    writer.write_all(&content)?;
+    Ok(())
+}
+
 fn shows_findings(programs: &Programs, cache: &Cache) -> Result<String> {
     let mut browser = Browser::start(cache)?;
     let scratch = Scratch::new(Medium::Memory)?;
@@ -44,6 +59,7 @@ fn shows_findings(programs: &Programs, cache: &Cache) -> Result<String> {
     fs::copy(&programs.workload, &writer)?;
     let agent = Agent::start(&programs.agent, &[("demo", &root)], &scratch.path().join("agent.log"), None)?;
     PLAN.start(&writer, &root, &counters)?.finish()?;
+    tear(&root.join(PLAN.container()).join("state.json"))?;
     let long = "x".repeat(255);
     for name in HOSTILE.into_iter().chain([long.as_str()]) {
         let file = root.join(name).join("state.json");
@@ -52,6 +68,7 @@ fn shows_findings(programs: &Programs, cache: &Cache) -> Result<String> {
         fs::write(&file, "{")?;
     }
     agent.settled(|metrics| metrics.sum("state_watchdog_damaged_state_files", &[]) >= 4.0)?;
+    agent.settled(|metrics| metrics.sum("state_watchdog_torn_reader_exits_total", &[]) >= 1.0)?;
     let url = format!("http://{}/?limit=200", agent.address());
     let pictures = cache.folder().join("pictures");
     fs::create_dir_all(&pictures)?;
