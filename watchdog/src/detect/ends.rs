@@ -221,11 +221,11 @@ impl Engine {
             return;
         }
         let Some(session) = &mut file.current else {
-            if let Some(last) = file.past.back_mut() {
-                if *content != Content::NotJudged {
-                    last.checked = true;
-                    last.certain = last.certain.min(now);
-                }
+            if *content != Content::NotJudged
+                && let Some(last) = file.past.back_mut()
+            {
+                last.checked = true;
+                last.certain = last.certain.min(now);
             }
             self.note_rest(slot, *content, *size, span);
             self.confirm(slot, self.now, out);
