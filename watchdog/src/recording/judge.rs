@@ -25,15 +25,15 @@ pub struct Judge {
     outputs: Vec<Output>,
     /// What the agent dealt with, in this order.
     concluded: VecDeque<Output>,
-    /// Sessions whose file was still being read while the agent went on.
+    /// Sessions whose file was still being read, or whose pod was sought, while the agent went on.
     unread: Vec<SessionReport>,
     findings: Vec<Finding>,
     arguments: Arguments,
 }
 
 impl Judge {
-    /// At most so many sessions wait for their file to be read; the agent reads fewer at once.
-    const MAX_UNREAD: usize = 64;
+    /// At most so many sessions wait for their finding: as many as the pods that the agent remembers.
+    const MAX_UNREAD: usize = 4_096;
 
     /// A judge for a recording that begins with this step; a recording begins with no other. Findings hold as much of
     /// processes' arguments as `arguments` says.
@@ -55,16 +55,9 @@ impl Judge {
 
     /// Takes a step.
     pub fn take(&mut self, step: Step<'_>) {
-        match step {
-            Step::File { place, facts } => {
-                self.files.note(&place, &facts);
-                return;
-            }
-            Step::Aftermath { session, content, facts } => {
-                self.aftermath(&session, content, &facts);
-                return;
-            }
-            _ => {}
+        if let Step::File { place, facts } = step {
+            self.files.note(&place, &facts);
+            return;
         }
         // The agent had dealt with all of it before it went on to this step.
         while let Some(output) = self.concluded.pop_front() {
@@ -95,7 +88,8 @@ impl Judge {
                     self.findings.push(finding);
                 }
             }
-            Step::File { .. } | Step::Aftermath { .. } | Step::End {} => {}
+            Step::Aftermath { session, content, facts } => self.aftermath(&session, content, &facts),
+            Step::File { .. } | Step::End {} => {}
         }
     }
 
@@ -151,17 +145,9 @@ impl Judge {
         }
     }
 
-    /// The agent read the session's file and made its finding: before it dealt with what the engine had said behind it,
-    /// or, when the file was large, some time later.
+    /// The agent made the session's finding: after it had dealt with all that the engine had said by then.
     fn aftermath(&mut self, id: &SessionId, content: Option<Content>, facts: &FileFacts) {
         let is_it = |report: &SessionReport| SessionId::of(report) == *id;
-        let is_next = |output: &Output| matches!(output, Output::Session(report) if is_it(report));
-        let before = self.concluded.iter().position(is_next).map_or(self.concluded.len(), |index| index + 1);
-        for _ in 0..before {
-            if let Some(output) = self.concluded.pop_front() {
-                self.conclude(output);
-            }
-        }
         if let Some(index) = self.unread.iter().position(is_it) {
             let report = self.unread.remove(index);
             self.session(&report, content, facts);

@@ -174,20 +174,20 @@ fn findings_come_in_the_agents_order_and_with_what_it_knew_then() {
         .collect();
     let named = Some("web-0");
     let expected = [
+        ("torn_read", None, None),
+        ("reader_exit", None, None),
         ("nonatomic_write", named, Some("truncated")),
         ("damaged_state_file", named, Some("truncated")),
-        ("torn_read", named, None),
-        ("reader_exit", named, None),
         ("damaged_state_file", None, Some("empty")),
     ];
     assert_eq!(told, expected);
     assert_eq!(replayed, Ok(Replayed { events: 8, findings: 5, whole: true }));
-    let torn = &findings[2];
+    let torn = &findings[0];
     assert_eq!(torn.source, "vfs");
-    assert_eq!(torn.id, "17979cfe362a0005-3");
+    assert_eq!(torn.id, "17979cfe362a0005-1");
     assert_eq!(torn.reader.as_ref().unwrap().args, ["runc", "exec\\n"]);
     assert_eq!(torn.writer.as_ref().unwrap().ancestors[0].comm, "init");
-    assert_eq!(findings[3].exit.as_ref().unwrap().torn_read.as_ref(), Some(&torn.id));
+    assert_eq!(findings[1].exit.as_ref().unwrap().torn_read.as_ref(), Some(&torn.id));
 }
 
 #[test]
@@ -201,6 +201,40 @@ fn a_file_that_was_read_beside_the_loop_is_judged_when_that_was_done() {
     let expected =
         ["torn_read", "reader_exit", "damaged_state_file", "nonatomic_write", "damaged_state_file"];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn as_many_sessions_wait_for_their_file_and_their_pod_as_the_agent_lets_wait() {
+    let mut many = vec![steps().swap_remove(0)];
+    let mut aftermaths = Vec::new();
+    for number in 0..700 {
+        let mut place = (*place()).clone();
+        place.container = number.to_string().into();
+        let begun = 1_000 + 10_000 * number;
+        let id = OpenId { file: number, opened: begun };
+        let inode = InodeId { dev: 1, ino: number, generation: 0 };
+        let access = Access { read: false, write: true };
+        let open = Operation::Open {
+            id,
+            inode,
+            place: Arc::new(place.clone()),
+            access,
+            created: false,
+            truncated: true,
+            size: Some(0),
+        };
+        let (offset, size) = (Some(0), Some(10));
+        let write = Operation::Write { id, offset, length: 10, size_before: offset, size };
+        many.push(event(begun, WRITER, open));
+        many.push(event(begun + 1_000, WRITER, write));
+        many.push(event(begun + 2_000, WRITER, Operation::Release { id }));
+        let session = SessionId { place, inode: Some(inode), ended: BootNanos(begun + 2_900) };
+        let facts = Cow::Owned(facts(None));
+        aftermaths.push(Step::Aftermath { session, content: Some(Content::Valid), facts });
+    }
+    many.push(Step::Conclude {});
+    many.extend(aftermaths);
+    assert_eq!(judged(&written(&many)).0.len(), 700);
 }
 
 #[test]
