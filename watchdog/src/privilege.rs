@@ -39,7 +39,9 @@ pub const NEEDED: [Need; 4] = [
     Need {
         capability: Capability::SysPtrace,
         feature: "read the program and the descriptors of other processes in /proc",
-        without: "writers and readers have no exe (attribution is process instead of full)",
+        without: "writers and readers are known from the probes alone (attribution is process instead of full): no exe of \
+                  more than 11 components, at most 256 bytes of args; descriptors that others opened before the agent \
+                  started are not followed",
     },
     Need {
         capability: Capability::DacReadSearch,

@@ -38,7 +38,8 @@ impl Namespaces {
         let remedies = [
             (
                 pid,
-                "processes are not named as long as this one has process ids of its own: hostPID: true, or --pid=host",
+                "processes are named by the probes alone, without a look into /proc, as long as this one has process ids of its own: \
+                 hostPID: true, or --pid=host",
             ),
             (
                 cgroup,
