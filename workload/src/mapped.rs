@@ -40,7 +40,7 @@ pub(crate) fn read(file: &Path, begin: u64, wait: impl FnOnce()) -> io::Result<G
 #[expect(unsafe_code, reason = "memory that another process may cut short has no safe door")]
 fn copy(source: &File, length: usize, wait: impl FnOnce()) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
-    // SAFETY: the handler calls write, signal and nothing else, all of which are allowed in a handler; the mapping is new,
+    // SAFETY: the handler calls write, signal, raise and nothing else, all of which are allowed in a handler; the mapping is new,
     // `length` bytes long and never unmapped, and what is read from it goes byte by byte through volatile loads, so it
     // does not matter that others change it. A load behind the file's end ends the process.
     unsafe {
@@ -54,7 +54,7 @@ fn copy(source: &File, length: usize, wait: impl FnOnce()) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Prints the record; the load is then repeated, and kills.
+/// Prints the record, and dies at its return: the repeated load alone would not kill if the file has grown meanwhile.
 #[expect(unsafe_code, reason = "a signal handler may call system calls and not much else")]
 extern "C" fn say_and_die(_signal: libc::c_int) {
     if let Some(words) = LAST_WORDS.get() {
@@ -63,8 +63,9 @@ extern "C" fn say_and_die(_signal: libc::c_int) {
             libc::write(1, words.as_ptr().cast(), words.len());
         }
     }
-    // SAFETY: async-signal-safe.
+    // SAFETY: both are async-signal-safe.
     unsafe {
         libc::signal(libc::SIGBUS, libc::SIG_DFL);
+        libc::raise(libc::SIGBUS);
     }
 }
