@@ -60,7 +60,7 @@ fn where_the_profile_knows_a_lock_nothing_is_said_for_certain() {
     fs::write(&config, text).unwrap();
     let agent = Program::run(&["--config", config.to_str().unwrap()]);
     let mut writer = File::create(root.path().join("a/state.json")).unwrap();
-    writer.write_all(b"{").unwrap();
+    writer.write_all(b"{}").unwrap();
     fs::read(root.path().join("a/state.json")).unwrap();
     drop(writer);
     agent.shows("/metrics", "write_sessions_total{outcome=\"unknown\",runtime=\"locking\"} 1");

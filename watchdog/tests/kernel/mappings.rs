@@ -20,7 +20,7 @@ fn map(fd: i64, protection: i32, flags: i32) -> i64 {
 }
 
 #[test]
-fn shared_mappings_are_told_and_private_ones_are_not() {
+fn shared_and_private_mappings_of_the_file_are_told() {
     check(
         |site| {
             let fd = open(site, O_RDWR);
@@ -37,6 +37,7 @@ fn shared_mappings_are_told_and_private_ones_are_not() {
             sys!(SYS_close, fd);
         },
         "p open a/state.test as f ino=1 rw size=13
+         p map f private writable
          p map f writable
          p map f
          p map f writable

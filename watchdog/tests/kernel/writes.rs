@@ -105,7 +105,7 @@ fn append_may_be_asked_for_by_the_call_and_be_switched_on_later() {
 }
 
 #[test]
-fn a_write_that_failed_or_wrote_nothing_is_none() {
+fn a_write_that_failed_is_told_as_such_and_one_of_nothing_is_none() {
     check(
         |site| {
             let fd = open(site, 0);
@@ -117,6 +117,7 @@ fn a_write_that_failed_or_wrote_nothing_is_none() {
             sys!(SYS_close, fd);
         },
         "p open a/state.test as f ino=1 write-only size=13
+         p write-failed f
          p release f
          p open a/state.test as g ino=1 size=13
          p release g",

@@ -29,7 +29,7 @@ fn transcript(content: Content, told: bool) -> String {
         }
         for plan in PLANS {
             let container = catalogue::container(medium, &plan);
-            let truncated = plan.how == workload::How::Truncate;
+            let truncated = plan.how == workload::How::Truncate && plan.style != workload::Style::Mapped;
             let first = if truncated { content } else { Content::Complete };
             let reads =
                 (0..plan.reads).map(|n| read(&plan, 10 + n, if n == 0 { first } else { Content::Complete }));

@@ -66,6 +66,7 @@ struct Line {
 
 impl Line {
     fn argument(&mut self, arg: &str) -> String {
+        self.expect_option(arg);
         // Where the argument as a whole names a secret, its value may hold blanks and anything else.
         if self.next != Next::Plain || assigned(arg).is_some() || is_secret_option(arg) {
             return self.word(arg);
@@ -81,8 +82,16 @@ impl Line {
         hidden
     }
 
+    /// Takes an option as such where a value that need not be a secret could stand: the option before it has none.
+    fn expect_option(&mut self, word: &str) {
+        if matches!(self.next, Next::Perhaps | Next::User) && word.len() > 1 && word.starts_with('-') {
+            self.next = Next::Plain;
+        }
+    }
+
     /// Hides what is secret in a word. Quotes before it stay where they are.
     fn word(&mut self, word: &str) -> String {
+        self.expect_option(word);
         let next = std::mem::take(&mut self.next);
         match next {
             Next::Plain => {}

@@ -57,7 +57,7 @@ fn numbers() -> Vec<(u32, Panel)> {
         (
             4,
             Panel::stat("Torn reads", "Reads within the time range that got neither the old nor the new content.", &BAD_FROM_ONE)
-                .query(r#"sum(increase(state_watchdog_torn_reader_exits_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"}[$__range]))"#, "reads")
+                .query(r#"sum(increase(state_watchdog_overlapping_reads_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime", verdict="torn"}[$__range]))"#, "reads")
                 .whole(),
         ),
         (
@@ -78,6 +78,7 @@ fn numbers() -> Vec<(u32, Panel)> {
 fn torn() -> Panel {
     Panel::bars("Torn reads by what became of the reader", "Torn reads per minute, by whether the process that read failed, beside what the kubelet counts on this node, where it is scraped: probes that failed, and commands in containers that its runtime could not run, which is how a probe ends whose runtime read a torn file.")
         .query(r#"sum by (result) (rate(state_watchdog_torn_reader_exits_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"}[$__rate_interval])) * 60"#, "reader: {{result}}")
+        .query(r#"sum by (result) (rate(state_watchdog_damaged_reader_exits_total{cluster=~"$cluster", instance=~"$instance", runtime=~"$runtime"}[$__rate_interval])) * 60"#, "reader of a damaged file: {{result}}")
         .query(r#"sum by (probe_type) (rate(prober_probe_total{cluster=~"$cluster", result="failed", node=~"$instance"}[$__rate_interval]) or rate(prober_probe_total{cluster=~"$cluster", result="failed", node="", instance=~"($instance)(:.*)?"}[$__rate_interval])) * 60"#, "kubelet: failed {{probe_type}}")
         .query(r#"sum(rate(kubelet_runtime_operations_errors_total{cluster=~"$cluster", operation_type="exec_sync", node=~"$instance"}[$__rate_interval]) or rate(kubelet_runtime_operations_errors_total{cluster=~"$cluster", operation_type="exec_sync", node="", instance=~"($instance)(:.*)?"}[$__rate_interval])) * 60"#, "kubelet: commands that could not run")
         .every(MINUTE)

@@ -23,7 +23,7 @@ const FOREIGN: [(&str, bool, &[&str]); 5] = [
 ];
 
 /// Metrics of the agent that answer none of the questions that dashboards and alerts are for.
-const UNUSED: [(&str, &str); 7] = [
+const UNUSED: [(&str, &str); 8] = [
     ("state_watchdog_config_reloads_total", "what matters is whether the last one was refused"),
     ("state_watchdog_config_last_reload_success_timestamp_seconds", "as above"),
     (
@@ -33,6 +33,10 @@ const UNUSED: [(&str, &str); 7] = [
     (
         "state_watchdog_file_work_total",
         "for whoever asks why a root or a pod is missing; what was missed itself is shown",
+    ),
+    (
+        "state_watchdog_damaged_reads_total",
+        "how many of these readers failed is shown: damaged_reader_exits_total",
     ),
     ("state_watchdog_stuck_threads", "as above: /status and the log name the path that does not answer"),
     ("process_virtual_memory_bytes", "what is mapped costs nothing; what is resident is shown"),
