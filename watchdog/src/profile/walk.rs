@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, statx};
+use rustix::io::Errno;
 
 use super::Root;
 use crate::files::{Gate, Whereabouts};
@@ -23,7 +24,7 @@ pub enum Found {
     Name(PathBuf, Stamp, Way),
     /// A state file may stand here, behind a symbolic link that stands for its directory. Nothing was followed.
     Behind(PathBuf),
-    /// A directory that cannot be looked into, or not to its end.
+    /// A name that cannot be looked at, or a directory that cannot be looked into, or not to its end.
     Refused(PathBuf, io::Error),
     /// A directory that others wait for in vain. Nobody knows what stands there.
     Silent(PathBuf),
@@ -146,7 +147,11 @@ fn names(root: &Root, directory: &Path, mount: Option<Mount>, see: &mut dyn FnMu
 }
 
 fn sight(path: PathBuf, mount: Option<Mount>, see: &mut dyn FnMut(Found)) {
-    let Ok(found) = statx(CWD, &path, AtFlags::SYMLINK_NOFOLLOW, ASKED) else { return };
+    let found = match statx(CWD, &path, AtFlags::SYMLINK_NOFOLLOW, ASKED) {
+        Ok(found) => found,
+        Err(Errno::NOENT | Errno::NOTDIR) => return,
+        Err(error) => return see(Found::Refused(path, error.into())),
+    };
     let way = match FileType::from_raw_mode(found.stx_mode.into()) {
         FileType::Symlink => Way::Link,
         FileType::RegularFile

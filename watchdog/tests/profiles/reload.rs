@@ -49,6 +49,11 @@ impl House {
         serde_json::from_str(self.agent.page("/status").split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
+    /// Waits until the agent has walked through the runtime's root, which threads do beside its loop.
+    fn has_found(&self, runtime: &str) {
+        self.agent.shows("/metrics", &format!("state_watchdog_state_files{{runtime=\"{runtime}\"}} 1\n"));
+    }
+
     /// Writes in place, which must be the next thing found.
     fn is_watched(&self, file: &str, runtime: &str) {
         fs::write(self.host.path().join(file), "{\"a\": 1}").unwrap();
@@ -84,6 +89,7 @@ fn a_root_that_is_added_is_watched_and_one_that_goes_is_not() {
         let status = house.status();
         assert_ne!(status["configuration_hash"], hash);
         assert_eq!(status["configuration_reload"]["needs_restart"], serde_json::json!(["log-format"]));
+        house.has_found("two");
         house.is_watched("r2/b/x.status", "two");
         house.is_watched("r1/a/state.json", "one");
 
@@ -97,6 +103,7 @@ fn a_root_that_is_added_is_watched_and_one_that_goes_is_not() {
 
         house.reload(ONE);
         house.counts("applied", 3);
+        house.has_found("one");
         house.is_watched("r1/a/state.json", "one");
     }
 }
