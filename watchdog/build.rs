@@ -27,6 +27,8 @@ mod probes {
 
     use crate::{slim::slim, toolchain::BpfToolchain};
 
+    /// The object that only measurements load.
+    const MEASURED: &str = "attach-kinds";
     const REMEDY: &str = "run `cargo xtask setup` once, or build with `--no-default-features` for an agent \
                           with the inotify source alone";
 
@@ -47,7 +49,15 @@ mod probes {
         let probes = Package { name: "watchdog-ebpf", root_dir: "../watchdog-ebpf", ..Package::default() };
         aya_build::build_ebpf([probes], Toolchain::Custom(&found.toolchain))
             .map_err(|error| format!("the eBPF object did not build: {error:#}").replace('\n', " "))?;
-        let built = shared.as_ref().map_or(&folder, |shared| &shared.folder).join("watchdog-ebpf");
+        let built_in = shared.as_ref().map_or(&folder, |shared| &shared.folder);
+        if *built_in != folder {
+            // The object of the measurements is embedded by their programs, as it is.
+            let copied = fs::copy(built_in.join(MEASURED), folder.join(MEASURED));
+            copied.map_err(|problem| {
+                format!("cannot copy {MEASURED} from {}: {problem}", built_in.display())
+            })?;
+        }
+        let built = built_in.join("watchdog-ebpf");
         let object = folder.join("watchdog-ebpf");
         make_slim(&built, &object).map_err(|problem| format!("cannot strip {}: {problem}", built.display()))
     }

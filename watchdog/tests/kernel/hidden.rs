@@ -150,7 +150,7 @@ fn each_program_of_a_process_is_introduced_with_what_belongs_together() {
                 let fd = open(site.path("a/state.test"), O_RDONLY);
                 let mut room = [0; 4];
                 sys!(SYS_read, fd, room.as_mut_ptr(), 4);
-                sys!(SYS_dup2, fd, 0);
+                sys!(SYS_dup3, fd, 0, 0);
                 let (program, argument) = (c"/bin/cat", c"-");
                 let arguments = [program.as_ptr(), argument.as_ptr(), ptr::null()];
                 sys!(SYS_execve, program, arguments.as_ptr(), 0);
