@@ -46,4 +46,24 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Whether it is about what stands behind a descriptor; its argument has 32 bits then.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_about_a_descriptor(self) -> bool {
+        matches!(self, Self::Identify | Self::Track | Self::Adopt)
+    }
+}
+
+/// A descriptor in the upper half of an argument.
+#[must_use]
+pub const fn descriptor_argument(fd: i32) -> u64 {
+    (fd as u32 as u64) << 32
+}
+
+/// Both halves of such an argument: the descriptor, and the rest.
+#[inline(always)]
+#[must_use]
+pub const fn split_argument(argument: u64) -> (i32, u64) {
+    ((argument >> 32) as i32, argument & 0xffff_ffff)
 }

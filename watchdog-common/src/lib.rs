@@ -10,7 +10,7 @@ mod settings;
 mod table;
 
 pub use call::{CALL_TABLE_LEN, Call};
-pub use control::{COMMAND_MODE, Command};
+pub use control::{COMMAND_MODE, Command, descriptor_argument, split_argument};
 pub use record::{
     ANCESTORS, ARGS_LEN, Ancestor, COMM_LEN, EXE_PARTS, EntryRecord, ExitRecord, Header, IoKind, IoRecord,
     Kind, LONG_NAME, OpenRecord, PATH_LEN, PathBase, PathKind, PathRecord, Place, ProcessRecord,

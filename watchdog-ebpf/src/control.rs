@@ -1,6 +1,6 @@
-//! The agent's questions, which arrive as extra arguments of its fsync calls.
+//! The agent's questions, which arrive as arguments of its fsync or fallocate calls.
 
-use watchdog_common::{Command, Identity};
+use watchdog_common::{Command, Identity, split_argument};
 
 use crate::{
     aliases, files,
@@ -48,20 +48,26 @@ fn descriptor(registers: Registers) -> Option<File> {
     File::of_descriptor(registers.argument(4) as i32)
 }
 
-/// The same where the description itself is at hand.
+/// The same as an argument of fallocate, whose own descriptor is any.
 #[inline(always)]
-pub(crate) fn run_on(file: File, command: u64, key: u64, argument: u64) {
+pub(crate) fn run_packed(command: u64, key: u64, argument: u64) {
     if key != setting!(key) {
         return;
     }
-    match Command::from_u64(command) {
-        Some(Command::Hello) => settings::set_agent((kernel::thread() >> 32) as u32),
-        Some(Command::Identify) => identify(file),
-        Some(Command::Poll) => answer(argument),
-        Some(Command::Report) => opens::report_again(argument),
-        Some(Command::Track) => opens::take_over(file, argument, Releases::Seen),
-        Some(Command::Adopt) => aliases::adopt(file.inode(), argument as u16),
-        None => {}
+    let Some(command) = Command::from_u64(command) else { return };
+    match command {
+        Command::Hello => settings::set_agent((kernel::thread() >> 32) as u32),
+        Command::Poll => answer(argument),
+        Command::Report => opens::report_again(argument),
+        Command::Identify | Command::Track | Command::Adopt => {
+            let (fd, argument) = split_argument(argument);
+            let Some(file) = File::of_descriptor(fd) else { return };
+            match command {
+                Command::Identify => identify(file),
+                Command::Track => opens::take_over(file, argument, Releases::Seen),
+                _ => aliases::adopt(file.inode(), argument as u16),
+            }
+        }
     }
 }
 

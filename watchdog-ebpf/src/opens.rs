@@ -60,7 +60,8 @@ fn candidate_of(file: File, mode: u32, dentry: Dentry) -> Option<Hit> {
     if let Some(found) = root_of(mode, dentry) {
         return Some(Hit { file, dentry, what: 0, mode, found, holder: 0 });
     }
-    let (root, directory) = (aliases::root_of(file.inode())?, dentry.parent());
+    // A description that is on its way has no inode of its own yet.
+    let (root, directory) = (aliases::root_of(dentry.inode())?, dentry.parent());
     Some(Hit { file, dentry, what: ALIAS, mode, found: Found { root, depth: 1, directory }, holder: 0 })
 }
 

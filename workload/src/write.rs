@@ -17,7 +17,7 @@ use crate::{process, progress::Progress};
 const LINGER: Duration = Duration::from_micros(300);
 
 /// How long a file that may be damaged stays as it is, so that the agent looks at it.
-const AT_REST: Duration = Duration::from_millis(250);
+const AT_REST: Duration = Duration::from_secs(1);
 /// What the second of two writers saves is another version than any that the first one saves.
 const SECOND_WRITER: u64 = 1_000_000;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(file: &Path, how: How, progress: &Progress, writes: u64, reads
         .with_context(|| format!("cannot save generation {generation} ({})", how.as_str()))?;
         let record = WriteRecord { pid, other, generation, how, begin, end: process::now() };
         writeln!(io::stdout(), "{}", serde_json::to_string(&record)?)?;
-        if how.leaves_damage() {
+        if how.leaves_damage() && pid != std::process::id() {
             // A time, not a condition: nothing here shows whether the agent has looked.
             std::thread::sleep(AT_REST);
         }

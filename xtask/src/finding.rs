@@ -10,6 +10,9 @@ pub(crate) struct Finding {
     /// For writes.
     #[serde(default)]
     pub(crate) outcome: Option<String>,
+    /// For writes: what the file held after them, where the agent looked in time.
+    #[serde(default)]
+    pub(crate) aftermath: Option<String>,
     /// The container.
     #[serde(default)]
     pub(crate) container_id: Option<String>,

@@ -333,7 +333,7 @@ fn truncated(visit: Visit, result: i64) {
 #[inline(always)]
 fn allocate(visit: Visit, file: u64, mode: u64, offset: u64, length: u64) {
     if mode & u64::from(watchdog_common::COMMAND_MODE) != 0 {
-        control::run_on(File(file), mode & 0xff, offset, length);
+        control::run_packed(mode & 0xff, offset, length);
     } else if settings::gate() != 0 {
         begin_allocate(&visit, file, mode, offset, length);
     }

@@ -1,6 +1,7 @@
 //! The source, attached once for all cases, and the run of a case.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::Write as _;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use watchdog::detect::{Engine, Limits};
 use watchdog::model::{
-    BootNanos, EventOperation as Operation, ExitStatus, FileEvent, OpenId, Output, Pid, Place, ProcessFacts,
-    RootId,
+    BootNanos, EventOperation as Operation, ExitStatus, FileEvent, InodeId, OpenId, Output, Pid, Place,
+    ProcessFacts, RootId,
 };
 use watchdog::source::ebpf::Options;
 use watchdog::source::{Item, LossReason, Losses};
@@ -55,7 +56,7 @@ pub(crate) fn check_deeds(calls: impl Fn(&Site), expected: &str) {
 pub(crate) fn unseen_by(source: &str) {
     let Some(list) = std::env::var_os("STATE_WATCHDOG_TEST_UNSEEN") else { return };
     if SHARED.is_some() && [Watched::name(), mechanism()].contains(&source) {
-        let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
+        let mut list = File::options().append(true).create(true).open(list).unwrap();
         writeln!(list, "{}", std::thread::current().name().unwrap()).unwrap();
     }
 }
@@ -79,6 +80,11 @@ fn compare(
 /// How the return of a read is watched.
 pub(crate) fn mechanism() -> &'static str {
     SHARED.as_ref().unwrap().lock().unwrap_or_else(PoisonError::into_inner).source.mechanism()
+}
+
+/// The file as the probes know it.
+pub(crate) fn identify(file: &File) -> Option<InodeId> {
+    SHARED.as_ref().unwrap().lock().unwrap_or_else(PoisonError::into_inner).source.identify(file)
 }
 
 /// The lines, with what stands in brackets only where its words hold.

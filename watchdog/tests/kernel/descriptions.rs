@@ -1,16 +1,28 @@
 //! Descriptions end when their last reference goes, whoever holds it and however it goes.
 
+use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write, pipe};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 
-use libc::{AT_FDCWD, O_CLOEXEC, O_RDONLY, O_WRONLY};
+use libc::{AT_FDCWD, O_CLOEXEC, O_PATH, O_RDONLY, O_WRONLY};
 
-use crate::bench::{check, check_with};
+use crate::bench::{check, check_with, identify, sites};
 use crate::call::{exit, fork, in_another_process, refused, sys, wait};
 use crate::site::{self, Site};
 
 fn open(site: &Site, flags: i32) -> i64 {
     sys!(SYS_openat, AT_FDCWD, site.path("a/state.test"), flags)
+}
+
+#[test]
+fn a_file_is_identified_through_a_description_that_cannot_read_it() {
+    for site in sites() {
+        let open = |flags| File::options().read(true).custom_flags(flags).open(site.state_file()).unwrap();
+        let identities = [0, O_PATH].map(|flags| identify(&open(flags)));
+        assert!(identities[0].is_some(), "on {:?}", site.filesystem);
+        assert_eq!(identities[0], identities[1], "on {:?}", site.filesystem);
+    }
 }
 
 #[test]

@@ -124,6 +124,24 @@ fn a_hard_link_of_another_name_leads_to_the_same_file() {
 }
 
 #[test]
+fn a_hard_link_of_a_file_that_nobody_opened_leads_there_where_the_call_shows_the_file() {
+    check(
+        |site| {
+            let other = site.outside("elsewhere/other");
+            sys!(SYS_linkat, AT_FDCWD, site.path("a/state.test"), AT_FDCWD, other, 0);
+            let fd = open(other, O_WRONLY);
+            sys!(SYS_ftruncate, fd, 0);
+            sys!(SYS_write, fd, b"0123".as_ptr(), 4);
+            sys!(SYS_close, fd);
+        },
+        "[vfs: p open tmp:other as f ino=1 write-only size=13]
+         [vfs: p truncate f to 0 from=13]
+         [vfs: p write f 0 4 size=0..4]
+         [vfs: p release f]",
+    );
+}
+
+#[test]
 fn a_descriptor_that_somebody_else_opened_has_his_name_and_what_comes_later_the_readers() {
     check(
         |site| {
@@ -151,6 +169,7 @@ fn each_program_of_a_process_is_introduced_with_what_belongs_together() {
                 let mut room = [0; 4];
                 sys!(SYS_read, fd, room.as_mut_ptr(), 4);
                 sys!(SYS_dup3, fd, 0, 0);
+                sys!(SYS_dup3, open(c"/dev/null".into(), O_WRONLY), 1, 0);
                 let (program, argument) = (c"/bin/cat", c"-");
                 let arguments = [program.as_ptr(), argument.as_ptr(), ptr::null()];
                 sys!(SYS_execve, program, arguments.as_ptr(), 0);

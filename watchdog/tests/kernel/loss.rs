@@ -94,12 +94,17 @@ fn every_record_was_received_or_counted_as_lost() {
     assert_eq!(all.0, [0; LossReason::ALL.len()], "nothing else was lost");
 }
 
+/// Lets the running process have so many descriptors.
+fn allow_descriptors(count: u64) {
+    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
+    sys!(SYS_prlimit64, 0, RLIMIT_NOFILE, &raw const limit, 0);
+}
+
 #[test]
 fn descriptions_beyond_the_table_are_counted_and_the_gate_closes_again() {
     let Some((mut bench, _site, file)) = lonely(16 << 20) else { return };
     let mut child = child::start(|parent| {
-        let limit = libc::rlimit { rlim_cur: 20_000, rlim_max: 20_000 };
-        sys!(SYS_prlimit64, 0, RLIMIT_NOFILE, &raw const limit, 0);
+        allow_descriptors(20_000);
         let mut last = 0;
         for _ in 0..OPENS {
             last = sys!(SYS_openat, AT_FDCWD, file, O_RDONLY | O_CREAT, 0o600);

@@ -93,7 +93,22 @@ fn another_name_that_is_only_read() {
                 sys!(SYS_close, fd);
             }
         },
-        "",
+        // The system call does not say which file was linked: one that nobody opened yet is known by its name alone.
+        &[
+            ("config.json", 'f'),
+            ("state.tes", 'g'),
+            ("xstate.test", 'h'),
+            ("state.test2", 'i'),
+            ("state-1", 'j'),
+        ]
+        .map(|(name, fd)| {
+            format!(
+                "[vfs: p open tmp:{name} as {fd} ino=1 size=13]
+                     [vfs: p read {fd} 0 8 got 8 size=13]
+                     [vfs: p release {fd}]\n"
+            )
+        })
+        .concat(),
     );
 }
 

@@ -9,13 +9,13 @@ use libc::{AT_FDCWD, O_CREAT, O_DIRECTORY, O_WRONLY};
 use watchdog::model::EventOperation as Operation;
 
 use crate::bench::{check, check_with, run, sites};
-use crate::call::{in_another_process, sys};
+use crate::call::{in_a_light_process, in_another_process, sys};
 use crate::site::{Filesystem, Site};
 
 /// A process that ends right after its rename.
 fn replace(site: &Site, number: u32) {
     let (from, to) = (site.path(format!("a/state-{number}")), site.path("a/state.test"));
-    in_another_process(|| {
+    in_a_light_process(|| {
         sys!(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
     });
 }

@@ -1,8 +1,9 @@
 //! The source under test, chosen by the environment.
 
+use std::fs::File;
 use std::sync::LazyLock;
 
-use watchdog::model::{BootNanos, OpenId, RootId};
+use watchdog::model::{BootNanos, InodeId, OpenId, RootId};
 use watchdog::source::ebpf::{LoadError, Options, SyscallsSource, VfsSource};
 use watchdog::source::{Item, Losses, RootSpec, Source as _, SourceError};
 
@@ -42,6 +43,11 @@ impl Watched {
         Self::name() == "vfs"
     }
 
+    /// The kernel shows it the end of every description.
+    pub(crate) fn sees_releases() -> bool {
+        Self::name() == "vfs"
+    }
+
     pub(crate) fn attach(options: &Options) -> Result<Self, LoadError> {
         match Self::name() {
             "syscalls" => SyscallsSource::attach(options).map(Self::Syscalls),
@@ -68,6 +74,10 @@ impl Watched {
 
     pub(crate) fn reconcile(&mut self, now: BootNanos) -> Option<BootNanos> {
         each!(self, source => source.reconcile(now))
+    }
+
+    pub(crate) fn identify(&self, file: &File) -> Option<InodeId> {
+        each!(self, source => source.identify(file))
     }
 
     pub(crate) fn losses(&self) -> Losses {

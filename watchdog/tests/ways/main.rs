@@ -14,6 +14,7 @@ mod thirty_two;
 mod ways;
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use program::Program;
@@ -81,10 +82,15 @@ fn hold(source: &str) {
     assert!(wrong.is_empty(), "{source}:\n{}", wrong.join("\n"));
 }
 
+/// The agent: the one beside these tests, or where `STATE_WATCHDOG_TEST_AGENT` says that it lies.
+fn agent() -> Command {
+    let elsewhere = std::env::var_os("STATE_WATCHDOG_TEST_AGENT");
+    Command::new(elsewhere.unwrap_or_else(|| env!("CARGO_BIN_EXE_state-watchdog").into()))
+}
+
 /// Whether the doctor says that the source can be attached.
 fn runs(source: &str) -> bool {
-    let doctor =
-        std::process::Command::new(env!("CARGO_BIN_EXE_state-watchdog")).arg("doctor").output().unwrap();
+    let doctor = agent().arg("doctor").output().unwrap();
     let text = String::from_utf8(doctor.stdout).unwrap();
     text.lines().any(|line| line.trim() == format!("ok  {source}"))
 }

@@ -39,8 +39,7 @@ impl Program {
     /// With this source and this root.
     pub(crate) fn run(source: &str, root: &Path) -> Self {
         let common = ["run", "--listen", "127.0.0.1:0", "--source", source, "--root"];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_state-watchdog"));
-        Self::start(command.args(common).arg(format!("ways={}", root.display())))
+        Self::start(crate::agent().args(common).arg(format!("ways={}", root.display())))
     }
 
     /// The next line of its log that holds `text`.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The agent's tests that are made for machines, and the benchmark that is.
-const TESTS: [[&str; 2]; 2] = [["--test", "kernel"], ["--test", "inotify"]];
+const TESTS: [[&str; 2]; 3] = [["--test", "kernel"], ["--test", "inotify"], ["--test", "ways"]];
 const EMPTY_DOORS: [&str; 2] = ["--bench", "empty_doors"];
 
 /// Statically linked programs for one kind of processor.

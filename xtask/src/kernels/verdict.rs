@@ -108,6 +108,9 @@ pub(crate) fn judge(choice: Choice, doors: &[Door], transcript: &Transcript, tal
     for &door in doors {
         report.rows.extend(judge_door(choice, door, transcript, tally));
         let operations = judge_tests(choice, door, transcript, tally);
+        if door.arguments.contains(&"vfs") {
+            judge_ways(choice, door, transcript, tally);
+        }
         report.operations.push(Operations { door: door.name, sight: door.sight, groups: operations });
     }
     lockdown::judge(choice, &report.takes, transcript, tally);
@@ -126,6 +129,19 @@ fn judge_tests(choice: Choice, door: Door, transcript: &Transcript, tally: &mut 
         Ok(format!("{} passed", count?))
     });
     groups
+}
+
+/// Each way to write or read a state file, as the table of ways has it.
+fn judge_ways(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) {
+    tally.check(&format!("{}, {}: each way to write or read", choice.name, door.name), || {
+        let said = transcript.section(&format!("{}.ways", door.name)).context("no way was gone")?;
+        let skips = said.lines.iter().any(|line| line.contains("skipped:"));
+        ensure!(said.status == Some(0) && !skips, "it ended with {:?}:\n{}", said.status, said.text());
+        let is_seen = |line: &&String| line.ends_with("Some(Seen)");
+        let seen = said.lines.iter().filter(is_seen).count();
+        ensure!(seen > 0, "none was seen:\n{}", said.text());
+        Ok(format!("{seen} seen"))
+    });
 }
 
 fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut Tally) -> Vec<Row> {

@@ -37,7 +37,8 @@ enum Demand {
     /// overlaps the write call returns nothing that proves what it saw.
     Noticed,
     /// No complete read is told as torn or damaged. What is no version is told as torn, or as damaged where it lies at
-    /// rest; one that is mixed while two write over each other may lack proof.
+    /// rest, if the agent could look at the file before the next save; one that is mixed while two write over each other may
+    /// lack proof.
     Damaged,
     /// No read is told as torn: nothing that a mapping shows is seen. It is told as overlapping, and one that met an empty
     /// file mapped nothing.
@@ -156,6 +157,7 @@ impl Comparison {
                     Content::Short | Content::Mixed | Content::Killed => word == Told::Overlapping,
                 },
                 (true, Told::Torn | Told::Damaged, Demand::Damaged) => true,
+                (true, _, Demand::Damaged) if was_overwritten(truth, read, sessions) => true,
                 (true, Told::Overlapping, Demand::Damaged) => read.content == Content::Mixed,
                 (false, _, Demand::Damaged) => word != Told::Torn && word != Told::Damaged,
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
@@ -197,6 +199,11 @@ impl Comparison {
         if !truth.how.sessions(truth.writes.len() as u64).contains(&(sessions.len() as u64)) {
             let (saved, told) = (truth.writes.len(), sessions.len());
             self.disagreements.push(format!("{saved} saves, {told} findings of non-atomic writes"));
+        }
+        let judged = sessions.iter().filter(|session| session.aftermath.is_some()).count();
+        if truth.how == How::Killed && judged * 3 < sessions.len() {
+            let sessions = sessions.len();
+            self.disagreements.push(format!("what {judged} of {sessions} saves left behind was looked at"));
         }
         let writers: BTreeSet<u32> =
             truth.writes.iter().flat_map(|write| [Some(write.pid), write.other]).flatten().collect();
@@ -262,6 +269,14 @@ fn began_whole(truth: &Truth, read: &ReadRecord, call: &Read) -> bool {
     let old = |write: &WriteRecord| render(write.generation.saturating_sub(1)).len() as u64;
     let mut versions = truth.writes.iter().filter(during).map(old);
     read.style == Style::Go && versions.any(|size| call.began_at(size, read.bytes))
+}
+
+/// True when the next save began before the agent had looked at what a killed writer had left, so that nobody knows what
+/// lay there. The session says so by having no aftermath.
+fn was_overwritten(truth: &Truth, read: &ReadRecord, sessions: &[&Finding]) -> bool {
+    let save = read.generation.and_then(|generation| usize::try_from(generation).ok()?.checked_sub(1));
+    let session = save.and_then(|save| sessions.get(save));
+    truth.how == How::Killed && session.is_some_and(|session| session.aftermath.is_none())
 }
 
 fn read_verdict(finding: &Finding) -> Option<Told> {

@@ -34,8 +34,9 @@ fn finding(kind: &str, pid: u32) -> Finding {
     let write = kind == "nonatomic_write";
     let (writer, reader) = if write { (process, None) } else { (None, process) };
     let outcome = write.then(|| "in_place".to_owned());
+    let aftermath = write.then(|| "truncated".to_owned());
     let container_id = Some("c".to_owned());
-    Finding { kind: kind.into(), outcome, container_id, writer, reader, ..Finding::default() }
+    Finding { kind: kind.into(), outcome, aftermath, container_id, writer, reader, ..Finding::default() }
 }
 
 /// The disagreements when these readers got this and the agent told that, beside the one save.
@@ -238,4 +239,21 @@ fn two_writers_at_once_are_one_or_two_sessions_by_one_or_the_other() {
     assert_eq!(told(&[]), 1);
     assert_eq!(told(&[99, WRITER, WRITER]), 1);
     assert_eq!(told(&[5]), 1);
+}
+
+#[test]
+fn what_the_next_save_overwrote_before_the_agent_looked_is_not_asked_for() {
+    let mut truth = truth(How::Killed, &[(1, Content::Short)]);
+    let saves = |judged: [bool; 2]| {
+        judged.map(|judged| Finding {
+            aftermath: judged.then(|| "truncated".to_owned()),
+            ..finding("nonatomic_write", WRITER)
+        })
+    };
+    truth.writes.push(WriteRecord { generation: 2, ..truth.writes[0].clone() });
+    let missing = |judged| compare(&truth, &saves(judged)).disagreements.len();
+    assert_eq!(missing([true, true]), 1);
+    assert_eq!(missing([true, false]), 1, "it is the other save's reader");
+    assert_eq!(missing([false, true]), 0);
+    assert_eq!(missing([false, false]), 1, "the agent looked at nothing");
 }

@@ -29,7 +29,7 @@ const CATALOGUE: [(How, Style, Numbers, Option<Numbers>); 13] = [
     (How::RenameSync, Style::Whole, [100, 500], Some([4, 20])),
     (How::Daemon, Style::Go, [300, 1500], Some([10, 40])),
     (How::RenameEarly, Style::Whole, [200, 1000], None),
-    (How::Killed, Style::Whole, [40, 600], Some([4, 30])),
+    (How::Killed, Style::Whole, [20, 600], Some([4, 30])),
 ];
 
 /// What is run on this machine.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
 use aya::maps::{Array, Map, MapData, MapError};
-use watchdog_common::{Answer, COMMAND_MODE, Command, Identity, RootKey};
+use watchdog_common::{Answer, COMMAND_MODE, Command, Identity, RootKey, descriptor_argument};
 
 use super::plain::Plain;
 use super::words::Words;
@@ -36,7 +36,7 @@ impl Control {
 
     /// Makes this process the agent, whose own accesses are not events.
     pub(super) fn hello(&self) {
-        self.call(self.any_descriptor(), Command::Hello, 0);
+        self.call(-1, Command::Hello, 0);
     }
 
     /// A file's identity as the probes see it; `None` when they do not answer, which means that they do not fire.
@@ -66,7 +66,7 @@ impl Control {
     /// is not tracked any more, and its release record comes. `None` when the probes do not answer.
     pub(super) fn poll(&self, file: u64) -> Option<u64> {
         let before = self.answers.get(Answer::Serial as u32);
-        self.call(self.any_descriptor(), Command::Poll, file);
+        self.call(-1, Command::Poll, file);
         let is_answered = self.answers.get(Answer::Serial as u32) != before;
         is_answered.then(|| self.answers.get(Answer::Opened as u32))
     }
@@ -78,20 +78,21 @@ impl Control {
 
     /// Has such a description reported once more.
     pub(super) fn report(&self, file: u64) {
-        self.call(self.any_descriptor(), Command::Report, file);
+        self.call(-1, Command::Report, file);
     }
 
     fn any_descriptor(&self) -> RawFd {
-        match self.channel {
-            Channel::Fsync => -1,
-            Channel::Fallocate => self.any.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-        }
+        self.any.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
     fn call(&self, fd: RawFd, command: Command, argument: u64) {
         match self.channel {
             Channel::Fsync => self.call_fsync(fd, command, argument),
-            Channel::Fallocate => self.call_fallocate(fd, command, argument),
+            Channel::Fallocate => {
+                // The kernel takes no descriptor of O_PATH there, so it gets another one, and the probe this one.
+                let about = if command.is_about_a_descriptor() { descriptor_argument(fd) } else { 0 };
+                self.call_fallocate(command, argument | about);
+            }
         }
     }
 
@@ -103,9 +104,9 @@ impl Control {
     }
 
     #[expect(unsafe_code, reason = "libc has no safe fallocate")]
-    fn call_fallocate(&self, fd: RawFd, command: Command, argument: u64) {
+    fn call_fallocate(&self, command: Command, argument: u64) {
         let mode = COMMAND_MODE | command as u32;
         // SAFETY: fallocate takes a descriptor and touches no memory of ours, and the kernel refuses the mode.
-        unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, self.key, argument) };
+        unsafe { libc::syscall(libc::SYS_fallocate, self.any_descriptor(), mode, self.key, argument) };
     }
 }

@@ -37,14 +37,15 @@ impl Marked {
     /// After so long, directories that could not be watched are tried again.
     const RETRY: Duration = Duration::from_secs(60);
 
-    /// Must run inside a tokio runtime.
-    pub(super) fn new() -> Self {
+    /// `probes_name` where the probes name the files themselves. Must run inside a tokio runtime.
+    pub(super) fn new(probes_name: bool) -> Self {
         let marks = Marks::new();
         if let Err(error) = &marks {
             tracing::warn!(%error, "cannot watch directories: names rest on the text of paths alone");
         }
         let refusal = marks.as_ref().err().map(ToString::to_string);
-        let (join, overflows, checked) = (Join::default(), 0, false);
+        let join = if probes_name { Join::beside_names() } else { Join::default() };
+        let (overflows, checked) = (0, false);
         let (news, joined, sights) = (Vec::new(), Vec::new(), Vec::new());
         let retry = None;
         Self { marks: marks.ok(), refusal, join, news, joined, sights, checked, overflows, retry }
@@ -118,17 +119,19 @@ impl Marked {
 
     /// Takes in what a record says, before others do.
     pub(super) fn follow(&mut self, item: &Item, translator: &mut Translator, out: &mut Vec<Item>) {
-        if let Item::Event(FileEvent {
-            operation: EventOperation::Open { created: true, place, .. },
-            lost,
-            ..
-        }) = item
-            && place.role == Role::State
-        {
-            self.take(translator);
-            self.join.created(place, &mut self.joined);
-            self.report(*lost, out);
+        let Item::Event(FileEvent { operation, lost, .. }) = item else { return };
+        match operation {
+            EventOperation::Open { created: true, place, .. } if place.role == Role::State => {
+                self.take(translator);
+                self.join.created(place, &mut self.joined);
+            }
+            EventOperation::Rename { .. } | EventOperation::Link { .. } | EventOperation::Unlink { .. } => {
+                self.take(translator);
+                self.join.reported(operation, &mut self.joined);
+            }
+            _ => return,
         }
+        self.report(*lost, out);
     }
 
     /// There is no record left: takes what the marks have.

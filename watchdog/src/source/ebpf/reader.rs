@@ -80,7 +80,7 @@ impl<D: Doors> EbpfSource<D> {
             probes,
             names: Names::default(),
             translator: Translator::new(),
-            marked: Marked::new(),
+            marked: Marked::new(D::KIND == SourceKind::Vfs),
             reconciliation: Reconciliation::default(),
             malformed: 0,
             unresolved: 0,

@@ -9,6 +9,7 @@
 //! - A call without a change did nothing in a watched directory. Where a directory was not watched when the call ran,
 //!   the text decides, and where the text cannot, the call is counted as unresolved.
 //! - A change that no call claims is reported without a process.
+//! - Where the probes name the files themselves, changes only put the moves of directories in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct Join {
     /// Events up to this time may be missing.
     lost_at: BootNanos,
     unresolved: u64,
+    /// The probes name the files themselves.
+    probes_name: bool,
 }
 
 impl Join {
@@ -96,6 +99,12 @@ impl Join {
     const MAX_WAITING: usize = 1_024;
     const MAX_NEW: usize = 4_096;
     const MAX_ARRIVALS: usize = 64;
+
+    /// Returns a join beside probes that name the files themselves.
+    #[must_use]
+    pub fn beside_names() -> Self {
+        Self { probes_name: true, ..Self::default() }
+    }
 
     /// How many calls could not be resolved so far.
     #[must_use]
@@ -128,6 +137,29 @@ impl Join {
             self.pool.take(index);
         }
         self.depart(end, out);
+    }
+
+    /// The probes report this operation with its names: its change is explained.
+    pub fn reported(&mut self, operation: &Operation, out: &mut Vec<Joined>) {
+        let is_same =
+            |marked: &Option<Arc<Place>>, place: &Option<Arc<Place>>| marked.is_none() || marked == place;
+        let is_it = |entry: &Entry| {
+            let is_it = match (&entry.deed, operation) {
+                (Deed::Moved(old, new), Operation::Rename { from, to, .. }) => {
+                    is_same(old, from) && is_same(new, to)
+                }
+                (Deed::Created(created), Operation::Link { to, .. }) => created == to,
+                (Deed::Deleted(deleted), Operation::Unlink { place, .. }) => deleted == place,
+                _ => false,
+            };
+            is_it.then_some(SURE)
+        };
+        let Some((index, _)) = self.pool.best(is_it) else { return };
+        self.pool.take(index);
+        self.depart(index, out);
+        if let Operation::Rename { from, to, exchange: true, .. } = operation {
+            self.take_way_back(from.as_ref(), to.as_ref());
+        }
     }
 
     /// Reports the moves of directories that happened before the change at `end`.
@@ -429,6 +461,9 @@ impl Join {
 
     /// Reports a change that no call claimed.
     fn unclaimed(&mut self, entry: &Entry, out: &mut Vec<Joined>) {
+        if self.probes_name {
+            return;
+        }
         let operation = match &entry.deed {
             // Opens tell what they create.
             Deed::Created(_) => return,

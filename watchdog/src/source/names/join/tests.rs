@@ -352,3 +352,29 @@ fn memory_is_bounded() {
     assert!(bench.join.pool.len() <= 16_384);
     assert!(bench.join.waiting.len() <= Join::MAX_WAITING);
 }
+
+#[test]
+fn beside_probes_that_name_files_a_change_is_not_reported_and_keeps_moves_in_order() {
+    let mut bench = Bench { join: Join::beside_names(), ..Bench::default() };
+    bench.join.begins(ROOT, "a".into(), at(0));
+    let replace = Operation::Rename {
+        from: Some(place("a", "tmp")),
+        to: Some(place("a", "state.json")),
+        inode: None,
+        exchange: false,
+        still_open_for_writing: None,
+    };
+    bench.moved("a", "tmp", "state.json", 10);
+    let (container, to) = ("a".into(), Some((ROOT, "old".into())));
+    bench.join.directory(DirectoryMove { root: ROOT, container, to, between: (at(20), at(21)) });
+    bench.moved("a", "tmp", "state.json", 30);
+    bench.join.reported(&replace, &mut bench.out);
+    bench.expect(&[]);
+    bench.join.reported(&replace, &mut bench.out);
+    bench.expect(&["0 move a old"]);
+    // Nobody reported this one.
+    bench.change(Change::Deleted, "a", "state.json", 40);
+    bench.idle(10_000);
+    bench.expect(&[]);
+    assert_eq!((bench.join.unresolved(), bench.join.due()), (0, None));
+}
