@@ -214,7 +214,7 @@ fn medians(Figures { calls, tree }: &Figures) -> Vec<f64> {
     (0..Cost::NAMES.len()).map(of_call).chain([median(tree.iter().copied())]).collect()
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -14,6 +14,7 @@ mod plot;
 mod process;
 mod rules;
 mod throughput;
+mod watches;
 
 use anyhow::{Result, ensure};
 
@@ -64,6 +65,9 @@ pub(crate) struct Options {
     /// Measure how the agent grows with containers and with what happens to their state files, and do nothing else.
     #[arg(long)]
     growth: bool,
+    /// Measure what the watches on directories cost, and do nothing else.
+    #[arg(long)]
+    watches: bool,
     /// Count instructions on other kernels, in emulated machines, and do nothing else; needs no root.
     #[arg(long)]
     kernels: bool,
@@ -99,6 +103,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.throughput {
         return throughput();
+    }
+    if options.watches {
+        return watches::watches(rounds, &agent, &repository);
     }
     if options.fleet {
         return fleet::fleet(&agent, &workload, &cache, &repository);

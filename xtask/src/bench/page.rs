@@ -25,6 +25,7 @@ pub(super) enum Part {
     Fleet,
     Throughput,
     Memory,
+    Watches,
 }
 
 impl Part {
@@ -38,6 +39,7 @@ impl Part {
             Self::Fleet => ("<!-- begin fleet: generated -->", "<!-- end fleet -->"),
             Self::Throughput => ("<!-- begin throughput: generated -->", "<!-- end throughput -->"),
             Self::Memory => ("<!-- begin memory: generated -->", "<!-- end memory -->"),
+            Self::Watches => ("<!-- begin watches: generated -->", "<!-- end watches -->"),
         };
         Marks { page: PAGE, begin, end }
     }
