@@ -9,6 +9,7 @@ mod contents;
 mod descriptions;
 mod elsewhere;
 mod follow;
+mod links;
 mod own;
 mod pace;
 mod pods;
@@ -90,6 +91,8 @@ pub struct Agent<S> {
     outputs: Vec<Output>,
     /// The loss total of the last event.
     lost: u64,
+    /// The source has told all that was before this.
+    told: BootNanos,
     pace: Pace,
     memory_given_back: BootNanos,
     /// When it began, and the wall clock then.
@@ -132,6 +135,7 @@ impl<S: Source> Agent<S> {
             items: Vec::new(),
             outputs: Vec::new(),
             lost: 0,
+            told: started,
             pace: Pace::of(source.kind()),
             memory_given_back: started,
             began: (started, wall),
@@ -313,8 +317,9 @@ impl<S: Source> Agent<S> {
     fn tick(&mut self) {
         let now = boot_now();
         self.shared.turned(now);
-        if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.pass_time(now);
+        // Behind what the source has told, events may wait for seconds where the agent had no processor.
+        if self.engine.next_deadline().is_some_and(|deadline| deadline <= self.told) {
+            self.pass_time(self.told);
         }
         if !self.unpublished.is_empty() || !self.outputs.is_empty() {
             self.publish_what_waited();

@@ -1,7 +1,6 @@
 //! The periodic look at the roots: which stand, which state files they hold, which of these are damaged.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,13 +69,9 @@ struct Walk {
 }
 
 impl Seen {
-    /// What stands at a place now, by the file itself.
-    pub(super) fn new(source: &impl Source, place: &Arc<Place>, file: &File) -> Option<Self> {
-        let start = boot_now();
-        let inode = source.identify(file);
-        let (at, size) = size_of(file);
-        size?;
-        Some(Self { span: Span::new(start, at), place: Arc::clone(place), inode, size })
+    /// What stood at a place within the span.
+    pub(super) fn new(span: Span, place: &Arc<Place>, inode: Option<InodeId>, size: u64) -> Self {
+        Self { span, place: Arc::clone(place), inode, size: Some(size) }
     }
 }
 
@@ -304,6 +299,9 @@ impl<S: Source> Agent<S> {
         else {
             return;
         };
+        for walked in &walked {
+            self.source.set_silent(walked.root, walked.is_silent(&self.roots));
+        }
         let begun = thread_time();
         let Survey { census, fresh, .. } = &mut self.survey;
         let mut new = 0;
@@ -412,6 +410,7 @@ impl<S: Source> Agent<S> {
 
     /// The source has told all that was before that time: the engine learns what was seen before it.
     pub(super) fn say_seen(&mut self, told: BootNanos) {
+        self.told = self.told.max(told);
         while let Some(Seen { span, place, inode, size }) =
             self.survey.seen.pop_front_if(|seen| seen.span.end <= told)
         {

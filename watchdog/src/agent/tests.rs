@@ -197,6 +197,49 @@ fn of_kind<'a>(findings: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 #[test]
+fn what_waited_for_seconds_is_judged_by_its_own_time() {
+    with_agent(async |mut house| {
+        let read = |offset, returned, size| EventOperation::Read {
+            id: READ,
+            offset: Some(offset),
+            requested: 512,
+            returned,
+            size_before: Some(size),
+            size: Some(size),
+        };
+        // A reader gets the whole old version. Then somebody saves, and somebody else begins to: it finds the end there.
+        let mut story = vec![house.open(READER, READ, false, 9), house.event(READER, read(0, 9, 9))];
+        for file in [3, 4] {
+            let id = OpenId { file, opened: file };
+            story.push(house.open(WRITER, id, true, 0));
+            if file == 4 {
+                story.push(house.event(READER, read(9, 0, 0)));
+            }
+            let write = EventOperation::Write {
+                id,
+                offset: Some(0),
+                length: 6 + file,
+                size_before: Some(0),
+                size: Some(6 + file),
+            };
+            story.push(house.event(WRITER, write));
+            story.push(house.event(WRITER, EventOperation::Release { id }));
+        }
+        story.push(house.event(READER, EventOperation::Release { id: READ }));
+        fs::write(house.state_file(), "{\"new\":12}").unwrap();
+        // The agent has no processor for so long, and takes the story piece by piece.
+        std::thread::sleep(Duration::from_secs(4));
+        for item in story {
+            house.script.send(vec![item]).unwrap();
+        }
+        house.published(2).await;
+        let findings = house.findings().await;
+        assert_eq!(of_kind(&findings, "nonatomic_write").len(), 2, "{findings:?}");
+        assert!(of_kind(&findings, "torn_read").is_empty(), "{findings:?}");
+    });
+}
+
+#[test]
 fn a_torn_read_is_told_from_end_to_end() {
     with_agent(async |mut house| {
         fs::write(house.state_file(), "{\"new\":12}").unwrap();

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::links::Followed;
 use super::pods::Search;
 use super::unpublished::{Unpublished, subject};
 use super::{Agent, Step};
@@ -35,6 +36,8 @@ pub(super) enum Job {
     Walk(RootId),
     /// Look which files stand at names that are new.
     Look,
+    /// Find out where links lead.
+    Links,
 }
 
 /// A file that a thread found at a state file's name.
@@ -65,6 +68,10 @@ pub(super) enum Answer {
     Walked(Walked, u64),
     /// The files.
     Looked(Vec<Look>),
+    /// Where those links lead that answered.
+    Links(Vec<Followed>),
+    /// Nothing is awaited.
+    Done,
 }
 
 /// A state file's content is awaited for so long.
@@ -85,6 +92,7 @@ impl<S: Source> Agent<S> {
                 | Job::Roots
                 | Job::Walk(_)
                 | Job::Look
+                | Job::Links
                 | Job::Arguments(_) => {}
             };
         };
@@ -104,7 +112,7 @@ impl<S: Source> Agent<S> {
                     Answer::Settled(reading, sighting.is_still_so())
                 })
             }
-            Job::Owner(_) | Job::Arguments(_) | Job::Roots | Job::Walk(_) | Job::Look => None,
+            Job::Owner(_) | Job::Arguments(_) | Job::Roots | Job::Walk(_) | Job::Look | Job::Links => None,
         };
         match ticket {
             Some(ticket) => drop(self.jobs.insert(ticket, job)),
@@ -144,6 +152,7 @@ impl<S: Source> Agent<S> {
             (Job::Roots, Some(Answer::Roots(looked))) => self.take_roots(Some(looked)),
             (Job::Walk(_), Some(Answer::Walked(walked, took))) => self.take_walk(walked, took),
             (Job::Look, Some(Answer::Looked(looks))) => self.take_looks(looks),
+            (Job::Links, Some(Answer::Links(followed))) => self.take_links(followed),
             (job, _) => self.unread(job),
         }
         self.publish_what_waited();
@@ -161,6 +170,7 @@ impl<S: Source> Agent<S> {
             Job::Roots => self.take_roots(None),
             Job::Walk(root) => self.take_walk(Walked { root, found: None }, 0),
             Job::Look => self.no_looks(),
+            Job::Links => self.take_links(Vec::new()),
         }
     }
 

@@ -51,6 +51,7 @@ pub(super) fn read_document(mut file: &File, gate: &dyn Gate) -> io::Result<Docu
         }
         if let Err(flaw) = parser.feed(&buffer[..count], &mut extract) {
             // The rest cannot mend it.
+            gate.again();
             size = size.max(file.metadata()?.len());
             break Some(flaw);
         }

@@ -60,7 +60,11 @@ pub(super) fn examine(root: &Path, relative: &Path, gate: &dyn Gate) -> io::Resu
         let message = format!("larger than {} MiB, not read", MAX_FILE >> 20);
         return Ok(unread(Content::NotJudged, message, metadata.len(), modified));
     }
-    let Document { size, flaw, identity, is_too_large } = read_document(&file, gate)?;
+    let read = read_document(&file, gate);
+    // Closing may wait for the file system, too.
+    gate.again();
+    drop(file);
+    let Document { size, flaw, identity, is_too_large } = read?;
     // It grew while it was read.
     if is_too_large {
         let message = format!("larger than {} MiB, not read to its end", MAX_FILE >> 20);

@@ -98,7 +98,11 @@ fn is_name(container: &str) -> bool {
 fn read(host: &HostRoot, path: &Path, gate: &dyn Gate) -> Option<Identity> {
     let directory = Directory::open(&host.path("/"), gate).ok()?.on_host(path.parent()?).ok()?;
     let (file, _) = directory.child(path.file_name()?).ok()?.open().ok()?;
-    Some(read_document(&file, gate).ok()?.identity)
+    let read = read_document(&file, gate);
+    // Closing may wait for the file system, too.
+    gate.again();
+    drop(file);
+    Some(read.ok()?.identity)
 }
 
 #[cfg(test)]

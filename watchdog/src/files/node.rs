@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
@@ -71,6 +71,48 @@ pub struct Node<'g> {
     device: (u32, u32),
     kind: Kind,
     gate: &'g dyn Gate,
+}
+
+/// What a path of the host leads to, if it is no directory.
+pub struct Reached<'g> {
+    /// What it is.
+    pub node: Node<'g>,
+    /// Where it stands.
+    pub directory: Directory<'g>,
+    /// The path on the host, without links.
+    pub path: PathBuf,
+    /// A link stood at the path's last name.
+    pub is_link: bool,
+}
+
+/// The directories on the way to a file.
+struct Directories<'g> {
+    top: Directory<'g>,
+    above: Vec<Directory<'g>>,
+    /// Of the top one, on the host.
+    path: PathBuf,
+}
+
+/// A name that leads to no directory, what stands there, and whether a link led there.
+type Last<'g> = (OsString, Node<'g>, bool);
+
+impl<'g> Directories<'g> {
+    fn enter(&mut self, name: &OsStr, directory: Directory<'g>) -> io::Result<()> {
+        if self.above.len() + 1 >= MAX_DEPTH {
+            return Err(Errno::NAMETOOLONG.into());
+        }
+        self.above.push(std::mem::replace(&mut self.top, directory));
+        self.path.push(name);
+        Ok(())
+    }
+
+    /// Goes one up; false at the host's `/`.
+    fn leave(&mut self) -> bool {
+        let Some(above) = self.above.pop() else { return false };
+        self.top = above;
+        self.path.pop();
+        true
+    }
 }
 
 /// A step on the way down.
@@ -142,38 +184,59 @@ impl<'g> Directory<'g> {
     /// # Errors
     /// None stands there, links lead in a circle, or the gate refuses.
     pub fn on_host(self, path: &Path) -> io::Result<Self> {
-        let mut stack = vec![self];
+        match self.follow(path)? {
+            (directories, None) => Ok(directories.top),
+            (_, Some(_)) => Err(Errno::NOTDIR.into()),
+        }
+    }
+
+    /// Finds what is no directory on the host whose `/` this is. Links lead where they lead on the host, the last one
+    /// included; `..` cannot lead out.
+    ///
+    /// # Errors
+    /// Nothing stands there, or a directory, links lead in a circle, or the gate refuses.
+    pub fn reach(self, path: &Path) -> io::Result<Reached<'g>> {
+        let (Directories { top, path, .. }, node) = self.follow(path)?;
+        let (name, node, is_link) = node.ok_or(Errno::ISDIR)?;
+        Ok(Reached { path: path.join(name), directory: top, node, is_link })
+    }
+
+    /// Follows a path to its end: the directories on the way, and what is none.
+    fn follow(self, path: &Path) -> io::Result<(Directories<'g>, Option<Last<'g>>)> {
+        let mut stack = Directories { top: self, above: Vec::new(), path: PathBuf::from("/") };
         let mut ahead: Vec<Step> = steps(path).rev().collect();
-        let mut links = 0;
+        let (mut links, mut is_link) = (0, false);
         while let Some(step) = ahead.pop() {
             let name = match step {
-                Step::Up if stack.len() > 1 => {
-                    stack.pop();
+                Step::Up => {
+                    stack.leave();
                     continue;
                 }
-                Step::Up => continue,
                 Step::Into(name) => name,
             };
-            let Some(directory) = stack.last() else { break };
-            let node = directory.child(&name)?;
-            if node.kind != Kind::Link {
-                if stack.len() >= MAX_DEPTH {
-                    return Err(Errno::NAMETOOLONG.into());
+            let node = stack.top.child(&name)?;
+            match node.kind {
+                Kind::Link => {}
+                Kind::File | Kind::Other(_) if ahead.is_empty() => {
+                    return Ok((stack, Some((name, node, is_link))));
                 }
-                stack.push(node.into_directory()?);
-                continue;
+                Kind::Directory | Kind::File | Kind::Other(_) => {
+                    stack.enter(&name, node.into_directory()?)?;
+                    continue;
+                }
             }
+            is_link |= ahead.is_empty();
             links += 1;
             if links > MAX_LINKS {
                 return Err(Errno::LOOP.into());
             }
             let target = node.target()?;
             if Path::new(&target).is_absolute() {
-                stack.truncate(1);
+                while stack.leave() {}
             }
             ahead.extend(steps(Path::new(&target)).rev());
         }
-        stack.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
+        Ok((stack, None))
     }
 
     /// Does not cross a mount point: the kernel says so before it asks what is mounted there.
@@ -197,6 +260,16 @@ impl<'g> Directory<'g> {
     pub fn place(&self) -> &OwnedFd {
         &self.place
     }
+
+    /// Opens the directory for reading.
+    ///
+    /// # Errors
+    /// It may not be read.
+    pub fn open_for_reading(&self) -> io::Result<File> {
+        let path = format!("/proc/self/fd/{}", self.place.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    }
 }
 
 impl<'g> Node<'g> {
@@ -204,6 +277,18 @@ impl<'g> Node<'g> {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What operations on it may have to wait for.
+    #[must_use]
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts::Device(self.device.0, self.device.1)
+    }
+
+    /// The numbers of the device that it is on.
+    #[must_use]
+    pub fn device(&self) -> (u32, u32) {
+        self.device
     }
 
     /// The directory that it is.
@@ -297,7 +382,7 @@ mod tests {
         result.err().and_then(|error| error.raw_os_error())
     }
 
-    fn real(directory: &Directory<'_>) -> std::path::PathBuf {
+    fn real(directory: &Directory<'_>) -> PathBuf {
         fs::read_link(format!("/proc/self/fd/{}", directory.place().as_raw_fd())).unwrap()
     }
 
@@ -317,7 +402,7 @@ mod tests {
         ] {
             let found = top().on_host(Path::new(path)).unwrap();
             let expected = folder.path().canonicalize().unwrap().join(expected);
-            assert_eq!(real(&found), expected.components().collect::<std::path::PathBuf>(), "{path}");
+            assert_eq!(real(&found), expected.components().collect::<PathBuf>(), "{path}");
         }
         for (path, error) in [
             ("/var/lib/round", libc::ELOOP),

@@ -110,6 +110,14 @@ impl Walked {
         walk(root, gate, &mut |here| found.push(here));
         Self { root: root.id, found: Some(found) }
     }
+
+    /// True when the root itself did not answer.
+    #[must_use]
+    pub fn is_silent(&self, roots: &Roots) -> bool {
+        let Some(found) = &self.found else { return true };
+        let Some(root) = roots.get(self.root) else { return false };
+        found.iter().any(|found| matches!(found, Found::Silent(path) if *path == root.path))
+    }
 }
 
 /// Remembers the state files of every root between scans.

@@ -44,6 +44,13 @@ pub struct Root {
 }
 
 impl Root {
+    /// The numbers of the device that it is on, while it is present.
+    #[must_use]
+    pub fn device(&self) -> Option<(u32, u32)> {
+        let (device, _) = self.identity?;
+        Some((rustix::fs::major(device), rustix::fs::minor(device)))
+    }
+
     /// What a source needs to watch it.
     #[must_use]
     pub fn spec(&self) -> RootSpec {

@@ -74,6 +74,11 @@ impl Stamp {
 
 /// Walks down to the profile's depths. Symlinks are not followed, but named.
 pub fn walk(root: &Root, gate: &dyn Gate, see: &mut dyn FnMut(Found)) {
+    // Nothing is asked of the root before the gate knows where this waits.
+    if gate.enter(Whereabouts::path(&root.path)).is_err() {
+        gate.skip();
+        return see(Found::Silent(root.path.clone()));
+    }
     let mount = statx(CWD, &root.path, AtFlags::empty(), ASKED).ok().map(|found| Mount::of(&found));
     descend(root, &root.path, (0, mount), gate, see);
 }

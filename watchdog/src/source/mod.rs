@@ -49,6 +49,11 @@ pub trait Source {
         let _ = id;
     }
 
+    /// Notes whether the root's file system answers. One that does not is not looked at until it does.
+    fn set_silent(&mut self, id: RootId, is_silent: bool) {
+        let _ = (id, is_silent);
+    }
+
     /// Does not watch it any more.
     fn unwatch(&mut self, id: RootId);
 

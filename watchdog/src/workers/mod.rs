@@ -49,11 +49,13 @@ pub enum Work {
     Process,
     /// Look for roots and for what lies below them.
     Root,
+    /// Find out where links lead that stand for state files.
+    Link,
 }
 
 impl Work {
     /// All kinds, in label order.
-    pub const ALL: [Self; 4] = [Self::StateFile, Self::Owner, Self::Process, Self::Root];
+    pub const ALL: [Self; 5] = [Self::StateFile, Self::Owner, Self::Process, Self::Root, Self::Link];
 
     /// The label value.
     #[must_use]
@@ -63,6 +65,7 @@ impl Work {
             Self::Owner => "owner",
             Self::Process => "process",
             Self::Root => "root",
+            Self::Link => "link",
         }
     }
 }

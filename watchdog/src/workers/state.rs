@@ -122,8 +122,8 @@ impl<A> Shared<A> {
                 "a thread waits for a file or process that does not answer; others go on without it"
             );
             places.extend(seat.place);
-            // Roots are looked for without those that do not answer.
-            if seat.work == Work::Root {
+            // Roots are looked for, and links are followed, without those that do not answer.
+            if matches!(seat.work, Work::Root | Work::Link) {
                 let _ = self.answers.send((seat.ticket, None));
             }
         }

@@ -1,43 +1,47 @@
 //! State files that are reached by other ways than their names below a root: through symbolic links, over mounts, and by open
 //! file descriptions that are older than the watch.
 //!
-//! All of that leads to where others point, so a thread of its own looks, and the loop takes what it found.
+//! All of that leads to where others point, so the loop's threads follow links, and a thread of its own looks for
+//! descriptions. The loop takes what they found, and asks no file system.
 
 mod descriptors;
-mod links;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self as jobs, SyncSender, TrySendError};
+use std::sync::mpsc::{self as jobs, Receiver as Jobs, Sender as Asker};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self as results, Receiver, Sender};
 
+use super::links::{Closing, Followed, Leads, Target, follow, stamp_of_link};
 use super::survey::Seen;
-use super::work::Job as Reading;
+use super::work::{Answer, Job as Reading};
 use super::{Agent, millis};
 use crate::clock::boot_now;
 use crate::host_root::HostRoot;
 use crate::model::{BootNanos, Pid, Place};
 use crate::profile::{Link, Sighting, Stamp};
 use crate::source::{Elsewhere as Way, RootSpec, Source};
-use links::Target;
+use crate::workers::{Urgency, Work};
 
-/// At most so many questions wait; what finds no room is asked again at the next look.
-const MAX_JOBS: usize = 256;
+/// At most so many descriptions wait to be taken over.
+const MAX_FOUND: usize = 256;
 /// At most so many state files behind links are remembered.
 const MAX_TARGETS: usize = 1_024;
+/// So many links are followed by one job: a place that does not answer holds up no more.
+const LINKS_AT_ONCE: usize = 16;
 /// How long readiness waits for the descriptions that are open already.
 const PATIENCE: u64 = millis(3_000);
 
 /// What the thread is asked.
 enum Job {
-    /// Who has files of these roots open.
-    Descriptions(Vec<RootSpec>),
-    /// Where a link leads.
-    Link(Link),
+    /// Who has files of these roots open, which lie on these devices.
+    Descriptions(Vec<RootSpec>, HashSet<(u32, u32)>),
+    /// To close a copy of somebody's descriptor, which may have to wait for its file system.
+    Close(File),
 }
 
 /// What it found.
@@ -46,15 +50,15 @@ pub(super) enum Found {
     Held { file: File, holder: Pid },
     /// All descriptions were looked at.
     AllHeld,
-    /// Where a link leads; `None` when that is no regular file.
-    Target(Link, Option<Target>),
 }
 
 /// The thread's other end.
 pub(super) struct Elsewhere {
-    jobs: SyncSender<Job>,
+    jobs: Asker<Job>,
     found: Receiver<Found>,
     targets: HashMap<Arc<Place>, Known>,
+    /// How many jobs follow links now.
+    following: usize,
     /// Set while descriptions are looked for: until when readiness waits.
     searching: Option<BootNanos>,
     /// A root came while they were looked for.
@@ -68,18 +72,19 @@ struct Known {
     judged: bool,
     /// Without links.
     path: Option<PathBuf>,
+    device: Option<(u32, u32)>,
 }
 
 impl Elsewhere {
     /// Starts the thread. It ends when this is dropped.
     pub(super) fn start(host: HostRoot) -> Self {
-        let (jobs, mut taken) = jobs::sync_channel(MAX_JOBS);
-        let (tell, found) = results::channel(MAX_JOBS);
-        let work = move || run(&host, &mut taken, &tell);
+        let (jobs, taken) = jobs::channel();
+        let (tell, found) = results::channel(MAX_FOUND);
+        let work = move || run(&host, &taken, &tell);
         if let Err(error) = thread::Builder::new().name("elsewhere".to_owned()).spawn(work) {
-            tracing::error!(%error, "state files behind links and open descriptions are not looked for");
+            tracing::error!(%error, "open descriptions are not looked for");
         }
-        Self { jobs, found, targets: HashMap::new(), searching: None, again: false }
+        Self { jobs, found, targets: HashMap::new(), following: 0, searching: None, again: false }
     }
 
     /// The next find. Never ends when the thread is gone.
@@ -99,30 +104,23 @@ impl Elsewhere {
     pub(super) fn target(&self, place: &Place) -> Option<&Path> {
         self.targets.get(place)?.path.as_deref()
     }
-
-    fn ask(&self, job: Job) -> bool {
-        match self.jobs.try_send(job) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
-    }
 }
 
-fn run(host: &HostRoot, jobs: &mut jobs::Receiver<Job>, tell: &Sender<Found>) {
-    for job in jobs.iter() {
-        let told = match job {
-            Job::Descriptions(roots) => {
-                descriptors::search(host, &roots, &mut |file, holder| {
-                    tell.blocking_send(Found::Held { file, holder }).is_ok()
-                });
-                tell.blocking_send(Found::AllHeld)
-            }
-            Job::Link(link) => {
-                let target = links::follow(host, &link.path);
-                tell.blocking_send(Found::Target(link, target))
+fn run(host: &HostRoot, jobs: &Jobs<Job>, tell: &Sender<Found>) {
+    while let Ok(job) = jobs.recv() {
+        let (roots, devices) = match job {
+            Job::Descriptions(roots, devices) => (roots, devices),
+            Job::Close(file) => {
+                drop(file);
+                continue;
             }
         };
-        if told.is_err() {
+        descriptors::search(host, &roots, &devices, &mut |file, holder| {
+            // One search is asked for at a time, so what waits here is to be closed.
+            jobs.try_iter().for_each(drop);
+            tell.blocking_send(Found::Held { file, holder }).is_ok()
+        });
+        if tell.blocking_send(Found::AllHeld).is_err() {
             return;
         }
     }
@@ -138,32 +136,83 @@ impl<S: Source> Agent<S> {
             self.elsewhere.again = true;
             return;
         }
-        let roots = self.roots.table().iter().filter(|root| root.present).map(|root| root.spec()).collect();
-        if self.elsewhere.ask(Job::Descriptions(roots)) {
+        let present = || self.roots.table().iter().filter(|root| root.present);
+        let devices = present().filter_map(|root| root.device());
+        let devices =
+            devices.chain(self.elsewhere.targets.values().filter_map(|known| known.device)).collect();
+        let roots = present().map(|root| root.spec()).collect();
+        if self.elsewhere.jobs.send(Job::Descriptions(roots, devices)).is_ok() {
             self.elsewhere.searching = Some(boot_now().plus(PATIENCE));
         }
     }
 
     /// Asks where links lead that stand at, or on the way to, state files.
     pub(super) fn follow_links(&mut self, links: Vec<Link>) {
+        let standing: HashSet<&Arc<Place>> = links.iter().map(|link| &link.place).collect();
         self.elsewhere.targets.retain(|place, _| {
-            let stays = links.iter().any(|link| link.place == *place);
+            let stays = standing.contains(place);
             if !stays {
                 self.source.leave_elsewhere(place);
             }
             stays
         });
-        for link in links.into_iter().take(MAX_TARGETS) {
-            if !self.elsewhere.ask(Job::Link(link)) {
-                return;
+        drop(standing);
+        if self.elsewhere.following > 0 {
+            // Somebody waits for those that were asked before.
+            return;
+        }
+        let mut links = links.into_iter().take(MAX_TARGETS).map(|link| {
+            let known = self.elsewhere.targets.get(&link.place).and_then(|known| known.stamp);
+            (link, known.map(Stamp::file))
+        });
+        let mut batches = Vec::new();
+        loop {
+            let batch: Vec<(Link, Option<u64>)> = links.by_ref().take(LINKS_AT_ONCE).collect();
+            if batch.is_empty() {
+                break;
             }
+            batches.push(batch);
+        }
+        drop(links);
+        for batch in batches {
+            self.elsewhere.following += 1;
+            let host = self.config.host();
+            self.send(Work::Link, Reading::Links, move |gate| {
+                let mut followed = Vec::new();
+                for (link, known) in &batch {
+                    match follow(&host, &link.path, *known, gate) {
+                        Ok(Some(target)) => followed.push(Followed(link.clone(), Leads::To(target))),
+                        Ok(None) => {
+                            let link_itself = stamp_of_link(&host, &link.path, gate);
+                            followed.push(Followed(link.clone(), Leads::Nowhere(link_itself)));
+                        }
+                        // Where nobody answers, all stays as it was.
+                        Err(_) => {}
+                    }
+                    // The others are followed all the same.
+                    gate.skip();
+                }
+                Answer::Links(followed)
+            });
+        }
+    }
+
+    /// Takes where links lead.
+    pub(super) fn take_links(&mut self, followed: Vec<Followed>) {
+        self.elsewhere.following = self.elsewhere.following.saturating_sub(1);
+        for Followed(link, leads) in followed {
+            self.take_target(&link, leads);
         }
     }
 
     /// Takes what the thread found.
     pub(super) fn take_elsewhere(&mut self, found: Found) {
         match found {
-            Found::Held { file, holder } => self.source.take_over(&file, holder),
+            Found::Held { file, holder } => {
+                self.source.take_over(&file, holder);
+                // Dropped here when the thread is gone.
+                let _ = self.elsewhere.jobs.send(Job::Close(file));
+            }
             Found::AllHeld => {
                 self.elsewhere.searching = None;
                 if std::mem::take(&mut self.elsewhere.again) {
@@ -171,49 +220,60 @@ impl<S: Source> Agent<S> {
                 }
                 self.show_status();
             }
-            Found::Target(link, target) => self.take_target(&link, target),
         }
     }
 
-    fn take_target(&mut self, link: &Link, target: Option<Target>) {
+    fn take_target(&mut self, link: &Link, leads: Leads) {
         let place = &link.place;
+        let (target, link_itself) = match leads {
+            Leads::To(target) => (Some(target), None),
+            Leads::Nowhere(link_itself) => (None, link_itself),
+        };
         let stamp = target.as_ref().map(|target| target.stamp);
         let known = self.elsewhere.targets.entry(Arc::clone(place));
-        let known = known.or_insert(Known { stamp: None, judged: false, path: None });
-        let (is_same, is_new) =
-            (known.stamp == stamp, known.stamp.map(Stamp::file) != stamp.map(Stamp::file));
+        let known = known.or_insert(Known { stamp: None, judged: false, path: None, device: None });
+        let is_same = known.stamp == stamp;
         let has_settled = is_same && !known.judged && link.is_followed;
         let path = target.as_ref().map(|target| target.path.clone());
-        *known = Known { stamp, judged: is_same, path };
-        let Some(target) = target else {
-            if has_settled {
-                self.judge_link(place);
+        *known = Known { stamp, judged: is_same, path, device: target.as_ref().map(|target| target.device) };
+        let Some(Target { path, stamp, device: _, opened }) = target else {
+            if let Some(link_itself) = link_itself.filter(|_| has_settled) {
+                self.judge_link(place, link_itself);
             }
             return;
         };
-        if is_new {
-            let way = Way { place, file: &target.file, directory: target.directory.as_ref() };
+        if let Some(opened) = opened {
+            let way = Way { place, file: &opened.file, directory: opened.directory.as_ref() };
             if let Err(error) = self.source.watch_elsewhere(&way) {
                 let error = format!("{:#}", anyhow::Error::from(error));
-                tracing::warn!(error, path = %target.path.display(), "a state file behind a link cannot be watched");
+                tracing::warn!(error, path = %path.display(), "a state file behind a link cannot be watched");
             }
-            if let Some(seen) = Seen::new(&self.source, place, &target.file) {
-                self.survey.see(seen);
+            if let Some(size) = opened.size {
+                let inode = self.source.identify(&opened.file);
+                self.survey.see(Seen::new(opened.span, place, inode, size));
             }
+            self.close(Closing::of(opened));
         }
         if has_settled {
-            let sighting = Sighting::new(Arc::clone(place), target.path, target.stamp);
+            let sighting = Sighting::new(Arc::clone(place), path, stamp);
             self.read(Reading::Settled(sighting), place);
         }
     }
 
+    /// Has somebody close files, who may wait for their file system.
+    fn close(&mut self, mut closing: Closing) {
+        let task = move |gate: &dyn crate::files::Gate| {
+            closing.close(gate);
+            Answer::Done
+        };
+        let _ = self.workers.submit(Work::Link, Urgency::Whenever, Duration::from_secs(10), task);
+    }
+
     /// A link that leads to no regular file is what stands there.
-    fn judge_link(&mut self, place: &Arc<Place>) {
+    fn judge_link(&mut self, place: &Arc<Place>, stamp: Stamp) {
         let Some(root) = self.roots.get(place.root) else { return };
         let path = root.path.join(&*place.container).join(&*place.name);
-        let link = std::fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_symlink);
-        let Some(link) = link else { return };
-        let sighting = Sighting::new(Arc::clone(place), path, Stamp::of(&link));
+        let sighting = Sighting::new(Arc::clone(place), path, stamp);
         self.read(Reading::Settled(sighting), place);
     }
 }

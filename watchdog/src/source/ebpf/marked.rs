@@ -91,6 +91,14 @@ impl Marked {
         self.join.forget(id);
     }
 
+    /// Notes whether a root answers.
+    pub(super) fn set_silent(&mut self, id: RootId, is_silent: bool, translator: &mut Translator) {
+        if let Some(marks) = &mut self.marks {
+            marks.set_silent(id, is_silent, &mut self.news);
+        }
+        self.spread(translator);
+    }
+
     /// Marks a directory that stands for a container's.
     pub(super) fn watch_elsewhere(&mut self, found: &Elsewhere<'_>, translator: &mut Translator) {
         if let Some(marks) = &mut self.marks

@@ -245,6 +245,10 @@ impl<D: Doors> Source for EbpfSource<D> {
         }
     }
 
+    fn set_silent(&mut self, id: RootId, is_silent: bool) {
+        self.marked.set_silent(id, is_silent, &mut self.translator);
+    }
+
     fn unwatch(&mut self, id: RootId) {
         self.drop_elsewhere(id, None);
         self.names.remove(id);

@@ -92,6 +92,12 @@ impl Intake {
         self.spread(tell);
     }
 
+    /// Notes whether a root answers.
+    pub(super) fn set_silent(&mut self, id: RootId, is_silent: bool, tell: &mut impl FnMut(Taken)) {
+        self.watches.set_silent(id, is_silent, &mut self.news);
+        self.spread(tell);
+    }
+
     /// Watches a root.
     pub(super) fn add_root(&mut self, root: &RootSpec, tell: &mut impl FnMut(Taken)) -> io::Result<()> {
         let result = self.watches.add_root(root, &mut self.news).map_err(limits::explain);

@@ -120,6 +120,12 @@ impl Marks {
         intake.rescan(&mut |taken| tell(taken, overflows, out));
     }
 
+    /// Notes whether a root answers: one that does not is not looked at.
+    pub fn set_silent(&mut self, id: RootId, is_silent: bool, out: &mut Vec<Mark>) {
+        let Self { intake, overflows, .. } = self;
+        intake.set_silent(id, is_silent, &mut |taken| tell(taken, overflows, out));
+    }
+
     /// How often the kernel's queue overflowed.
     #[must_use]
     pub fn overflows(&self) -> u64 {

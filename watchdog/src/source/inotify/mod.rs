@@ -139,6 +139,10 @@ impl Source for InotifySource {
         result.map_err(|cause| SourceError::Watch { path: root.path.clone(), cause: cause.into() })
     }
 
+    fn set_silent(&mut self, id: RootId, is_silent: bool) {
+        self.with(|intake, mut tell| intake.set_silent(id, is_silent, &mut tell));
+    }
+
     fn unwatch(&mut self, id: RootId) {
         self.with(|intake, mut tell| intake.remove_root(id, &mut tell));
     }

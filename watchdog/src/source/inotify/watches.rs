@@ -1,11 +1,13 @@
 //! Which directories are watched, and which root and container each of them is.
 
 mod elsewhere;
+mod rescan;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,7 +17,7 @@ use ::inotify::{EventMask, WatchDescriptor, WatchMask, Watches as Instance};
 
 use super::limits;
 use super::queue::Raw;
-use crate::files::{Directory, Within};
+use crate::files::{Directory, Kind, Within};
 use crate::model::{BootNanos, MAX_FILES, Place, Role, RootId};
 use crate::source::names::DirectoryMove;
 use crate::source::{NamePattern, RootSpec, Shape};
@@ -78,6 +80,10 @@ struct Root {
     names: Vec<(Arc<str>, Role)>,
     /// Device and inode of the directory that stands there, as far as it is watched.
     identity: Option<(u64, u64)>,
+    /// It does not answer at present, so it is not looked at.
+    is_silent: bool,
+    /// It was not looked at when it should have been.
+    is_owed: bool,
 }
 
 /// What a directory is.
@@ -136,7 +142,8 @@ impl Watches {
     pub(super) fn add_root(&mut self, spec: &RootSpec, out: &mut Vec<News>) -> io::Result<()> {
         let exact = spec.names.iter().filter(|pattern| pattern.shape == Shape::Exact);
         let names = exact.map(|pattern| (pattern.text.as_str().into(), pattern.role)).collect();
-        let known = self.roots.insert(spec.id, Root { spec: spec.clone(), names, identity: None });
+        let root = Root { spec: spec.clone(), names, identity: None, is_silent: false, is_owed: false };
+        let known = self.roots.insert(spec.id, root);
         let known = known.filter(|root| root.spec == *spec).and_then(|root| root.identity);
         // A root that its parent already told us of must not be watched twice: nothing would be new but the work.
         let metadata = fs::metadata(&spec.path)?;
@@ -158,41 +165,6 @@ impl Watches {
             out,
         );
         self.roots.remove(&id);
-    }
-
-    /// Looks at all roots anew: what is missing is added, what is gone is dropped.
-    pub(super) fn rescan(&mut self, out: &mut Vec<News>) {
-        let before = std::mem::take(&mut self.stands);
-        let mut found = Vec::new();
-        self.refused = 0;
-        let roots: Vec<RootId> = self.roots.keys().copied().collect();
-        for id in roots {
-            if self.enter_root(id, &mut found).is_err() {
-                // The agent will say so when it stands there again.
-                self.set_identity(id, None);
-            }
-        }
-        for (directory, stands) in before {
-            if self.elsewhere.contains(&directory) {
-                stands.into_iter().for_each(|stand| self.note(directory.clone(), stand));
-                continue;
-            }
-            let now = self.stands.get(&directory);
-            for stand in stands {
-                if let Stand::Level(root, level, container) = stand
-                    && !now
-                        .is_some_and(|now| now.contains(&Stand::Level(root, level, Arc::clone(&container))))
-                    && self.holds_files(root, level)
-                {
-                    out.push(News::Ends(root, container));
-                }
-            }
-            if now.is_none() {
-                self.unwatch(directory);
-            }
-        }
-        // A directory that was made anew under its old name has ended, and begins.
-        out.append(&mut found);
     }
 
     /// Takes in one event.
@@ -318,14 +290,25 @@ impl Watches {
             self.refuse(format!("there are more than {} of them", self.most));
             return;
         }
-        let path = root.spec.path.join(&**container);
-        match self.instance.add(&path, self.mask(id, level) | FLAGS | WatchMask::DONT_FOLLOW) {
+        let found = Directory::open(&root.spec.path, &Within)
+            .and_then(|root| root.below(Path::new(&**container)))
+            .and_then(|found| {
+                // The way to what is open already crosses no mount.
+                let path = format!("/proc/self/fd/{}", found.place().as_raw_fd());
+                self.instance.add(path, self.mask(id, level) | FLAGS)
+            });
+        match found {
             Ok(directory) => {
                 self.note(directory, Stand::Level(id, level, Arc::clone(container)));
                 self.look_into(id, level, container, fresh, out);
             }
-            // It is gone already, or is none.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            // It is gone already, or is none. What is mounted there may not answer: whoever looks for mounts asks it
+            // elsewhere, and has it watched when it answered.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::CrossesDevices
+                ) || error.raw_os_error() == Some(libc::ELOOP) => {}
             Err(error) => self.refuse(limits::explain(error).to_string()),
         }
     }
@@ -339,26 +322,23 @@ impl Watches {
     /// What stood in a directory before it was watched.
     fn look_into(&mut self, id: RootId, level: u8, container: &Arc<str>, fresh: bool, out: &mut Vec<News>) {
         let Some(root) = self.root(id) else { return };
-        let path = root.spec.path.join(&**container);
         let depths = root.spec.depths;
-        // What is mounted there may not answer. Its events are taken, and what stood there before is not looked for.
-        let is_mount = level > 0
-            && Directory::open(&root.spec.path, &Within)
-                .and_then(|root| root.below(Path::new(&**container)))
-                .is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
+        // No link is followed and no mount is crossed: what is there may not answer.
+        let here = Directory::open(&root.spec.path, &Within)
+            .and_then(|directory| directory.below(Path::new(&**container)));
         if depths.contains(level) {
             out.push(News::Begins(id, Arc::clone(container)));
-            let is_fresh = fresh && !is_mount;
-            let state = root.names.iter().filter(|(_, role)| is_fresh && *role == Role::State);
-            let empty =
-                state.filter(|(name, _)| fs::metadata(path.join(&**name)).is_ok_and(|file| file.len() == 0));
+            let state = root.names.iter().filter(|(_, role)| fresh && *role == Role::State);
+            let empty = state.filter(|(name, _)| here.as_ref().is_ok_and(|here| is_empty(here, name)));
             let found = empty.filter_map(|(name, _)| root.place(container, OsStr::new(&**name)));
             out.extend(found.map(|place| News::FoundEmpty(Arc::new(place))));
         }
-        if !depths.reach_below(level) || is_mount {
+        if !depths.reach_below(level) {
             return;
         }
-        let Ok(entries) = fs::read_dir(path) else { return };
+        let entries =
+            here.and_then(|here| fs::read_dir(format!("/proc/self/fd/{}", here.place().as_raw_fd())));
+        let Ok(entries) = entries else { return };
         for entry in entries.filter_map(Result::ok) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 self.enter(id, level + 1, &join(container, &entry.file_name()), fresh, out);
@@ -481,6 +461,12 @@ impl Root {
         let (container, name) = (Arc::clone(container), name.to_string_lossy().as_ref().into());
         Place { root: self.spec.id, container, name, role: Role::Temporary }
     }
+}
+
+/// True for a regular file that holds nothing.
+fn is_empty(directory: &Directory<'_>, name: &str) -> bool {
+    let Ok(node) = directory.child(OsStr::new(name)) else { return false };
+    node.kind() == Kind::File && node.into_file().metadata().is_ok_and(|file| file.len() == 0)
 }
 
 fn join(container: &str, name: &OsStr) -> Arc<str> {

@@ -119,6 +119,11 @@ impl<S: Source> Source for Witnessed<S> {
         self.listen(boot_now());
     }
 
+    fn set_silent(&mut self, id: RootId, is_silent: bool) {
+        self.source.set_silent(id, is_silent);
+        self.listen(boot_now());
+    }
+
     fn unwatch(&mut self, id: RootId) {
         self.source.unwatch(id);
         self.listen(boot_now());
