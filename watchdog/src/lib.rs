@@ -1,6 +1,7 @@
 //! The state-watchdog agent as a library; `main.rs` is a thin shell around it.
 
 pub mod agent;
+pub mod apart;
 pub mod cli;
 pub mod clock;
 pub mod completions;

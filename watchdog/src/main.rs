@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use watchdog::apart::apart;
 use watchdog::cli::{
     Cli, Command, CompletionsArgs, FindingsFormat, RecordArgs, ReplayArgs, RunArgs, ScanArgs, TraceArgs,
 };
@@ -17,6 +18,10 @@ use watchdog::{agent, doctor, recording, scan, telemetry, trace};
 fn main() -> ExitCode {
     watchdog::prepare::prepare();
     let exit = match Cli::try_parse() {
+        // These end when their answer is printed, whatever mount they met.
+        Ok(Cli { command: command @ (Command::Doctor(_) | Command::Scan(_)), .. }) => {
+            return ExitCode::from(apart(|| run(command)));
+        }
         Ok(cli) => run(cli.command),
         Err(error) => {
             // A closed stdout is no reason to say anything else.
@@ -64,8 +69,13 @@ fn run(command: Command) -> Exit {
                 complain(&format!("error: no such root: {}", absent.join(", ")));
                 return Exit::Usage;
             }
-            let report = scan::scan(&config);
-            print(&if json { report.to_json() } else { report.to_text() }, report.exit())
+            match scan::scan(&config) {
+                Ok(report) => print(&if json { report.to_json() } else { report.to_text() }, report.exit()),
+                Err(error) => {
+                    complain(&format!("error: cannot wait for files: {error}"));
+                    Exit::Internal
+                }
+            }
         }),
         Command::Config(args) => with_config(&args, |config| print(&config.to_toml(), Exit::Fine)),
     }

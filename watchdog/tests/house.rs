@@ -161,9 +161,10 @@ fn circles_are_found_and_nothing_else_is() {
 #[test]
 fn unsafe_code_stands_where_it_must() {
     for (name, code) in sources() {
-        let at_home = ["clock.rs", "memory.rs", "prepare.rs", "source/ebpf", "source/inotify/queue.rs"]
-            .iter()
-            .any(|home| name.starts_with(home));
+        let at_home =
+            ["apart.rs", "clock.rs", "memory.rs", "prepare.rs", "source/ebpf", "source/inotify/queue.rs"]
+                .iter()
+                .any(|home| name.starts_with(home));
         assert!(at_home || !uses(&code, "unsafe {"), "src/{name} holds unsafe code");
     }
 }

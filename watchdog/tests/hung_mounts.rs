@@ -357,3 +357,47 @@ fn a_descriptor_on_a_mount_that_does_not_answer_hides_no_other() {
     }
     drop(place);
 }
+
+/// Runs a command to its end, which must come although the kernel keeps a thread of it.
+fn ends(words: &[&str], root: &Path) -> (Option<i32>, String) {
+    let (done, is_done) = channel();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_state-watchdog"));
+    command.args(words).arg("--root").arg(format!("lab={}", root.display()));
+    std::thread::spawn(move || {
+        let output = command.output().unwrap();
+        done.send((output.status.code(), String::from_utf8(output.stdout).unwrap())).unwrap();
+    });
+    is_done.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{words:?} does not end"))
+}
+
+#[test]
+fn scan_and_doctor_end_and_tell_what_did_not_answer() {
+    let (folder, victim, _) = stage();
+    let root = folder.path().join("root");
+    fs::write(victim.join("state.json"), "{").unwrap();
+    let hung = root.join("hung");
+    fs::create_dir(&hung).unwrap();
+    let Some(silent) = mounted(&hung) else { return };
+    silent.answer();
+    silent.fall_silent();
+    let (exit, report) = ends(&["scan", "--json"], &root);
+    assert_eq!(exit, Some(1), "{report}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(
+        (&report["damaged_files"], &report["damaged"][0]["container_id"]),
+        (&1.into(), &"victim".into())
+    );
+    let unread = &report["unread"][0];
+    assert_eq!(unread["path"], hung.to_str().unwrap());
+    assert!(unread["error"].as_str().unwrap().contains("does not answer"), "{unread}");
+    let (_, report) = ends(&["doctor", "--json", "--source", "inotify"], &root);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let seen = &report["roots"][0]["directories"][0];
+    assert_eq!((&seen["damaged"], &seen["unreadable"]), (&1.into(), &1.into()), "{seen}");
+    // The same with a root.
+    let (exit, report) = ends(&["scan", "--json"], &hung);
+    assert_eq!(exit, Some(74), "{report}");
+    assert!(report.contains("does not answer"), "{report}");
+    let (_, report) = ends(&["doctor", "--json", "--source", "inotify"], &hung);
+    assert!(report.contains("does not answer"), "{report}");
+}

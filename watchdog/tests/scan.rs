@@ -191,6 +191,32 @@ fn what_is_no_regular_file_is_invalid_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn what_a_link_leads_to_is_judged() {
+    let host = Host::new();
+    let store = host.0.path().join("store");
+    fs::create_dir_all(store.join("behind")).unwrap();
+    for (name, content) in [("whole.json", WHOLE), ("cut.json", &WHOLE[..30]), ("behind/state.json", "{")] {
+        fs::write(store.join(name), content).unwrap();
+    }
+    symlink("/store/whole.json", host.file("a-whole")).unwrap();
+    symlink("/store/cut.json", host.file("b-cut")).unwrap();
+    symlink("/store/behind", host.root().join("c-behind")).unwrap();
+    fs::create_dir(host.root().join("d-swapped")).unwrap();
+    fs::create_dir(host.root().join("d-swapped/..v1")).unwrap();
+    fs::write(host.root().join("d-swapped/..v1/state.json"), WHOLE).unwrap();
+    symlink("..v1", host.root().join("d-swapped/..data")).unwrap();
+    symlink("..data/state.json", host.root().join("d-swapped/state.json")).unwrap();
+    let (code, answer) = host.scan();
+    assert_eq!((code, &answer["state_files"]), (1, &4.into()), "{answer}");
+    let told: Vec<_> =
+        damaged(&answer).into_iter().map(|(container, damage, ..)| (container, damage)).collect();
+    let expected = [("b-cut", "truncated"), ("c-behind", "truncated")];
+    assert_eq!(told, expected.map(|(container, damage)| (container.to_owned(), damage.to_owned())));
+    let mut paths = answer["damaged"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap());
+    assert!(paths.any(|path| path == "/run/runc/b-cut/state.json"), "{answer}");
+}
+
+#[test]
 fn what_cannot_be_read_is_said_and_never_passes_for_good() {
     let host = Host::new().with("a", WHOLE).with("b", WHOLE).with("c", WHOLE);
     let secret = host.root().join("b/state.json");

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::enrich::{Content, inspect};
-use crate::files::Ungated;
-use crate::profile::{self, Found, Root, Roots, obstacles, walk};
+use crate::files::{Gate, Whereabouts};
+use crate::profile::{self, Found, Looked, Root, Roots, obstacles, walk};
+use crate::workers::Asking;
 
 /// A root as configured.
 #[derive(Debug, Serialize)]
@@ -39,25 +40,59 @@ pub(super) struct DirectoryView {
 
 const DENIED: &str = "run as root, or grant CAP_DAC_READ_SEARCH";
 
-/// All roots, and how many directories there are to watch.
+/// What threads find out.
+enum Answer {
+    Roots(Looked),
+    Obstacles(Vec<(PathBuf, io::Error)>),
+    Root(DirectoryView, HashSet<PathBuf>, bool),
+}
+
+/// What threads do, again where something does not answer.
+type Task = Box<dyn Fn(&dyn Gate) -> Answer + Send + Sync>;
+
+/// All roots, and how many directories there are to watch. What does not answer is waited for for seconds.
 pub(super) fn examine(config: &Config) -> (Vec<RootView>, u64) {
+    let mut asking = Asking::new().ok();
+    let mut ask = |task: Task| asking.as_mut()?.ask(task);
     let mut roots = Roots::new(config.host(), config.roots.clone());
-    roots.refresh();
+    let plan = roots.plan();
+    let mut silent = Vec::new();
+    if let Some(Answer::Roots(looked)) = ask(Box::new(move |gate| Answer::Roots(plan.look(gate)))) {
+        silent = looked.silent();
+        roots.take(looked);
+    }
     let mut directories = HashSet::new();
     let mut views = Vec::new();
     for (index, entry) in roots.entries().iter().enumerate() {
-        let obstacles = obstacles(&config.host(), entry);
+        let (host, of) = (config.host(), entry.clone());
+        let found = ask(Box::new(move |gate| {
+            let may = gate.enter(Whereabouts::path(Path::new(&of.pattern))).is_ok();
+            gate.skip();
+            Answer::Obstacles(if may { obstacles(&host, &of) } else { Vec::new() })
+        }));
+        let obstacles = if let Some(Answer::Obstacles(found)) = found { found } else { Vec::new() };
         let mut denied = obstacles.iter().any(|(_, error)| is_denied(error));
+        let silent = silent.iter().filter(|(of, _)| *of == index);
+        let silent = silent.map(|(_, path)| format!("{}: it does not answer", path.display()));
+        let refused = obstacles.iter().map(|(path, error)| format!("{}: {error}", path.display()));
         let mut view = RootView {
             runtime: entry.profile.name.to_string(),
             root: entry.pattern.clone(),
             present: roots.is_present(index),
             directories: Vec::new(),
-            refused: obstacles.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect(),
+            refused: refused.chain(silent).collect(),
             remedy: None,
         };
         for root in roots.table().iter().filter(|root| root.entry == index && root.present) {
-            view.directories.push(look(root, &mut directories, &mut denied));
+            let of = root.clone();
+            match ask(Box::new(move |gate| look(&of, gate))) {
+                Some(Answer::Root(found, below, is_denied)) => {
+                    view.directories.push(found);
+                    directories.extend(below);
+                    denied |= is_denied;
+                }
+                _ => view.refused.push(format!("{}: it does not answer", root.host_path.display())),
+            }
         }
         view.remedy = denied.then_some(DENIED);
         views.push(view);
@@ -65,13 +100,13 @@ pub(super) fn examine(config: &Config) -> (Vec<RootView>, u64) {
     (views, directories.len() as u64)
 }
 
-fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> DirectoryView {
+fn look(root: &Root, gate: &dyn Gate) -> Answer {
     /// More directories are not told apart.
     const MAX: usize = 100_000;
     let path = root.host_path.display().to_string();
     let mut view = DirectoryView { path, state_files: 0, damaged: 0, unreadable: 0 };
-    directories.insert(root.path.clone());
-    walk(root, &Ungated, &mut |found| {
+    let (mut directories, mut denied) = (HashSet::from([root.path.clone()]), false);
+    walk(root, gate, &mut |found| {
         let refused = match found {
             Found::Name(path, ..) | Found::Behind(path) => {
                 let above = path.ancestors().skip(1).take_while(|above| *above != root.path);
@@ -81,7 +116,10 @@ fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> D
                     }
                 }
                 let relative = path.strip_prefix(&root.path).unwrap_or(&path);
-                inspect(&root.path, relative, &Ungated).map(|inspection| {
+                let inspection = inspect(&root.path, relative, gate);
+                // The others are read all the same.
+                gate.skip();
+                inspection.map(|inspection| {
                     view.state_files += 1;
                     let is_judged = root.profile.content == profile::Content::Json;
                     view.damaged += u64::from(is_judged && inspection.content != Content::Valid);
@@ -94,10 +132,10 @@ fn look(root: &Root, directories: &mut HashSet<PathBuf>, denied: &mut bool) -> D
             && error.kind() != io::ErrorKind::NotFound
         {
             view.unreadable += 1;
-            *denied |= is_denied(&error);
+            denied |= is_denied(&error);
         }
     });
-    view
+    Answer::Root(view, directories, denied)
 }
 
 fn is_denied(error: &io::Error) -> bool {

@@ -11,4 +11,4 @@ mod gate;
 mod node;
 
 pub use gate::{Gate, Ungated, Whereabouts, Within};
-pub use node::{Directory, Kind, Node, Reached};
+pub use node::{Directory, Kind, Node, Reached, regular_file};

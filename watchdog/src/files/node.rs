@@ -85,6 +85,19 @@ pub struct Reached<'g> {
     pub is_link: bool,
 }
 
+/// The path of the regular file that a path of the host leads to, links followed, as this process opens it. `top` is the
+/// host's `/`.
+///
+/// # Errors
+/// No regular file stands there, or the gate refuses.
+pub fn regular_file(top: &Path, path: &Path, gate: &dyn Gate) -> io::Result<PathBuf> {
+    let reached = Directory::open(top, gate)?.reach(path)?;
+    if reached.node.kind() != Kind::File {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(top.join(reached.path.strip_prefix("/").unwrap_or(&reached.path)))
+}
+
 /// The directories on the way to a file.
 struct Directories<'g> {
     top: Directory<'g>,

@@ -37,6 +37,14 @@ pub struct Looked {
     pub(super) silent: Vec<(usize, PathBuf)>,
 }
 
+impl Looked {
+    /// Which entries could not be looked for, and where nobody answered.
+    #[must_use]
+    pub fn silent(&self) -> Vec<(usize, PathBuf)> {
+        self.silent.clone()
+    }
+}
+
 impl Plan {
     /// Looks for them.
     #[must_use]

@@ -5,38 +5,80 @@ mod settle;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::clock::rfc3339;
 use crate::config::Config;
 use crate::enrich::{Inspection, inspect};
-use crate::files::Ungated;
+use crate::files::{Gate, Whereabouts, regular_file};
+use crate::host_root::HostRoot;
 use crate::model::Content;
-use crate::profile::{self, Found, Root, Roots, is_absent, obstacles, walk};
+use crate::profile::{self, Found, Looked, Root, Roots, Way, is_absent, obstacles, walk};
+use crate::workers::Asking;
 
 use settle::{Certainty, Doubt, first, settle};
 
 pub use report::{Broken, Report, ScannedRoot, Unread};
 
-/// Returns the roots that were typed and do not exist, as typed.
+/// What threads find out.
+enum Answer {
+    Absent(Vec<String>),
+    Roots(Looked),
+    Obstacles(Vec<(PathBuf, io::Error)>),
+    Root(Report, Vec<Doubt>),
+    Settled(Vec<(Doubt, Certainty)>),
+}
+
+/// Returns the roots that were typed and do not exist, as typed. One that does not answer is not among them.
 #[must_use]
-pub fn absent_typed_roots(config: &Config) -> Vec<&str> {
-    let host = config.host();
-    let absent = config.roots.iter().filter(|entry| config.roots_are_typed && is_absent(&host, entry));
-    absent.map(|entry| &*entry.pattern).collect()
+pub fn absent_typed_roots(config: &Config) -> Vec<String> {
+    let (host, roots) = (config.host(), config.roots.clone());
+    if !config.roots_are_typed {
+        return Vec::new();
+    }
+    let is_absent = move |gate: &dyn Gate| {
+        let absent = roots.iter().filter(|entry| {
+            let may = gate.enter(Whereabouts::path(Path::new(&entry.pattern))).is_ok();
+            gate.skip();
+            may && is_absent(&host, entry)
+        });
+        Answer::Absent(absent.map(|entry| entry.pattern.clone()).collect())
+    };
+    match Asking::new().ok().and_then(|mut asking| asking.ask(is_absent)) {
+        Some(Answer::Absent(absent)) => absent,
+        _ => Vec::new(),
+    }
 }
 
 /// Looks below every root. Needs no privilege beyond reading, opens nothing but regular files and directories, and waits
-/// for nobody but, for a few seconds, for those who are saving a file.
-#[must_use]
-pub fn scan(config: &Config) -> Report {
+/// for nobody but, for a few seconds, for those who are saving a file and for mounts that do not answer.
+///
+/// # Errors
+/// The system gives no timer.
+pub fn scan(config: &Config) -> io::Result<Report> {
+    let mut asking = Asking::new()?;
     let mut roots = Roots::new(config.host(), config.roots.clone());
-    roots.refresh();
     let mut report = Report::default();
+    let plan = roots.plan();
+    if let Some(Answer::Roots(looked)) = asking.ask(move |gate| Answer::Roots(plan.look(gate))) {
+        for (entry, path) in looked.silent() {
+            let runtime = &*roots.entries()[entry].profile.name;
+            report.unread(runtime, &path.display().to_string(), &silent());
+        }
+        roots.take(looked);
+    }
     for (index, entry) in roots.entries().iter().enumerate() {
         let runtime = &*entry.profile.name;
-        for (path, error) in obstacles(&config.host(), entry) {
-            report.unread(runtime, &path.display().to_string(), &error);
+        let (host, of) = (config.host(), entry.clone());
+        let found = asking.ask(move |gate| {
+            let may = gate.enter(Whereabouts::path(Path::new(&of.pattern))).is_ok();
+            gate.skip();
+            Answer::Obstacles(if may { obstacles(&host, &of) } else { Vec::new() })
+        });
+        if let Some(Answer::Obstacles(obstacles)) = found {
+            for (path, error) in obstacles {
+                report.unread(runtime, &path.display().to_string(), &error);
+            }
         }
         let here = roots.table().iter().filter(|root| root.entry == index && root.present);
         report.roots.push(ScannedRoot {
@@ -46,53 +88,107 @@ pub fn scan(config: &Config) -> Report {
         });
     }
     let table = roots.table();
-    let mut read = |root: usize, path: &Path| match table.get(root) {
-        Some(root) => inspect(&root.path, path.strip_prefix(&root.path).unwrap_or(path), &Ungated),
-        None => Err(io::ErrorKind::NotFound.into()),
-    };
     let mut doubts = Vec::new();
     for (index, root) in table.iter().enumerate().filter(|(_, root)| root.present) {
-        look(root, &mut report, &mut |path, report| {
-            match first(index, path, &mut read) {
-                Ok(Ok(inspection)) => count(root, path, &inspection, report),
-                Ok(Err(doubt)) => doubts.push(doubt),
-                // Not every container has one, and any of them may go at any time.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => report.unread(&root.profile.name, &on_host(root, path), &error),
+        let (host, of) = (config.host(), root.clone());
+        match asking.ask(move |gate| read_root(&host, index, &of, gate)) {
+            Some(Answer::Root(found, doubtful)) => {
+                report.add(found);
+                doubts.extend(doubtful);
             }
-        });
+            _ => report.unread(&root.profile.name, &root.host_path.display().to_string(), &silent()),
+        }
     }
-    for (doubt, certainty) in settle(doubts, &mut read) {
+    let (paths, open) = (table.iter().map(|root| root.path.clone()).collect::<Vec<_>>(), doubts.clone());
+    let certain = asking.ask(move |gate| {
+        let mut read = |root: usize, path: &Path| read(&paths[root], path, gate);
+        Answer::Settled(settle(open.clone(), gate, &mut read))
+    });
+    let certain = match certain {
+        Some(Answer::Settled(certain)) => certain,
+        _ => doubts.into_iter().map(|doubt| (doubt, Certainty::Unread(silent()))).collect(),
+    };
+    for (doubt, certainty) in certain {
         if let Some(root) = table.get(doubt.root) {
             conclude(root, &doubt, certainty, &mut report);
         }
     }
-    report
+    Ok(report)
 }
 
-/// Calls `read` for every state file below a root.
-fn look(root: &Root, report: &mut Report, read: &mut dyn FnMut(&Path, &mut Report)) {
+/// Of what does not answer.
+fn silent() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it does not answer")
+}
+
+/// Reads what lies below a root, by its path or, where a link leads elsewhere, by that one.
+fn read(root: &Path, path: &Path, gate: &dyn Gate) -> io::Result<Inspection> {
+    match (path.strip_prefix(root), path.parent(), path.file_name()) {
+        (Ok(relative), ..) => inspect(root, relative, gate),
+        (Err(_), Some(directory), Some(name)) => inspect(directory, Path::new(name), gate),
+        (Err(_), ..) => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// Reads all that lies below a root once.
+fn read_root(host: &HostRoot, index: usize, root: &Root, gate: &dyn Gate) -> Answer {
+    let (mut report, mut doubts) = (Report::default(), Vec::new());
+    let mut read = |_: usize, path: &Path| read(&root.path, path, gate);
+    look(root, gate, &mut report, &mut |name, is_link, report| {
+        // A link that leads to no regular file is what stands there.
+        let target = if is_link {
+            let on_host = root.host_path.join(name.strip_prefix(&root.path).unwrap_or(name));
+            regular_file(&host.path("/"), &on_host, gate)
+        } else {
+            Ok(name.to_owned())
+        };
+        let refused =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
+        let first = match target {
+            Ok(path) => first(index, (name, &path), &mut read),
+            Err(error) if refused(&error) => Err(error),
+            Err(_) => first(index, (name, name), &mut read),
+        };
+        // The others are read all the same.
+        gate.skip();
+        match first {
+            Ok(Ok(inspection)) => count(root, name, &inspection, report),
+            Ok(Err(doubt)) => doubts.push(doubt),
+            // Not every container has one, and any of them may go at any time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => report.unread(&root.profile.name, &on_host(root, name), &error),
+        }
+    });
+    Answer::Root(report, doubts)
+}
+
+/// Calls `read` for every state file below a root, and says whether a link is on the way.
+fn look(root: &Root, gate: &dyn Gate, report: &mut Report, read: &mut dyn FnMut(&Path, bool, &mut Report)) {
     if root.profile.content == profile::Content::None {
         return;
     }
     // A name may be given twice, exactly and by a pattern.
     let mut names = BTreeSet::new();
     let mut last = None;
-    walk(root, &Ungated, &mut |found| match found {
-        Found::Name(path, ..) | Found::Behind(path) => {
+    walk(root, gate, &mut |found| match found {
+        Found::Name(..) | Found::Behind(_) => {
+            let (path, is_link) = match found {
+                Found::Name(path, _, way) => (path, way == Way::Link),
+                Found::Behind(path) => (path, true),
+                Found::Refused(..) | Found::Silent(_) => return,
+            };
             if last.as_deref() != path.parent() {
                 names.clear();
                 last = path.parent().map(Path::to_owned);
             }
             if names.insert(path.file_name().map(ToOwned::to_owned)) {
-                read(&path, report);
+                read(&path, is_link, report);
             }
         }
         // The root itself was told already when it cannot be looked into.
         Found::Refused(path, _) if path == root.path => {}
         Found::Silent(path) => {
-            let error = io::ErrorKind::TimedOut.into();
-            report.unread(&root.profile.name, &on_host(root, &path), &error);
+            report.unread(&root.profile.name, &on_host(root, &path), &silent());
         }
         Found::Refused(path, error) => report.unread(&root.profile.name, &on_host(root, &path), &error),
     });
@@ -109,7 +205,7 @@ fn count(root: &Root, path: &Path, inspection: &Inspection, report: &mut Report)
 }
 
 fn conclude(root: &Root, doubt: &Doubt, certainty: Certainty, report: &mut Report) {
-    let Doubt { path, .. } = doubt;
+    let path = &doubt.name;
     match certainty {
         Certainty::NotBroken(Some(inspection)) => count(root, path, &inspection, report),
         Certainty::NotBroken(None) => {}

@@ -105,6 +105,21 @@ impl Report {
         }
     }
 
+    /// Adds what was found elsewhere.
+    pub(super) fn add(&mut self, other: Self) {
+        let Self { roots, state_files, damaged_files, damaged, unread_paths, unread, denied, failed } = other;
+        self.roots.extend(roots);
+        self.state_files += state_files;
+        self.damaged_files += damaged_files;
+        self.damaged.extend(damaged);
+        self.damaged.truncate(Self::MAX_LISTED);
+        self.unread_paths += unread_paths;
+        self.unread.extend(unread);
+        self.unread.truncate(Self::MAX_LISTED);
+        self.denied |= denied;
+        self.failed |= failed;
+    }
+
     /// 1 with a broken file. Without one, 0 says that all were read: what was not makes it 77, or 74 where it is no
     /// matter of permission.
     #[must_use]

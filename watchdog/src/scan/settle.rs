@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::enrich::Inspection;
+use crate::files::{Gate, Whereabouts};
 use crate::model::Content;
 
 /// As long as a session takes to become quiet for the agent.
@@ -52,10 +53,12 @@ impl Mark {
 }
 
 /// A file that was read as damaged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Doubt {
     /// Where it is.
     pub(super) path: PathBuf,
+    /// The name below the root that leads there.
+    pub(super) name: PathBuf,
     /// Index of its root in the scan's table.
     pub(super) root: usize,
     /// The file as it was last read, and since when it is so; nothing where it changed meanwhile.
@@ -78,8 +81,12 @@ pub(super) enum Certainty {
 type Look<'a> = dyn FnMut(usize, &Path) -> io::Result<Inspection> + 'a;
 
 /// Reads a file for the first time. A damaged one is left in doubt.
-pub(super) fn first(root: usize, path: &Path, look: &mut Look<'_>) -> io::Result<Result<Inspection, Doubt>> {
-    let mut doubt = Doubt { path: path.to_owned(), root, seen: None };
+pub(super) fn first(
+    root: usize,
+    (name, path): (&Path, &Path),
+    look: &mut Look<'_>,
+) -> io::Result<Result<Inspection, Doubt>> {
+    let mut doubt = Doubt { path: path.to_owned(), name: name.to_owned(), root, seen: None };
     let inspection = doubt.read(look)?;
     Ok(match inspection.content {
         Content::Damaged(_) => Err(doubt),
@@ -88,14 +95,21 @@ pub(super) fn first(root: usize, path: &Path, look: &mut Look<'_>) -> io::Result
 }
 
 /// Waits until all is certain; the answers are in the order of the doubts.
-pub(super) fn settle(doubts: Vec<Doubt>, look: &mut Look<'_>) -> Vec<(Doubt, Certainty)> {
+pub(super) fn settle(doubts: Vec<Doubt>, gate: &dyn Gate, look: &mut Look<'_>) -> Vec<(Doubt, Certainty)> {
     let deadline = Instant::now() + PATIENCE;
     let mut certain = Vec::new();
     let mut open: Vec<(usize, Doubt)> = doubts.into_iter().enumerate().collect();
     while !open.is_empty() {
+        gate.pass();
         std::thread::sleep(POLL);
         let is_late = Instant::now() >= deadline;
         for (index, mut doubt) in std::mem::take(&mut open) {
+            // What does not answer holds up no other file twice.
+            if let Err(error) = gate.enter(Whereabouts::path(&doubt.path)) {
+                gate.skip();
+                certain.push((index, doubt, Certainty::Unread(error)));
+                continue;
+            }
             match doubt.look_again(look) {
                 Some(certainty) => certain.push((index, doubt, certainty)),
                 None if is_late => certain.push((index, doubt, Certainty::Restless)),
@@ -159,8 +173,8 @@ mod tests {
     }
 
     fn certainty(path: &Path, look: &mut Look<'_>) -> Certainty {
-        let doubt = first(0, path, look).unwrap().unwrap_err();
-        settle(vec![doubt], look).pop().unwrap().1
+        let doubt = first(0, (path, path), look).unwrap().unwrap_err();
+        settle(vec![doubt], &Ungated, look).pop().unwrap().1
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - A thread that waits for too long is written off: another one takes its place, and until it returns nobody else goes
 //!   where it waits. At most [`MAX_LOST`] threads are written off in work of one kind before it is kept from places that never answered.
 
+mod asking;
 mod seat;
 mod state;
 
@@ -20,6 +21,7 @@ use crate::clock::boot_now;
 use crate::files::Gate;
 use crate::model::BootNanos;
 use crate::prepare::PROCESS_NAME;
+pub use asking::Asking;
 use seat::work_on;
 use state::{Job, Shared};
 
