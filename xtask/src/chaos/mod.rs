@@ -8,6 +8,7 @@ mod limits;
 mod mount;
 mod processes;
 mod shim;
+mod silent;
 mod stage;
 mod surroundings;
 
@@ -59,11 +60,13 @@ pub(crate) enum Fault {
     Files,
     /// HTTP clients are slow, and many.
     Clients,
+    /// A mount does not answer.
+    Silent,
 }
 
 impl Fault {
     /// All of them.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Kill,
         Self::Stop,
         Self::Ring,
@@ -80,6 +83,7 @@ impl Fault {
         Self::Names,
         Self::Files,
         Self::Clients,
+        Self::Silent,
     ];
 
     /// The name as typed.
@@ -101,6 +105,7 @@ impl Fault {
             Self::Names => "names",
             Self::Files => "files",
             Self::Clients => "clients",
+            Self::Silent => "silent",
         }
     }
 
@@ -123,6 +128,7 @@ impl Fault {
             Self::Names => hostile::names(stage),
             Self::Files => hostile::files(stage),
             Self::Clients => hostile::clients(stage),
+            Self::Silent => silent::silent(stage),
         }
     }
 }
