@@ -41,9 +41,13 @@ impl Engine {
             self.settle(reader, Occasion::Due, out);
         }
         self.bound_past(slot, out);
+        let mapped = self.is_stored_to(slot);
         let Some(file) = self.files.get(slot) else { return };
         let next = [
-            file.current.as_ref().and_then(|session| session.due(quiet, deadline)).map(|(due, _)| due),
+            file.current
+                .as_ref()
+                .and_then(|session| session.due(quiet, deadline, mapped))
+                .map(|(due, _)| due),
             file.past.iter().filter(|session| session.is_pending()).map(|session| session.certain).min(),
             file.live
                 .iter()
@@ -93,7 +97,7 @@ impl Engine {
             if !full && (front.is_pending() || front.end.is_none_or(|end| end >= oldest)) {
                 return;
             }
-            if !full && self.is_needed(file, front) {
+            if !full && (self.is_needed(file, front) || !file.names.is_empty() && file.holds_no_version()) {
                 return;
             }
             let waiting = self.waiting_for(file, front);
@@ -182,7 +186,9 @@ impl Engine {
                 let settled = |session: &Session| session.number <= description.considered;
                 let unchecked = |session: &Session| {
                     let end = session.end.unwrap_or_default().plus(nanos(self.limits.quiet));
-                    session.ending == Ending::Release && !session.checked && end >= self.now
+                    matches!(session.ending, Ending::Release | Ending::Emptied { .. })
+                        && !session.checked
+                        && end >= self.now
                 };
                 file.current.as_deref().is_some_and(touched)
                     || file

@@ -56,6 +56,8 @@ pub(super) struct Description {
 pub(super) struct Mapping {
     /// Since when it may be there.
     pub(super) since: BootNanos,
+    /// It is shared and writable.
+    pub(super) stores: bool,
     /// A process that had it was killed by SIGBUS.
     pub(super) bus_error: Option<BootNanos>,
 }

@@ -80,7 +80,7 @@ impl Session {
         let empty = left == Some(0);
         match self.ending {
             Ending::Quiet => false,
-            Ending::Release => {
+            Ending::Release | Ending::Emptied { .. } => {
                 let appends = |next: &Self| {
                     next.changes.first().is_some_and(|change| change.is_write() && change.offset == Some(0))
                 };
@@ -128,11 +128,12 @@ impl Engine {
         let inode = file.inode;
         let Some(session) = &mut file.current else { return };
         session.size_after = size;
-        let late = match ending {
-            Ending::Quiet => false,
-            Ending::Release => size == Some(0),
-            Ending::NewSave(_) | Ending::Unjudged | Ending::Cut => true,
+        let asks = ending == Ending::Release;
+        let ending = match ending {
+            Ending::Release if size == Some(0) => Ending::Emptied { until: BootNanos(u64::MAX) },
+            ending => ending,
         };
+        let late = !matches!(ending, Ending::Quiet | Ending::Release);
         session.close(at, ending, if late { at.plus(wait) } else { BootNanos(0) });
         session.suspect(loss, lost_lately, live);
         session.reported = true;
@@ -143,7 +144,7 @@ impl Engine {
         let Some(file) = self.files.get_mut(slot) else { return };
         let Some(session) = file.current.take() else { return };
         let (report, number) = (session.report(), session.number);
-        let asks = ending == Ending::Release && report.outcome != Outcome::AtomicReplace;
+        let asks = asks && report.outcome != Outcome::AtomicReplace;
         let request = CheckRequest { place: Arc::clone(&session.place), inode };
         file.quiet_since = file.quiet_since.max(session.end.unwrap_or_default());
         if session.is_complete_replace() {
@@ -178,8 +179,11 @@ impl Engine {
     /// What the last session left is changed: whether that was a version is certain now.
     pub(super) fn succeed(&mut self, slot: Slot, out: &mut Vec<Output>) {
         let Some(file) = self.files.get_mut(slot) else { return };
+        let Some(start) = file.current.as_ref().map(|session| session.start) else { return };
         let Some(last) = file.past.back_mut() else { return };
-        if last.ending != Ending::Release || last.certain == BootNanos(0) {
+        let Ending::Emptied { until } = &mut last.ending else { return };
+        *until = start.min(*until);
+        if last.certain == BootNanos(0) {
             return;
         }
         last.certain = self.now.min(last.certain);
@@ -189,11 +193,14 @@ impl Engine {
     /// What is due of a file's open session.
     pub(super) fn look_at_session(&mut self, slot: Slot, at: BootNanos, out: &mut Vec<Output>) {
         let (quiet, longest) = (nanos(self.limits.quiet), nanos(self.limits.session_deadline));
+        let mapped = self.is_stored_to(slot);
         let Some(file) = self.files.get_mut(slot) else { return };
         let inode = file.inode;
         let stands = file.state().is_some();
         let Some(session) = &mut file.current else { return };
-        let Some((_, due)) = session.due(quiet, longest).filter(|(due, _)| *due <= at) else { return };
+        let Some((_, due)) = session.due(quiet, longest, mapped).filter(|(due, _)| *due <= at) else {
+            return;
+        };
         match due {
             Due::Check if stands => {
                 session.check = Check::Asked(at);
@@ -210,10 +217,9 @@ impl Engine {
         let EventOperation::Content { place, inode, size, content } = operation else { return };
         let Some(inode) = inode.or_else(|| self.names.inode(place)) else { return };
         let Some(slot) = self.files.find(&inode) else { return };
-        let (quiet, now) = (nanos(self.limits.quiet), self.now);
+        let (quiet, now, mapped) = (nanos(self.limits.quiet), self.now, self.is_stored_to(slot));
         let Some(file) = self.file_mut(slot) else { return };
         // A modification that met the reading, or a mapping through which stores are not seen: it says nothing.
-        let mapped = file.sessions().flat_map(|session| &session.writers).any(|w| w.mapped && !w.released);
         // Nor does one of another size than the file has, or of one that is in doubt: a modification is under way.
         let other = *content != Content::NotJudged && file.sizes.latest().is_some_and(|known| known != *size)
             || file.sizes.oldest_doubt().is_some();
@@ -248,6 +254,16 @@ impl Engine {
             Content::NotJudged if asked => self.end_session(slot, span.end, Ending::Unjudged, out),
             Content::NotJudged => {}
         }
+    }
+
+    /// True when somebody has the file mapped, shared and writable: stores through that are not seen.
+    pub(super) fn is_stored_to(&self, slot: Slot) -> bool {
+        let live = self.files.get(slot).map(|file| file.live.as_slice()).unwrap_or_default();
+        let stores = |slot: &Slot| {
+            let mapping = self.descriptions.get(*slot).and_then(|description| description.mapped.as_ref());
+            mapping.is_some_and(|mapping| mapping.stores)
+        };
+        live.iter().any(stores)
     }
 
     /// A write failed.

@@ -112,6 +112,11 @@ impl File {
         if self.unjudged >= at { None } else { self.sizes.before(at) }
     }
 
+    /// True when nobody has modified it in a session that is open. A rename over the state file modifies nothing.
+    pub(super) fn is_unmodified(&self) -> bool {
+        self.current.as_ref().is_none_or(|session| session.is_complete_replace())
+    }
+
     /// Notes a truncation to `to` that found nothing to cut off, as far as is known. What was under way may have met it.
     pub(super) fn note_idle(&mut self, span: Span, to: u64) {
         self.unjudged = self.unjudged.max(span.end);
@@ -170,8 +175,10 @@ impl File {
 
     /// Notes the release of a description at which the file had `size`. True when the open session is complete by that.
     pub(super) fn release(&mut self, id: OpenId, at: BootNanos, size: Option<u64>) -> bool {
-        for session in &mut self.past {
-            session.release_late(id);
+        // Where it modified again in a later session, it was not released without that.
+        let in_current = self.current.as_ref().is_some_and(|session| session.is_writer(id));
+        if !in_current && let Some(last) = self.past.iter_mut().rfind(|session| session.is_writer(id)) {
+            last.release_late(id);
         }
         let current = self.current.as_mut();
         current.is_some_and(|session| session.release(id, at, size) && session.is_complete())
@@ -232,9 +239,16 @@ impl File {
         known.chain(idle).fold(Some(doubt).filter(|doubt| self.changed_aside <= doubt.from), left)
     }
 
+    /// True when its content is what its only remembered session left, and that is no version: who reads it later, when the
+    /// next session has begun, is judged by that.
+    pub(super) fn holds_no_version(&self) -> bool {
+        let last = self.past.back().filter(|_| self.past.len() == 1 && self.current.is_none());
+        last.is_some_and(|last| !last.is_pending() && last.left_no_version(std::iter::empty()))
+    }
+
     /// True when nothing is left that could matter.
     pub(super) fn is_spent(&self) -> bool {
-        let sessions = self.current.is_none() && self.past.is_empty();
+        let sessions = self.current.is_none() && self.past.is_empty() || self.holds_no_version();
         self.names.is_empty() && self.live.is_empty() && self.retired.is_empty() && sessions
     }
 }

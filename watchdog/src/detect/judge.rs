@@ -55,6 +55,15 @@ impl Engine {
                 && (occasion != Occasion::Due || session.end.is_some())
         };
         let Some(last) = file.sessions().rev().find(|session| touched(session)) else { return };
+        // What it read within a session that goes on is judged when that one ends.
+        let goes_on = file.current.as_deref().filter(|session| {
+            occasion == Occasion::Due
+                && session.number > description.settled
+                && description.calls().any(|call| meets(call, session, now))
+        });
+        if goes_on.is_some() {
+            return;
+        }
         let concern = description.concern(file.sessions(), now);
         let open = file.current.as_deref().is_some_and(touched);
         let pending = file.past.iter().any(|session| session.is_pending() && touched(session));
@@ -184,7 +193,9 @@ impl Engine {
     /// else when it has had time to read the rest.
     fn due_at(&self, description: &Description, last: &Session) -> BootNanos {
         let call = description.passes.last().and_then(|pass| pass.calls.last());
-        let is_over = call.is_some_and(|call| call.met_end(call.size.unwrap_or(u64::MAX)));
+        // Behind a short read of something that is no version it may go on.
+        let ends = |size: Option<u64>| call.zip(size).is_some_and(|(call, size)| call.met_end(size));
+        let is_over = ends(Some(last.size_after.unwrap_or(u64::MAX))) || ends(last.size_before);
         let wait = if is_over { self.limits.quiet } else { self.limits.session_deadline };
         last.end.unwrap_or(self.now).plus(nanos(wait))
     }

@@ -25,8 +25,8 @@
 //!   description that truncated to 0 in this session has written since, before X. A call under way becomes known when it
 //!   returns, so the end is certain 2 s after X, or when a later session ends by release; only then is it reported.
 //! - *quiet*: 2 s after the last modification the agent is asked to check the file. Valid ends the session. Damaged leaves
-//!   it open until somebody modifies the file again. Not judged, or no answer within 2 s, ends it. A session with a shared
-//!   writable mapping that is not released is never quiet.
+//!   it open until somebody modifies the file again. Not judged, or no answer within 2 s, ends it. A session is
+//!   never quiet while somebody has the file mapped, shared and writable, even if that mapping is older than the session.
 //! - *cut*: 60 s after it began, or after a quiet time with a damaged file was over, without any of these.
 //!
 //! The reported window of the last three ends with the last modification. What a reader did behind it, before the session's
@@ -35,14 +35,18 @@
 //! **Versions.** A version is the content at a moment at which every description that had begun to modify in a session
 //! had made its last modification of that session. Beside them:
 //!
+//! - *Come back*: a pass that got bytes is compared by bytes and lengths with every version that is still remembered, whatever
+//!   happened in between. A pass without bytes shows a length alone, so it is compared by time as well.
 //! - *Whole*: what one description wrote alone, from offset 0 to the file's end, when it is released later without having
 //!   modified again, not killed and without a failed write: a version from its last write to the next modification,
-//!   whatever others have begun before its first write.
+//!   whatever others have begun before its first write. Where the file was longer, from the moment on at which another cut
+//!   it to just that length.
 //! - *Possible*: the content at the end of a session that ended by a new save, a cut, or without a judgement. It counts as a
 //!   version, unless it is empty, or a description that modified it in that session goes on in a later one with anything
 //!   but a truncation to 0 or a write at 0 (or a truncation directly followed by one).
 //! - The content after a release is a version, unless it is empty and changed before the agent could check it, and its
-//!   writer was killed, or a write failed, or the next modification appends at its end.
+//!   writer was killed, or a write failed, or the next modification appends at its end. Who read it meanwhile waits until
+//!   that is known, at most 2 s. What a quiet time ended without a judgement is none for as long as it stays empty.
 //!
 //! **Damaged reads.** Content is at rest when the last modification is over; when the agent judges it damaged, each
 //! description that read of it, with all calls of its last pass after the last modification, got a damaged version: reported

@@ -77,7 +77,7 @@ impl Engine {
         let surely = known.sizes.surely_cuts(span.start, 0);
         let emptied = *truncated
             && (!known.sizes.stood_at(0, span.start)
-                || known.current.is_some()
+                || !known.is_unmodified()
                 || known.sizes.awaits_truncation(span, 0));
         if *truncated && !emptied {
             known.note_idle(span, 0);
@@ -151,7 +151,8 @@ impl Engine {
             let unseen = size_before.is_none() && size.is_none() && short;
             let ended = unseen.then(|| known.sizes.end_of_file(span, end, *returned == 0)).flatten();
             let reached = || (*returned > 0).then(|| known.sizes.reached(span, end)).flatten();
-            let page = || page_got_whole(end, returned == requested, page_size);
+            let got_all = returned == requested || *requested == UNKNOWN_LENGTH;
+            let page = || page_got_whole(end, got_all, page_size);
             let doubt = ended.or_else(reached).map(|doubt| doubt.of_page(page()));
             self.doubt_size(file, doubt);
         }
@@ -437,7 +438,7 @@ impl Engine {
 }
 
 /// Where the page begins whose rest a call got, up to `end`, as if the file went on behind it: to the page's end, or as
-/// much as was asked for. So tmpfs answers when the file is cut to before that page between its two looks at the size
+/// much as was asked for, if that is known. So tmpfs answers when the file is cut to before that page between its two looks at the size
 /// (`shmem_file_read_iter`, seen on 5.10, 6.1 and 6.12, not on 6.18 and 7.2). What lies behind the file's end is zeros.
 fn page_got_whole(end: u64, got_all: bool, page_size: u64) -> Option<u64> {
     let page_size = page_size.max(1);

@@ -49,8 +49,8 @@ impl Session {
 
     /// The truncation to another size than 0 by this description that nothing came between.
     fn truncation_before(&self, by: OpenId, next: Span) -> Option<usize> {
-        let index = self.changes.iter().rposition(|change| change.span.end == self.last_event)?;
-        let change = self.changes.get(index)?;
+        let last = |(_, change): &(usize, &Change)| change.span.end;
+        let (index, change) = self.changes.iter().enumerate().max_by_key(last)?;
         let its = self.writers.get(change.writer).is_some_and(|writer| writer.description == Some(by));
         let counts = change.truncates.is_some_and(|to| to > 0) && change.span.is_before(next);
         // A session does not consist of that alone.
@@ -86,7 +86,15 @@ impl Session {
                 }
             }
         }
-        let last = self.changes.iter().map(|change| change.span.end).max();
+        // The size that a mapping's release found may be the next session's.
+        for writer in self.writers.iter_mut() {
+            if writer.mapped && writer.busy.end > taken.span.start {
+                writer.size_after = None;
+            }
+        }
+        // Stores through a mapping may have come until its release.
+        let stored = self.writers.iter().filter(|writer| writer.mapped).map(|writer| writer.busy.end);
+        let last = self.changes.iter().map(|change| change.span.end).chain(stored).max();
         self.last_event = last.unwrap_or(self.last_event);
         Some(taken)
     }
@@ -208,6 +216,9 @@ impl Engine {
             if !session.reported {
                 session.reported = true;
                 out.push(Output::Session(Box::new(session.report())));
+            }
+            if let Ending::Emptied { until } = &mut session.ending {
+                *until = session.certain.min(*until);
             }
             session.certain = BootNanos(0);
             since = Some(since.map_or(session.start, |since| since.min(session.start)));

@@ -64,6 +64,9 @@ pub(super) struct Session {
 pub(super) enum Ending {
     /// The last description that modified the file was released.
     Release,
+    /// As `Release`, but the file was empty. Whether that was a version is open until somebody checks it, modifies it, or a
+    /// quiet time is over: `until` then.
+    Emptied { until: BootNanos },
     /// A new save started, by operations in this span.
     NewSave(Span),
     /// Nobody modified the file for a while, and the agent found it valid.
@@ -234,7 +237,7 @@ impl Session {
     pub(super) fn window(&self, now: BootNanos) -> Span {
         let end = match (self.end, self.ending) {
             (None, _) => now,
-            (Some(end), Ending::Release) => end,
+            (Some(end), Ending::Release | Ending::Emptied { .. }) => end,
             (Some(_), Ending::NewSave(_) | Ending::Quiet | Ending::Unjudged | Ending::Cut) => self.last_event,
         };
         Span::new(self.start, end)
@@ -242,16 +245,20 @@ impl Session {
 
     /// From its start until what it left was replaced, or was known to stay.
     pub(super) fn reach(&self, now: BootNanos) -> Span {
-        Span::new(self.start, self.end.unwrap_or(now))
+        let end = match self.ending {
+            Ending::Emptied { until } if !self.checked => until.min(now).max(self.end.unwrap_or(now)),
+            _ => self.end.unwrap_or(now),
+        };
+        Span::new(self.start, end)
     }
 
-    /// What is due next while it is open, and when.
-    pub(super) fn due(&self, quiet: u64, longest: u64) -> Option<(BootNanos, Due)> {
+    /// What is due next while it is open, and when. A file that is `mapped` to be stored to is never quiet.
+    pub(super) fn due(&self, quiet: u64, longest: u64, mapped: bool) -> Option<(BootNanos, Due)> {
         let cut = (self.active.plus(longest), Due::Cut);
         match self.check {
             Check::Damaged => None,
             Check::Asked(at) => Some((at.plus(quiet), Due::Unanswered)),
-            Check::Due if self.writers.iter().any(|writer| writer.mapped && !writer.released) => Some(cut),
+            Check::Due if mapped => Some(cut),
             Check::Due => Some(cut.min((self.last_event.plus(quiet), Due::Check))),
         }
     }
@@ -429,7 +436,8 @@ impl Session {
             content: match (self.end, self.ending) {
                 (Some(_), Ending::Quiet) => Some(Content::Valid),
                 (Some(_), Ending::Unjudged) => Some(Content::NotJudged),
-                (Some(_), Ending::Release | Ending::NewSave(_) | Ending::Cut) | (None, _) => None,
+                (Some(_), Ending::Release | Ending::Emptied { .. } | Ending::NewSave(_) | Ending::Cut)
+                | (None, _) => None,
             },
             writer_exited: self.writer_exited && !atomic,
         }

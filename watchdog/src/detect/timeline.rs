@@ -1,7 +1,7 @@
 //! Which complete versions of a file the bytes of a pass can have come from.
 
 use super::reads::{Length, Pass};
-use super::session::{Change, Session, Writer};
+use super::session::{Change, Ending, Session, Writer};
 use super::wholes::{self, Act, Whole};
 use crate::model::{BootNanos, Operation, Span};
 
@@ -27,6 +27,8 @@ pub(super) struct Timeline {
     begun: Vec<BootNanos>,
     /// The writers that every version has in it: those that created the file, and those that had long finished.
     finished: Set,
+    /// Those of them that had long finished.
+    over: Set,
     /// The writers that no version has in it.
     unbegun: Set,
 }
@@ -85,7 +87,7 @@ impl Timeline {
         let mut steps = Vec::new();
         let mut acts = Vec::new();
         let mut voids: Vec<(Set, usize)> = Vec::new();
-        let (mut finished, mut unbegun): (Set, Set) = (0, 0);
+        let (mut finished, mut unbegun, mut over): (Set, Set, Set) = (0, 0, 0);
         for (session, part) in sessions {
             let first = workers.len();
             for writer in &session.writers {
@@ -93,15 +95,23 @@ impl Timeline {
                 match part {
                     Part::Touched if writer.creates => finished |= set,
                     Part::Touched => {}
-                    Part::Before => finished |= set,
+                    Part::Before => {
+                        finished |= set;
+                        over |= if writer.creates { 0 } else { set };
+                    }
                     Part::After => unbegun |= set,
                 }
                 let known_all = session.change_count == session.changes.len() as u64;
+                // What is stored through a mapping after a new save has begun belongs to that one.
+                let unfinished = match session.ending {
+                    Ending::NewSave(save) => writer.unfinished.min(save.start),
+                    _ => writer.unfinished,
+                };
                 // Once all that it did has returned, a writer that may have changed nothing has finished as well.
                 workers.push(Worker {
                     writer,
                     begun: writer.busy.end,
-                    unfinished: writer.unfinished,
+                    unfinished,
                     ends_unsure: false,
                     changes: Vec::new(),
                     known_all,
@@ -137,12 +147,16 @@ impl Timeline {
         for (own, next) in voids {
             // It was there until one of a later session had finished.
             let later = (next..workers.len()).fold(0, |later, index| later | single(index));
-            let left = |version: &Version| version.writers & own == own && version.writers & later == 0;
+            // No more than that is an empty one that some of its writers left.
+            let left = |version: &Version| {
+                let emptied = version.size == Some(0) && version.writers & own != 0;
+                (version.writers & own == own || emptied) && version.writers & later == 0
+            };
             if let Some(versions) = &mut versions {
                 versions.retain(|version| !left(version));
             }
         }
-        Self { versions, wholes, steps, begun, finished, unbegun }
+        Self { versions, wholes, steps, begun, finished, over, unbegun }
     }
 
     /// True when all that the pass got can be one complete version.
@@ -170,9 +184,12 @@ impl Timeline {
     /// The writers that a version must have in it, and those that it must not, for the order of calls and operations
     /// on the same bytes, and for when the pass began.
     fn order(&self, pass: &Pass) -> (Set, Set) {
-        let (mut with, mut without) = (self.finished, self.unbegun);
-        // What was there before a writer that had begun before the first call was gone by then.
-        if let Some(first) = pass.calls.first() {
+        // A pass without bytes shows a length alone. The version before a writer that had begun before the first call was
+        // gone by then. Bytes show by themselves whether that content came back.
+        let got_bytes = pass.calls.iter().any(|call| call.returned > 0);
+        let gone = if got_bytes { self.finished & !self.over } else { self.finished };
+        let (mut with, mut without) = (gone, self.unbegun);
+        if let Some(first) = pass.calls.first().filter(|_| !got_bytes) {
             let begun = self.begun.iter().enumerate().filter(|(_, begun)| **begun < first.span.start);
             with = begun.fold(with, |with, (writer, _)| with | single(writer));
         }

@@ -49,9 +49,18 @@ pub(super) fn find(writers: &[(&Writer, bool)], acts: &[Act<'_>]) -> Vec<Whole> 
 }
 
 fn whole(writer: usize, acts: &[Act<'_>]) -> Option<Whole> {
-    let own: Vec<&Change> = acts.iter().filter(|act| act.writer == writer).map(|act| act.change).collect();
+    let mut own: Vec<&Change> =
+        acts.iter().filter(|act| act.writer == writer).map(|act| act.change).collect();
+    in_order_of_effect(&mut own);
     let (from, size) = document(&own)?;
     let (first, last) = (own.get(from)?.span, own.last()?.span);
+    // If the file was longer than the document, it was whole only once somebody had cut it to just that length.
+    let cut = |act: &Act<'_>| {
+        act.writer != writer && act.change.truncates == Some(size) && act.change.span.end >= last.start
+    };
+    if own.last()?.size_after.is_some_and(|left| left != size) && !acts.iter().any(cut) {
+        return None;
+    }
     let mut steps = Vec::new();
     for act in acts {
         let span = act.change.span;
@@ -65,6 +74,21 @@ fn whole(writer: usize, acts: &[Act<'_>]) -> Option<Whole> {
         steps.push(Step { span, range, may_precede, may_follow });
     }
     Some(Whole { size, steps })
+}
+
+/// Of two writes that met, the one that begins first in the file came first: processes that share a description write one
+/// after the other, each where the other ended.
+fn in_order_of_effect(own: &mut [&Change]) {
+    for end in 1..own.len() {
+        for index in (1..=end).rev() {
+            let (Some(before), Some(after)) = (own.get(index - 1), own.get(index)) else { return };
+            let shared = before.is_write() && after.is_write() && before.span.meets(after.span);
+            if !shared || after.offset.is_none() || after.offset >= before.offset {
+                break;
+            }
+            own.swap(index - 1, index);
+        }
+    }
 }
 
 /// Where the writing from offset 0 to the end begins among a description's operations, and how long it became.
@@ -93,20 +117,21 @@ fn document(own: &[&Change]) -> Option<(usize, u64)> {
             (None, ..) => found,
         };
     }
-    let left = own.last()?.size_after;
-    found.filter(|(_, size)| left.is_none_or(|left| left == *size))
+    found
 }
 
 impl Whole {
     /// True when all that the pass got can be this document.
     pub(super) fn admits(&self, pass: &Pass) -> bool {
+        // What a pass without bytes met was the end of what was there at that time.
+        let got_bytes = pass.calls.iter().any(|call| call.returned > 0);
         let begun = pass.calls.first().map_or(BootNanos(0), |call| call.span.start);
         let in_order = self.steps.iter().all(|step| {
             let meets = |(from, to): (u64, u64)| step.range.0 < to && from < step.range.1;
             let mut calls = pass.calls.iter().filter(|call| call.range().is_some_and(meets));
             let follows = |call: &super::reads::Call| step.span.is_before(call.span);
             let precedes = |call: &super::reads::Call| call.span.is_before(step.span);
-            (step.may_precede || step.span.end >= begun)
+            (step.may_precede || got_bytes || step.span.end >= begun)
                 && calls
                     .all(|call| (step.may_precede || !follows(call)) && (step.may_follow || !precedes(call)))
         });

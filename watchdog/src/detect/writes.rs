@@ -99,7 +99,7 @@ impl Engine {
                 // Longer or shorter at its entry, it was not that long already, unless others made it so by then.
                 let surely =
                     size_before.is_some_and(|size| size != *to) || known.sizes.surely_cuts(span.start, *to);
-                let still = known.current.is_none()
+                let still = known.is_unmodified()
                     && known.sizes.stood_at(*to, span.start)
                     && size_before.is_none_or(|size| size == *to);
                 // What it was at entry it may not have been any more when others were at work.
@@ -150,8 +150,8 @@ impl Engine {
             return;
         };
         if let Some(description) = self.descriptions.get_mut(slot) {
-            let mapping = || Box::new(Mapping { since: span.start, bus_error: None });
-            description.mapped.get_or_insert_with(mapping);
+            let mapping = || Box::new(Mapping { since: span.start, stores: false, bus_error: None });
+            description.mapped.get_or_insert_with(mapping).stores |= writable;
             description.reader.get_or_insert(actor);
         }
         if writable {

@@ -7,7 +7,7 @@ use watchdog::model::{EventOperation as Operation, OpenId, Pid, UNKNOWN_LENGTH, 
 use super::changes::{Change, Facts, is_end, overlap};
 use super::damaged;
 use super::session::Session;
-use super::sessions::{Sessions, here};
+use super::sessions::{QUIET, Sessions, here};
 use super::torn::torn;
 use super::versions::{State, states};
 
@@ -45,8 +45,10 @@ pub(crate) struct Judged {
     pub(crate) passes: usize,
     /// It modified the file, too.
     pub(crate) modified: bool,
-    /// How many sessions it touched.
+    /// How many sessions it touched, or came soon after.
     pub(crate) touched: usize,
+    /// Its calls have no order, and are more than the engine has to remember then.
+    pub(crate) without_order: bool,
 }
 
 /// What is to be concluded of all that read.
@@ -165,6 +167,11 @@ fn judge_reader(
     let ordered = passes.is_some();
     let passes = passes.unwrap_or_default();
     let single_pass = passes.len() == 1 || reader.reads.is_empty();
+    // What it did behind a window, before the end was certain, may get it a verdict, too.
+    let reached = here.iter().filter(|session| {
+        let end = session.end.map_or(u64::MAX, |end| end.at.saturating_add(QUIET));
+        reader.opened.max(session.start()) <= released.max(reader.opened).min(end)
+    });
     let mut judged = Judged {
         id,
         verdict: None,
@@ -175,7 +182,8 @@ fn judge_reader(
         damaged: damaged::Expected::anything(),
         passes: passes.len(),
         modified: reader.modified,
-        touched: touched.len(),
+        touched: reached.count(),
+        without_order: !ordered && reader.reads.len() > 32,
     };
     if reader.modified {
         return judged;
@@ -183,7 +191,7 @@ fn judge_reader(
     // A release that is found late may be found after the verdict was due.
     let found = reader.released.map_or(u64::MAX, |(_, number)| facts.event(number).span.end.0);
     let seems_open = here.iter().any(|session| {
-        let due = session.end.map_or(u64::MAX, |end| end.at.saturating_add(2 * damaged::SECOND));
+        let due = session.end.map_or(u64::MAX, |end| end.window.saturating_add(2 * damaged::SECOND));
         session.window().0 > released.max(reader.opened) && session.window().0 <= found && due <= found
     });
     if seems_open {
@@ -220,8 +228,10 @@ fn judge_reader(
                 let mut states = states.iter().filter(|state| state.since <= to && state.until >= from);
                 states.any(|state| state.is_version && fits(state, reads))
             });
-        let excluded =
-            passes.iter().any(|reads| states.iter().any(|state| state.is_excluded && fits(state, reads)));
+        let excluded = states.iter().filter(|state| state.is_excluded).any(|state| {
+            // In which order its calls were is not known of one with no passes.
+            !ordered || passes.iter().any(|reads| fits(state, reads))
+        });
         if whole || !near && !excluded {
             judged.verdict = Some(None);
             judged.may_be_torn = false;
@@ -277,9 +287,13 @@ fn judge_reader(
         return judged;
     }
     let (must, may) = torn(facts, &here, reader);
-    let loose = passes
-        .iter()
-        .any(|reads| states.iter().any(|state| state.may_be_version && matches(facts, state, reads)));
+    let by_order = facts.changes_of(reader.inode);
+    let loose = passes.iter().any(|reads| {
+        states.iter().any(|state| {
+            state.may_be_version && matches(facts, state, reads)
+                || state.may_be_whole && fits_in_order(facts, &by_order, state, reads)
+        })
+    });
     judged.may_be_torn = may && judged.got_a_version.is_none();
     if !ended {
         return judged;
@@ -334,6 +348,30 @@ fn matches_if(
             content.get(start..end) == Some(facts.bytes(*read).as_slice())
         };
         same && (*returned == 0 || returned == requested || vague || !last || content.len() == end)
+    })
+}
+
+/// By the order of calls and changes alone, every byte of this pass may be the content's, and its lengths are.
+fn fits_in_order(facts: &Facts<'_>, changes: &[Change], state: &State<'_>, reads: &[usize]) -> bool {
+    let size = state.content.len() as u64;
+    reads.iter().enumerate().all(|(index, read)| {
+        let event = facts.event(*read);
+        let Operation::Read { offset: Some(offset), requested, returned, .. } = &event.operation else {
+            return false;
+        };
+        let end = offset + returned;
+        let last = index + 1 == reads.len() || facts.bytes(reads[index + 1]).is_empty();
+        let ends = last && *returned > 0 && returned < requested && *requested != UNKNOWN_LENGTH;
+        let length = if is_end(event) { size <= *offset } else { size >= end && (!ends || size == end) };
+        let touches = |change: &&Change| change.own < end && *offset < change.to;
+        length
+            && changes.iter().filter(touches).all(|change| {
+                if change.instant <= state.since {
+                    change.span.start <= event.span.end
+                } else {
+                    change.span.end >= event.span.start
+                }
+            })
     })
 }
 

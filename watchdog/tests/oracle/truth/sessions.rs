@@ -8,7 +8,7 @@ use super::changes::{Change, Facts, moves_state, overlap};
 use super::session::{End, Ended, Session, Why};
 use crate::oracle::schedule::SECOND;
 
-const QUIET: u64 = 2 * SECOND;
+pub(super) const QUIET: u64 = 2 * SECOND;
 const CUT: u64 = 60 * SECOND;
 
 /// A file that took over the name while somebody had it open for writing: whether it was complete is to be seen.
@@ -271,6 +271,13 @@ impl Sessions {
         let starts = change.truncates_to() == Some(0) && size > 0
             || change.is_write() && change.own == 0 && session.first_write.is_some_and(|(_, at)| at == 0);
         let mut met = facts.changes_met(change.event, inode).peekable();
+        // One that returns later may have emptied the file before; nobody can know yet.
+        if change.truncates_to() == Some(0)
+            && session.unwritten.is_empty()
+            && facts.changes_met(change.event, inode).any(|other| other > change.event)
+        {
+            self.unclear.insert(inode);
+        }
         if !starts || !session.unwritten.is_empty() {
             return session.take(change);
         }
@@ -280,6 +287,10 @@ impl Sessions {
                 self.unclear.insert(inode);
             }
             return session.take(change);
+        }
+        // Whether its mapping keeps the next session from being quiet is left open.
+        if !session.mapped.is_empty() {
+            self.unclear.insert(inode);
         }
         let mut next = Session::new(inode);
         let last = session.changes.last().unwrap();

@@ -37,7 +37,9 @@ pub(crate) fn torn(facts: &Facts<'_>, sessions: &[&Session], reader: &Reader) ->
                 writers.push(own);
             }
         }
-        Search { facts, reader, writers, always, never, changes }.run()
+        // Bytes show by themselves whether what was there before came back; whether that is seen is left open.
+        let by_time = !by_writer || reader.reads.iter().all(|read| facts.bytes(*read).is_empty());
+        Search { facts, reader, writers, always, never, by_time, changes }.run()
     };
     let (must, _) = search(&surely_changes, true);
     let (_, may) = search(&|_, _| true, false);
@@ -54,13 +56,15 @@ struct Search<'a, 'f> {
     always: BTreeSet<usize>,
     /// Who began when the reader had gone.
     never: BTreeSet<usize>,
+    /// What was there before a writer that had begun before the first call was gone by then.
+    by_time: bool,
     changes: Changes<'a>,
 }
 
 impl Search<'_, '_> {
     fn run(mut self) -> (bool, bool) {
-        // What was there before a writer that had begun before the first call was gone by then.
-        let first = self.reader.reads.first().map(|read| self.facts.event(*read).span.start);
+        let first = self.reader.reads.first().filter(|_| self.by_time);
+        let first = first.map(|read| self.facts.event(*read).span.start);
         for (index, own) in self.writers.iter().enumerate() {
             let mut sure = own.iter().filter(|change| (self.changes)(change, &self.writers));
             if sure.any(|change| Some(change.span.end) < first)

@@ -6,7 +6,7 @@ use watchdog::model::{Content, EventOperation as Operation, ExitStatus, OpenId};
 
 use super::changes::{Change, Facts, Writer, overlap};
 use super::session::{End, Session, Why};
-use super::sessions::here;
+use super::sessions::{QUIET, here};
 use crate::oracle::played::Bytes;
 
 /// A content of a file from one effect on it to the next.
@@ -21,6 +21,8 @@ pub(crate) struct State<'a> {
     pub(crate) is_version_anyway: bool,
     /// The definitions leave room to take it for a version.
     pub(crate) may_be_version: bool,
+    /// One description wrote all of it, or may have, whatever others had begun.
+    pub(crate) may_be_whole: bool,
     /// Nobody was at work, and yet it is none, or was one for a while only.
     pub(crate) is_excluded: bool,
 }
@@ -30,7 +32,8 @@ pub(crate) fn states<'a>(facts: &Facts<'a>, sessions: &[Session], inode: u64, cl
     let Some(history) = facts.played.contents.get(&inode) else { return Vec::new() };
     let here = here(sessions, inode);
     let changes = facts.changes_of(inode);
-    let saves = Saves::of(&here, &changes, clear);
+    let moments: BTreeSet<u64> = history.iter().map(|(since, _)| *since).collect();
+    let saves = Saves::of(&here, &changes, &moments, clear);
     let mut states = Vec::new();
     for (index, (since, content)) in history.iter().enumerate() {
         let until = history.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
@@ -47,7 +50,7 @@ pub(crate) fn states<'a>(facts: &Facts<'a>, sessions: &[Session], inode: u64, cl
         let rests = is_version;
         let mut anyway = is_at_rest(&saves.merged);
         for session in ended {
-            match possible(facts, session, &here, &changes, last_effect(session).unwrap()) {
+            match possible(facts, session, &here, &changes, (last_effect(session).unwrap(), until)) {
                 // A possible version, empty: none at all.
                 Possible::Surely if content.is_empty() => (is_version, may_be) = (false, false),
                 Possible::Perhaps if content.is_empty() => is_version = false,
@@ -55,7 +58,8 @@ pub(crate) fn states<'a>(facts: &Facts<'a>, sessions: &[Session], inode: u64, cl
                 _ => {}
             }
         }
-        match alone(facts, &changes, &here, content, (*since, until)) {
+        let whole = alone(facts, &changes, &here, content, (*since, until));
+        match whole {
             Alone::Yes => (is_version, anyway) = (true, true),
             Alone::Perhaps => may_be = true,
             Alone::No => {}
@@ -71,6 +75,7 @@ pub(crate) fn states<'a>(facts: &Facts<'a>, sessions: &[Session], inode: u64, cl
             is_version,
             is_version_anyway,
             may_be_version: may_be,
+            may_be_whole: !matches!(whole, Alone::No),
             is_excluded,
         });
     }
@@ -94,7 +99,7 @@ struct Saves {
 }
 
 impl Saves {
-    fn of(here: &[&Session], changes: &[Change], clear: bool) -> Self {
+    fn of(here: &[&Session], changes: &[Change], moments: &BTreeSet<u64>, clear: bool) -> Self {
         let mut sessions = BTreeMap::new();
         let mut writers: BTreeMap<(usize, Writer), Times> = BTreeMap::new();
         let note = |times: &mut Times, at: u64| *times = (times.0.min(at), times.1.max(at));
@@ -103,6 +108,11 @@ impl Saves {
                 // What takes over a name was not to be seen before.
                 let at = if change.kind == "rename" { 0 } else { change.instant };
                 note(sessions.entry(index).or_insert((u64::MAX, 0)), at);
+                // A truncation that finds nothing to cut off begins nobody's save.
+                let changes_nothing = change.truncates_to().is_some() && !moments.contains(&change.instant);
+                if changes_nothing && saves_later(change, session) {
+                    continue;
+                }
                 note(writers.entry((index, change.writer)).or_insert((u64::MAX, 0)), at);
             }
         }
@@ -124,9 +134,19 @@ impl Saves {
         }
         let unjudged: Vec<Times> = unjudged.collect();
         merged.extend(&unjudged);
+        if !clear {
+            // Nor is it clear then which of them were outside of any.
+            let all = merged.iter().copied().reduce(|all, times| (all.0.min(times.0), all.1.max(times.1)));
+            merged = all.into_iter().collect();
+        }
         let sessions = sessions.into_values().chain(unjudged).collect();
         Self { sessions, merged, writers: writers.into_values().collect() }
     }
+}
+
+/// The same writer modifies the file in this session after that.
+fn saves_later(change: &Change, session: &Session) -> bool {
+    session.changes.iter().any(|other| other.writer == change.writer && other.instant > change.instant)
 }
 
 fn last_effect(session: &Session) -> Option<u64> {
@@ -145,17 +165,24 @@ fn possible(
     session: &Session,
     here: &[&Session],
     changes: &[Change],
-    since: u64,
+    (since, until): (u64, u64),
 ) -> Possible {
     let Some(end) = session.end else { return Possible::No };
-    let next = changes.iter().find(|change| change.instant > since);
-    let checked = is_checked(facts, session.inode, since, next.map_or(u64::MAX, |next| next.span.start.0));
+    // What changes nothing leaves it as it is.
+    let next = changes.iter().find(|change| change.instant == until);
+    // A check that comes before the release is seen, or one that meets a call, counts or does not.
+    let perhaps_checked = is_checked(facts, session.inode, since, until).is_some();
+    let surely_checked = is_checked(facts, session.inode, since.max(end.at), until) == Some(true);
     match end.why {
         Why::Valid => Possible::No,
-        Why::NewSave | Why::Cut if checked => Possible::Perhaps,
+        Why::NewSave | Why::Cut if perhaps_checked => Possible::Perhaps,
         Why::NewSave | Why::Cut | Why::NotJudged => Possible::Surely,
         Why::Release => {
-            let Some(next) = next.filter(|_| !checked) else { return Possible::No };
+            let Some(next) = next.filter(|_| !surely_checked) else { return Possible::No };
+            // Verdicts wait for what comes next no longer than a quiet time.
+            if perhaps_checked || next.span.end.0 > end.at.saturating_add(QUIET) {
+                return Possible::Perhaps;
+            }
             let killed = session.changes.iter().any(|change| {
                 change.writer.0.is_some_and(|id| is_killed(facts, changes, id) || is_failed(facts, id))
             });
@@ -178,15 +205,23 @@ fn possible(
     }
 }
 
-/// The agent read the file between these times and could judge it.
-fn is_checked(facts: &Facts<'_>, inode: u64, from: u64, to: u64) -> bool {
-    facts.events.iter().any(|happened| match &happened.event.operation {
+/// Whether the agent read the file between these times and could judge it, and if so, whether no modifying call met one
+/// of the readings.
+fn is_checked(facts: &Facts<'_>, inode: u64, from: u64, to: u64) -> Option<bool> {
+    let readings = facts.events.iter().filter_map(|happened| match &happened.event.operation {
         Operation::Content { inode: Some(known), content, .. } => {
             let span = happened.event.span;
-            known.ino == inode && *content != Content::NotJudged && span.start.0 > from && span.end.0 < to
+            let within = span.start.0 > from && span.end.0 < to;
+            (known.ino == inode && *content != Content::NotJudged && within).then_some(span)
         }
-        _ => false,
-    })
+        _ => None,
+    });
+    let unmet = readings.map(|span| {
+        let mut modifying =
+            (0..facts.events.len()).filter(|number| facts.modified_inode(*number) == Some(inode));
+        !modifying.any(|number| overlap(facts.event(number).span, span))
+    });
+    unmet.max()
 }
 
 /// A process that wrote through it was killed before it was released.
