@@ -66,6 +66,34 @@ fn an_atomic_replace_is_one_and_readers_of_either_version_are_nothing() {
 }
 
 #[test]
+fn renamed_before_its_writer_is_done_is_an_incomplete_replace() {
+    on_each_filesystem(|mut bench| {
+        let (file, temporary) = (bench.state("a"), bench.beside("a", "state-1"));
+        let mut writer = File::create_new(&temporary).unwrap();
+        fs::rename(&temporary, &file).unwrap();
+        assert_eq!(read(&file), 0);
+        bench.drain();
+        writer.write_all(b"{\"new\": 1}").unwrap();
+        assert_eq!(read(&file), 10);
+        drop(writer);
+        bench.says(&["a incomplete_replace", "a exposed", "a overlapping"]);
+    });
+}
+
+#[test]
+fn closed_after_the_rename_and_not_written_any_more_is_an_atomic_replace() {
+    on_each_filesystem(|mut bench| {
+        let (file, temporary) = (bench.state("a"), bench.beside("a", "state-1"));
+        let mut writer = File::create_new(&temporary).unwrap();
+        writer.write_all(b"{\"new\": 1}").unwrap();
+        fs::rename(&temporary, &file).unwrap();
+        assert_eq!(read(&file), 10);
+        drop(writer);
+        bench.says(&["a atomic_replace"]);
+    });
+}
+
+#[test]
 fn removed_and_filled_again_is_recreated_and_a_new_one_is_created_in_place() {
     on_each_filesystem(|mut bench| {
         fs::remove_file(bench.state("a")).unwrap();

@@ -50,7 +50,8 @@ struct File {
     created: Option<BootNanos>,
     /// The name's last file was deleted then: who still has that open is told by the same name.
     deleted: Option<BootNanos>,
-    /// It was modified, and not closed after a write since.
+    /// It was modified, and not closed after a write since. Of a temporary file, also: it was created by an open, and not
+    /// closed after a write since.
     writer: Option<OpenId>,
     /// Someone reads while it is being modified.
     reader: Option<OpenId>,
@@ -62,8 +63,8 @@ struct File {
 struct Move {
     cookie: u32,
     from: Arc<Place>,
-    /// The moved file was still being modified.
-    dirty: bool,
+    /// Who still had the moved file open for writing.
+    writer: Option<OpenId>,
     at: BootNanos,
 }
 
@@ -260,9 +261,15 @@ impl Translator {
         }
     }
 
-    /// Of a temporary file it matters whether it is closed when it takes over the state file's name.
+    /// Of a temporary file it matters whether it is closed when it takes over the state file's name. A link is created, too,
+    /// but nobody opens it.
     fn temporary(&mut self, place: &Arc<Place>, mask: EventMask, at: BootNanos) {
-        if mask.contains(EventMask::MODIFY) {
+        let created = self.files.get(place).is_some_and(|file| file.created.is_some());
+        if mask.contains(EventMask::CREATE) {
+            if let Some(file) = self.file(place) {
+                *file = File { created: Some(at), ..File::default() };
+            }
+        } else if mask.contains(EventMask::MODIFY) || mask.contains(EventMask::OPEN) && created {
             let id = self.open_id(at);
             if let Some(file) = self.file(place) {
                 file.writer.get_or_insert(id);
@@ -273,21 +280,21 @@ impl Translator {
     }
 
     fn moved_from(&mut self, from: &Arc<Place>, cookie: u32, at: BootNanos, out: &mut Vec<FileEvent>) {
-        let dirty = self.files.get(from).is_some_and(|file| file.writer.is_some());
+        let writer = self.files.get(from).filter(|_| from.role == Role::Temporary);
+        let writer = writer.and_then(|file| file.writer);
         if from.role == Role::State {
             self.end_session(from, at, out);
         }
         self.files.remove(from);
-        self.moves.push(Move { cookie, from: Arc::clone(from), dirty, at });
+        self.moves.push(Move { cookie, from: Arc::clone(from), writer, at });
     }
 
     fn moved_to(&mut self, to: &Arc<Place>, cookie: u32, at: BootNanos, out: &mut Vec<FileEvent>) {
         let first = self.moves.iter().position(|first| first.cookie == cookie);
         let first = first.map(|index| self.moves.remove(index));
-        let (from, dirty) = match first {
-            Some(Move { from, dirty, .. }) => (Some(from), Some(dirty)),
-            None => (None, None),
-        };
+        let still_open_for_writing = first.as_ref().map(|first| first.writer.is_some());
+        let writer = first.as_ref().and_then(|first| Some((Arc::clone(&first.from), first.writer?)));
+        let from = first.map(|first| first.from);
         if to.role == Role::State {
             self.end_session(to, at, out);
         }
@@ -295,6 +302,7 @@ impl Translator {
         let back = from.as_ref().zip(self.last_move.as_ref());
         let exchanged = back.is_some_and(|(from, (last_from, last_to))| from == last_to && to == last_from);
         self.last_move = from.clone().map(|from| (from, Arc::clone(to)));
+        let inode = writer.and_then(|(from, id)| self.take_along(&from, to, id, at, out));
         let at = self.tick(at);
         out.push(self.event(
             at,
@@ -302,11 +310,45 @@ impl Translator {
                 // The first rename of an exchange has told already what stands there now.
                 from: from.filter(|_| !exchanged),
                 to: Some(Arc::clone(to)),
-                inode: None,
+                inode,
                 exchange: false,
-                still_open_for_writing: dirty,
+                still_open_for_writing,
             },
         ));
+    }
+
+    /// A file is renamed before its writer is done. So that what comes is known to be that one's, it is opened under the old
+    /// name, and goes on under the new one.
+    fn take_along(
+        &mut self,
+        from: &Arc<Place>,
+        to: &Arc<Place>,
+        writer: OpenId,
+        at: BootNanos,
+        out: &mut Vec<FileEvent>,
+    ) -> Option<InodeId> {
+        if to.role != Role::State {
+            if let Some(file) = self.file(to) {
+                file.writer = Some(writer);
+            }
+            return None;
+        }
+        self.numbers += 1;
+        let inode = InodeId { dev: Self::DEVICE, ino: self.numbers, generation: 0 };
+        let file = self.file(to)?;
+        (file.inode, file.writer) = (Some(inode), Some(writer));
+        let at = self.tick(at);
+        let open = Operation::Open {
+            id: writer,
+            inode,
+            place: Arc::clone(from),
+            access: Access { read: false, write: true },
+            created: false,
+            truncated: false,
+            size: None,
+        };
+        out.push(self.event(at, open));
+        Some(inode)
     }
 
     fn moved_away(&mut self, first: &Move, out: &mut Vec<FileEvent>) {

@@ -257,9 +257,35 @@ fn a_rename_from_a_name_that_nobody_knows_is_one_too() {
 fn what_is_written_after_a_rename_is_a_session_of_its_own() {
     let text = "modify a/state-1\nmoved_from a/state-1 7\nmoved_to a/state.json 7\nclose_write a/state.json";
     check(text, &["atomic_replace 0us"]);
-    let text = "modify a/state-1\nmoved_from a/state-1 7\nmoved_to a/state.json 7
+    let text = "modify a/state-1\nclose_write a/state-1\nmoved_from a/state-1 7\nmoved_to a/state.json 7
         modify a/state.json\nclose_write a/state.json";
     check(text, &["atomic_replace 0us", "in_place unknown 1us"]);
+}
+
+#[test]
+fn what_its_writer_writes_after_a_rename_makes_that_incomplete() {
+    let text = "modify a/state-1\nmoved_from a/state-1 7\nmoved_to a/state.json 7
+        modify a/state.json\nclose_write a/state.json";
+    check(text, &["incomplete_replace rename 1us"]);
+    let text = "create a/state-1\nopen a/state-1\nmoved_from a/state-1 7\nmoved_to a/state.json 7
+        open a/state.json\naccess a/state.json\nclose_nowrite a/state.json
+        modify a/state.json\nclose_write a/state.json\nmodify a/state.json\nclose_write a/state.json";
+    check(text, &["incomplete_replace rename 4us", "overlapping a", "in_place unknown 1us"]);
+}
+
+#[test]
+fn a_link_that_nobody_opens_is_complete_when_it_is_renamed() {
+    let text = "create a/state-1\nmoved_from a/state-1 7\nmoved_to a/state.json 7";
+    check(text, &["atomic_replace 0us"]);
+}
+
+#[test]
+fn a_writer_that_keeps_a_replaced_file_open_does_not_hide_it() {
+    let text = "create a/state-1\nopen a/state-1\nmodify a/state-1
+        moved_from a/state-1 7\nmoved_to a/state.json 7\nwait 5\nopen b/state.json";
+    check(text, &["atomic_replace 0us"]);
+    let text = format!("{text}\nmodify a/state.json\nclose_write a/state.json");
+    check(&text, &["atomic_replace 0us", "in_place unknown 1us"]);
 }
 
 #[test]
