@@ -93,12 +93,14 @@ fn affected() -> Panel {
 }
 
 fn reads() -> Panel {
-    Panel::lines("Torn reads and failed readers", "Reads that got a torn file, and processes that failed because of it, per minute.")
+    Panel::lines("Torn reads and failed readers", "Reads that got a torn file, and processes that failed because of it, or because of a file that is damaged at rest, per minute.")
         .query(r#"sum(cluster_runtime:state_watchdog_torn_reads:rate5m{cluster=~"$cluster", runtime=~"$runtime"}) * 60"#, "torn reads")
         .query(r#"sum(cluster_runtime:state_watchdog_failed_readers:rate5m{cluster=~"$cluster", runtime=~"$runtime"}) * 60"#, "readers that failed")
+        .query(r#"sum(cluster_runtime:state_watchdog_failed_damaged_readers:rate5m{cluster=~"$cluster", runtime=~"$runtime"}) * 60"#, "readers of damaged files that failed")
         .unit("rpm")
         .colour("torn reads", "orange")
         .colour("readers that failed", "red")
+        .colour("readers of damaged files that failed", "purple")
         .no_value(NEEDS_RULES)
 }
 

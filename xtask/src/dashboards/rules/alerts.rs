@@ -2,7 +2,7 @@
 
 use super::model::{Alert, Expected, Firing, Severity, Silent};
 
-pub(super) const ALERTS: [Alert; 4] = [
+pub(super) const ALERTS: [Alert; 5] = [
     Alert {
         name: "StateWatchdogTornReadFailed",
         expr: "sum without (result) (\n  increase(state_watchdog_torn_reader_exits_total{result=\"failure\"}[15m])\n) > 0",
@@ -148,12 +148,13 @@ pub(super) const ALERTS: [Alert; 4] = [
         hold: "2m",
         severity: Severity::Warning,
         summary: "{{ $labels.writer }} writes state files of {{ $labels.runtime }} unsafely, and did not during the last 7 days.",
-        description: "{{ $labels.writer }} wrote state files of {{ $labels.runtime }} in place {{ $value | printf \"%.0f\" }} times within an hour. In the 7 days before, no program of this name did so in this cluster.",
+        description: "{{ $labels.writer }} wrote state files of {{ $labels.runtime }} unsafely {{ $value | printf \"%.0f\" }} times within an hour. In the 7 days before, no program of this name did so in this cluster.",
         meaning: "A program that was not known to write state files unsafely now does: a new version of a runtime, a hook, an\n\
                   agent, or a script. Readers are at risk whenever it writes. On a new installation each unsafe writer is\n\
                   reported once.",
         confirm: &[
             "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"nonatomic_write\") | {writer, window, path}'`: `writer.exe`, its arguments, and in `ancestors` who made it run.",
+            "`operation`, in the finding and as the metric's label: `rename` is a file that took over the name before it was complete (outcome `incomplete_replace`); all others changed the file itself.",
             "*Fleet*, *Unsafe writers*: on how many nodes, and since when.",
             "What was rolled out in that hour: node image, runtime package, a DaemonSet with hooks.",
         ],
@@ -161,6 +162,7 @@ pub(super) const ALERTS: [Alert; 4] = [
             "runc: v1.0.0-rc91 or later (it was in place up to rc90). Check forks and vendored copies by `runc --version` on the node.",
             "youki, urunc and kata's runtime-rs write in place to this day: report it to their projects, and prefer a version that renames.",
             "A hook or an agent of a vendor: ask the vendor to write to a temporary file in the same directory and to rename it, and to fsync it first where it must survive a crash.",
+            "`operation=\"rename\"`: the writer renames its temporary file too early. It must flush and close the file first, then rename it.",
             "Roll back what introduced it where readers already fail (StateWatchdogTornReadFailed).",
         ],
         fires: Firing {
@@ -183,7 +185,7 @@ pub(super) const ALERTS: [Alert; 4] = [
             alerts: &[Expected {
                 labels: &[("runtime", "runc"), ("writer", "hook")],
                 summary: "hook writes state files of runc unsafely, and did not during the last 7 days.",
-                description: "hook wrote state files of runc in place 4 times within an hour. In the 7 days before, no program of this name did so in this cluster.",
+                description: "hook wrote state files of runc unsafely 4 times within an hour. In the 7 days before, no program of this name did so in this cluster.",
             }],
         },
         silent: &[
@@ -279,6 +281,91 @@ pub(super) const ALERTS: [Alert; 4] = [
                     ),
                 ],
                 at: "10m",
+            },
+        ],
+    },
+    Alert {
+        name: "StateWatchdogDamagedReadFailed",
+        expr: "sum without (result) (\n  increase(state_watchdog_damaged_reader_exits_total{result=\"failure\"}[15m])\n) > 0",
+        hold: "1m",
+        severity: Severity::Critical,
+        summary: "Commands fail on {{ $labels.instance }} because they read a damaged state file.",
+        description: "{{ $value | printf \"%.0f\" }} processes that read a damaged state file of {{ $labels.runtime }} on {{ $labels.instance }} failed within 15 minutes. Nobody is writing the file, so every further exec probe, kubectl exec and lifecycle hook of that container fails too.",
+        meaning: "A process, mostly the runtime itself on behalf of an exec probe, read a state file that is empty, short or not JSON\n\
+                  although no write is going on, and ended with an error. It is not a torn read: the next reader gets the same\n\
+                  content and fails as well, until the file is mended. StateWatchdogDamagedStateFile says that such a file exists;\n\
+                  this alert says that workloads fail because of it, also where the file was mended within two minutes.",
+        confirm: &[
+            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"damaged_read\")'`: `damage` says what is wrong with the file, `since` for how long, `writer` who left it so, and `reader`, container and pod who failed.",
+            "`sum by (damage, reader) (state_watchdog_damaged_reads_total{instance=\"NODE\"})`: which programs read damaged files since the watchdog started.",
+            "On the node: `state-watchdog scan` names each file that is still broken.",
+        ],
+        remedy: &[
+            "As for StateWatchdogDamagedStateFile: let the runtime make the container anew, and remove what killed the writer or filled the disk.",
+            "If `damage` is `invalid` and the file was mended soon, two programs write it at once: see StateWatchdogNewNonatomicWriter.",
+        ],
+        fires: Firing {
+            series: &[
+                (
+                    "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"failure\"}",
+                    "0x5 2x30",
+                ),
+                (
+                    "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n2\", runtime=\"runc\", result=\"failure\"}",
+                    "7x40",
+                ),
+            ],
+            at: "10m",
+            alerts: &[Expected {
+                labels: &[("job", "w"), ("instance", "n1"), ("runtime", "runc")],
+                summary: "Commands fail on n1 because they read a damaged state file.",
+                description: "2 processes that read a damaged state file of runc on n1 failed within 15 minutes. Nobody is writing the file, so every further exec probe, kubectl exec and lifecycle hook of that container fails too.",
+            }],
+        },
+        silent: &[
+            Silent {
+                why: "readers of damaged files that succeeded",
+                series: &[
+                    (
+                        "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"failure\"}",
+                        "0x40",
+                    ),
+                    (
+                        "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"success\"}",
+                        "0+1x40",
+                    ),
+                ],
+                at: "30m",
+            },
+            Silent {
+                why: "readers of torn files, which another alert counts",
+                series: &[
+                    (
+                        "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"failure\"}",
+                        "0x40",
+                    ),
+                    (
+                        "state_watchdog_torn_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"failure\"}",
+                        "0x5 3x30",
+                    ),
+                ],
+                at: "10m",
+            },
+            Silent {
+                why: "a restart of the agent",
+                series: &[(
+                    "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"failure\"}",
+                    "9x10 0x30",
+                )],
+                at: "20m",
+            },
+            Silent {
+                why: "20 minutes later",
+                series: &[(
+                    "state_watchdog_damaged_reader_exits_total{job=\"w\", instance=\"n1\", runtime=\"runc\", result=\"failure\"}",
+                    "0x5 3x40",
+                )],
+                at: "26m",
             },
         ],
     },

@@ -10,7 +10,7 @@ pub(crate) const GROUPS: [Group; 2] = [
     Group { name: "state-watchdog-clusters", rules: &CLUSTERS },
 ];
 
-const NODES: [Recording; 8] = [
+const NODES: [Recording; 10] = [
     Recording {
         record: "instance_runtime:state_watchdog_unsafe_writes:sum_total",
         expr: "sum without (outcome) (state_watchdog_write_sessions_total{outcome=~\"in_place|created_in_place|recreated|incomplete_replace\"})",
@@ -45,6 +45,16 @@ const NODES: [Recording; 8] = [
         says: "The same a second.",
     },
     Recording {
+        record: "instance_runtime:state_watchdog_failed_damaged_readers:sum_total",
+        expr: "sum without (result) (state_watchdog_damaged_reader_exits_total{result=\"failure\"})",
+        says: "Processes that read a damaged state file and failed, ever.",
+    },
+    Recording {
+        record: "instance_runtime:state_watchdog_failed_damaged_readers:rate5m",
+        expr: "rate(instance_runtime:state_watchdog_failed_damaged_readers:sum_total[5m])",
+        says: "The same a second.",
+    },
+    Recording {
         record: "instance_runtime_writer:state_watchdog_nonatomic_writes:increase1h",
         expr: "sum without (operation) (\n  (state_watchdog_nonatomic_writes_total unless state_watchdog_nonatomic_writes_total offset 1h)\n  or\n  increase(state_watchdog_nonatomic_writes_total[1h])\n)",
         says: "Unsafe writes of the last hour by program. A series that is younger than that counts as a whole, its \
@@ -57,7 +67,7 @@ const NODES: [Recording; 8] = [
     },
 ];
 
-const CLUSTERS: [Recording; 11] = [
+const CLUSTERS: [Recording; 12] = [
     Recording {
         record: "cluster_runtime_outcome:state_watchdog_write_sessions:rate5m",
         expr: "sum by (cluster, runtime, outcome) (rate(state_watchdog_write_sessions_total[5m]))",
@@ -72,6 +82,11 @@ const CLUSTERS: [Recording; 11] = [
         record: "cluster_runtime:state_watchdog_failed_readers:rate5m",
         expr: "sum by (cluster, runtime) (instance_runtime:state_watchdog_failed_readers:rate5m)",
         says: "Processes a second that read a torn state file and failed.",
+    },
+    Recording {
+        record: "cluster_runtime:state_watchdog_failed_damaged_readers:rate5m",
+        expr: "sum by (cluster, runtime) (instance_runtime:state_watchdog_failed_damaged_readers:rate5m)",
+        says: "Processes a second that read a damaged state file and failed.",
     },
     Recording {
         record: "cluster_runtime:state_watchdog_instances:count",

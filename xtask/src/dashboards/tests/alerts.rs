@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::super::rules::{RUNBOOK_BASE, alerts, runbook};
 
 /// What users are told, silence and route by.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "StateWatchdogTornReadFailed",
     "StateWatchdogTornReads",
     "StateWatchdogNewNonatomicWriter",
     "StateWatchdogDamagedStateFile",
+    "StateWatchdogDamagedReadFailed",
     "StateWatchdogAbsent",
     "StateWatchdogDown",
     "StateWatchdogNotReady",
