@@ -81,11 +81,24 @@ impl Session {
         match self.ending {
             Ending::Quiet => false,
             Ending::Release | Ending::Emptied { .. } => {
+                // Of an empty file, every write that finds it so is behind its end.
                 let appends = |next: &Self| {
-                    next.changes.first().is_some_and(|change| change.is_write() && change.offset == Some(0))
+                    let first = next.changes.first();
+                    first.is_some_and(|first| {
+                        let mut others = next.changes.iter().skip(1);
+                        first.is_write()
+                            && first.size_before.is_none_or(|size| size == 0)
+                            && others.all(|other| !other.span.meets(first.span))
+                    })
+                };
+                // Through a mapping nothing need have been stored.
+                let changes = |next: &Self| {
+                    next.changes.first().is_some_and(|first| first.operation != Operation::Mmap)
                 };
                 let tainted = self.writers.iter().any(|writer| writer.killed || writer.failed);
-                empty && !self.checked && later.next().is_some_and(|next| tainted || appends(next))
+                empty
+                    && !self.checked
+                    && later.next().is_some_and(|next| tainted && changes(next) || appends(next))
             }
             Ending::NewSave(_) | Ending::Unjudged | Ending::Cut => {
                 let mut writers = self.writers.iter().filter_map(|writer| writer.description);

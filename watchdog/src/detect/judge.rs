@@ -194,8 +194,11 @@ impl Engine {
     fn due_at(&self, description: &Description, last: &Session) -> BootNanos {
         let call = description.passes.last().and_then(|pass| pass.calls.last());
         // Behind a short read of something that is no version it may go on.
-        let ends = |size: Option<u64>| call.zip(size).is_some_and(|(call, size)| call.met_end(size));
-        let is_over = ends(Some(last.size_after.unwrap_or(u64::MAX))) || ends(last.size_before);
+        let is_over = call.is_some_and(|call| {
+            let came_before = call.span.end < last.start;
+            let version = if came_before { last.size_before } else { last.size_after };
+            call.met_end(version.unwrap_or(u64::MAX))
+        });
         let wait = if is_over { self.limits.quiet } else { self.limits.session_deadline };
         last.end.unwrap_or(self.now).plus(nanos(wait))
     }
@@ -268,8 +271,11 @@ fn judge<'a>(
     let met = sessions.iter().rev().find(|session| session.window(now).meets(life)).copied();
     let session = in_window.and_then(meeting).or(met).unwrap_or(last);
 
-    let around: Vec<Vec<(&Session, Part)>> =
-        description.passes.iter().map(|pass| around(file, pass, now)).collect();
+    let around: Vec<Vec<(&Session, Part)>> = description
+        .passes
+        .iter()
+        .map(|pass| around(file, pass, description.released.is_none(), now))
+        .collect();
     let obscure = sessions.iter().copied().chain(around.iter().flatten().map(|(session, _)| *session));
     if !certain || obscure.into_iter().any(|session| session.obscure) {
         return Judgement { verdict: met.map(|_| Verdict::Unknown), session, call: in_window };
@@ -315,8 +321,10 @@ fn judge<'a>(
 
 /// The sessions that a pass can have read from: those that it met, and those whose windows overlap theirs, directly or in
 /// turn. And what it found: the last one before.
-fn around<'a>(file: &'a File, pass: &Pass, now: BootNanos) -> Vec<(&'a Session, Part)> {
+fn around<'a>(file: &'a File, pass: &Pass, open: bool, now: BootNanos) -> Vec<(&'a Session, Part)> {
     let Some(span) = pass.span() else { return Vec::new() };
+    // Who may still go on may get the rest from what is written meanwhile.
+    let span = if open && !pass.is_over() { Span::new(span.start, span.end.max(now)) } else { span };
     let (mut picked, mut others): (Vec<&Session>, Vec<&Session>) =
         file.sessions().partition(|session| session.reach(now).meets(span));
     let before = others.iter().filter(|session| session.reach(now).is_before(span));

@@ -155,6 +155,11 @@ impl Pass {
         true
     }
 
+    /// True when nothing follows: what was read behind an end-of-file would be another pass.
+    pub(super) fn is_over(&self) -> bool {
+        self.over || self.calls.last().is_some_and(Call::is_end_of_file)
+    }
+
     /// From the first call's entry to the last one's return.
     pub(super) fn span(&self) -> Option<Span> {
         let start = self.calls.iter().map(|call| call.span.start).min()?;

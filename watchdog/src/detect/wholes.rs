@@ -91,33 +91,42 @@ fn in_order_of_effect(own: &mut [&Change]) {
     }
 }
 
-/// Where the writing from offset 0 to the end begins among a description's operations, and how long it became.
+/// Where the writing from offset 0 to the end begins among a description's operations, and how long it became. What a
+/// truncation added has to be written over.
 fn document(own: &[&Change]) -> Option<(usize, u64)> {
-    let mut found: Option<(usize, u64)> = None;
+    // From which operation on, how far it is written without a gap, and how long it is.
+    let mut found: Option<(usize, u64, u64)> = None;
     let mut before: Option<&Change> = None;
     for (index, change) in own.iter().enumerate() {
-        // Two processes that share a description may write at once, each where the other ends.
-        let shared = |before: &Change| {
-            before.is_write() && change.is_write() && before.end().is_some() && before.end() == change.offset
-        };
-        if before.is_some_and(|before| before.span.meets(change.span) && !shared(before)) {
+        if before.is_some_and(|before| before.span.meets(change.span) && !may_meet(before, change)) {
             return None;
         }
         before = Some(change);
         found = match (change.truncates, change.offset, change.end(), found) {
-            (Some(to), .., Some((from, _))) if to > 0 => {
-                Some((from, to)).filter(|_| found.is_some_and(|(_, end)| to <= end))
-            }
+            (Some(to), .., Some((from, written, _))) if to > 0 => Some((from, written.min(to), to)),
             (Some(_), ..) => None,
-            (None, Some(0), Some(end), None) if change.is_write() => Some((index, end)),
-            (None, Some(offset), Some(end), Some((from, size))) if change.is_write() && offset <= size => {
-                Some((from, size.max(end)))
+            (None, Some(0), Some(end), None) if change.is_write() => Some((index, end, end)),
+            (None, Some(offset), Some(end), Some((from, written, size)))
+                if change.is_write() && offset <= written =>
+            {
+                Some((from, written.max(end), size.max(end)))
             }
             (None, ..) if change.is_write() => None,
             (None, ..) => found,
         };
     }
-    found
+    found.filter(|(_, written, size)| written == size).map(|(from, _, size)| (from, size))
+}
+
+/// True when two operations of one description leave the same, whichever came first: two processes that share it write
+/// one behind the other's end, or one cuts nothing of what the other writes.
+fn may_meet(before: &Change, after: &Change) -> bool {
+    let cuts_nothing = |cut: &Change, write: &Change| {
+        write.is_write() && write.end().is_some_and(|end| cut.truncates.is_some_and(|to| to >= end))
+    };
+    let behind =
+        before.is_write() && after.is_write() && before.end().is_some() && before.end() == after.offset;
+    behind || cuts_nothing(before, after) || cuts_nothing(after, before)
 }
 
 impl Whole {

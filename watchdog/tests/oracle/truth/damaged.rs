@@ -23,6 +23,11 @@ impl Expected {
     pub(crate) fn anything() -> Self {
         Self { must: None, may: vec![Damage::Empty, Damage::Truncated, Damage::Invalid] }
     }
+
+    /// Nothing is demanded, and all is allowed.
+    pub(crate) fn is_anything(&self) -> bool {
+        self.must.is_none() && self.may.len() == 3
+    }
 }
 
 /// What is to be concluded of a description that did not modify the file.

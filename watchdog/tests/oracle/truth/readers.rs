@@ -47,6 +47,8 @@ pub(crate) struct Judged {
     pub(crate) modified: bool,
     /// How many sessions it touched, or came soon after.
     pub(crate) touched: usize,
+    /// A call of it met an operation that returned after the sessions that it touched had ended.
+    pub(crate) met_unknown: bool,
     /// Its calls have no order, and are more than the engine has to remember then.
     pub(crate) without_order: bool,
 }
@@ -183,6 +185,7 @@ fn judge_reader(
         passes: passes.len(),
         modified: reader.modified,
         touched: reached.count(),
+        met_unknown: false,
         without_order: !ordered && reader.reads.len() > 32,
     };
     if reader.modified {
@@ -295,6 +298,10 @@ fn judge_reader(
         })
     });
     judged.may_be_torn = may && judged.got_a_version.is_none();
+    // A version that an operation makes which returns after the verdict is due cannot be known of then.
+    let last_end = touched.iter().filter_map(|session| session.end).map(|end| end.at).max().unwrap_or(0);
+    let unknown = |number: usize| facts.event(number).span.end.0 > last_end;
+    judged.met_unknown = reader.reads.iter().any(|read| facts.changes_met(*read, reader.inode).any(unknown));
     if !ended {
         return judged;
     }
