@@ -37,7 +37,7 @@ pub(crate) fn run(file: &Path, how: How, progress: &Progress, writes: u64, reads
         .with_context(|| format!("cannot save generation {generation} ({})", how.as_str()))?;
         let record = WriteRecord { pid, other, generation, how, begin, end: process::now() };
         writeln!(io::stdout(), "{}", serde_json::to_string(&record)?)?;
-        if how.leaves_damage() && pid != std::process::id() {
+        if how.leaves_damage() && (other.is_some() || pid != std::process::id()) {
             // A time, not a condition: nothing here shows whether the agent has looked.
             std::thread::sleep(AT_REST);
         }

@@ -11,9 +11,11 @@ type Numbers = [u64; 2];
 /// in machines it is little of each kind.
 ///
 /// Not in it, for what the agent says of them and what they record do not agree yet:
-/// - `How::Pair`: while two write over each other, some complete reads are told as torn and a short one as overlapping;
-/// - `Style::Mapped`: a reader may ask for the length within a session and map the file after it: short, yet exposed;
-/// - `Style::Bytes`: thousands of events for each reader, of which a busy machine loses some, and their verdicts.
+/// - `How::Pair`: while two write over each other, some complete reads are reported as torn, and what they leave behind may be
+///   mixed and yet valid;
+/// - `Style::Mapped`: a reader may ask for the length within a session and map the file after it: short, yet exposed, seldom;
+/// - `Style::Bytes`: thousands of events for each reader, of which a busy machine loses some, and their verdicts. It agreed
+///   whenever nothing was lost.
 ///
 /// A rename before the end is not saved in machines: inotify, which is asked there too, cannot tell it (see `watch`).
 const CATALOGUE: [(How, Style, Numbers, Option<Numbers>); 13] = [
