@@ -40,7 +40,7 @@ fn transcript(content: Content, told: bool) -> String {
             if !plan.how.is_atomic() {
                 let outcome = plan.how.outcome();
                 let line = format!(
-                    r#"{{"kind":"nonatomic_write","outcome":"{outcome}","container_id":"{container}","writer":{{"pid":7}}}}"#
+                    r#"{{"kind":"nonatomic_write","outcome":"{outcome}","aftermath":"valid","container_id":"{container}","writer":{{"pid":7}}}}"#
                 );
                 findings.extend(std::iter::repeat_n(line, usize::try_from(plan.writes).unwrap()));
             }
