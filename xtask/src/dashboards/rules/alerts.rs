@@ -22,7 +22,7 @@ pub(super) const ALERTS: [Alert; 5] = [
             "Upgrade the runtime: runc writes atomically from v1.0.0-rc91 on. For other runtimes see StateWatchdogNewNonatomicWriter.",
             "Until then, stop what makes it write: the kubelet's cpu-manager policy `static` updates containers periodically; with `none` it does not. Before the kubelets of 2021 every reconcile period (`--cpu-manager-reconcile-period`, 10 s) updated every container: a longer period means fewer windows.",
             "Raise `failureThreshold` of exec probes that hurt most, or use HTTP, gRPC or TCP probes, which run no runtime.",
-            "After the upgrade, *Fleet*, *Before and after*, tells whether it is gone.",
+            "After the upgrade, *Fleet*, *Before and after*, shows whether it is gone.",
         ],
         fires: Firing {
             series: &[
@@ -239,7 +239,7 @@ pub(super) const ALERTS: [Alert; 5] = [
                   container until the file is repaired or removed.",
         confirm: &[
             "On the node: `state-watchdog scan` names each broken file and what is wrong with it.",
-            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"damaged_state_file\")'`: `writer_died` tells whether the writer was killed.",
+            "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"damaged_state_file\")'`: `writer_died` says whether the writer was killed.",
             "`df` and `dmesg` on the node: a full disk, out-of-memory kills, a recent crash.",
         ],
         remedy: &[

@@ -145,7 +145,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         meaning: "The engine met something that should not be, or its second witness, an inotify watch, saw another thing than the\n\
                   source did. Nothing is judged on such evidence, so findings may be missing.",
         confirm: &[
-            "The agent's log at level `debug` tells each anomaly.",
+            "The agent's log at level `debug` has each anomaly.",
             "`session_missed`: the second witness saw a write that the source did not; compare with StateWatchdogEventsLost and StateWatchdogCanaryMissed.",
         ],
         remedy: &[

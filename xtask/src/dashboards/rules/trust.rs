@@ -117,7 +117,7 @@ pub(super) const ALERTS: [Alert; 6] = [
         ],
         remedy: &[
             "Another tracer or security module may have replaced or blocked the probes: restart the pod and read its log.",
-            "Without BPF, `--source inotify` still tells unsafe writes.",
+            "Without BPF, `--source inotify` still reports unsafe writes.",
         ],
         fires: Firing {
             series: &[
