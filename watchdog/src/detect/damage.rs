@@ -15,8 +15,9 @@ use super::file::File;
 use super::limits::nanos;
 use super::reads::Call;
 use super::rest::Rest;
+use super::session::Ending;
 use super::table::Slot;
-use crate::model::{BootNanos, Content, DamagedReadReport, Follows, Output, Span, Verdict};
+use crate::model::{BootNanos, Content, Damage, DamagedReadReport, Follows, Output, Span, Verdict};
 
 /// What is to be done about one reader of a damaged content.
 enum Finding {
@@ -42,7 +43,24 @@ impl Engine {
         let since = if last > BootNanos(0) { last } else { file.seen.min(read.start) };
         let Some(place) = file.state().cloned() else { return };
         let known = file.rest.as_ref().map_or((since, by), |rest| (rest.since, rest.by));
-        file.rest = Some(Box::new(Rest { damage, size, since: known.0, by: known.1, place }));
+        let (since, by) = known;
+        file.rest = Some(Box::new(Rest { damage, size, since, until: None, by, place }));
+    }
+
+    /// The agent's reading of a damaged content arrives when the next session has changed it: who read it before that got it
+    /// all the same.
+    pub(super) fn judge_late(
+        &mut self,
+        slot: Slot,
+        (damage, size): (Damage, u64),
+        read: Span,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(file) = self.files.get(slot) else { return };
+        let Some(rest) = left_before(file, damage, size, read) else { return };
+        for reader in self.readers_since(slot, rest.since) {
+            self.judge_reader_of(slot, reader, &rest, out);
+        }
     }
 
     /// Reports the readers of a damaged content for whom it is certain.
@@ -55,9 +73,17 @@ impl Engine {
 
     /// The same for one of them.
     pub(super) fn judge_damaged_reader(&mut self, slot: Slot, reader: Slot, out: &mut Vec<Output>) {
+        let Some(rest) = self.files.get_mut(slot).and_then(|file| file.rest.take()) else { return };
+        self.judge_reader_of(slot, reader, &rest, out);
+        if let Some(file) = self.files.get_mut(slot) {
+            file.rest = Some(rest);
+        }
+    }
+
+    fn judge_reader_of(&mut self, slot: Slot, reader: Slot, rest: &Rest, out: &mut Vec<Output>) {
         let (now, longest) = (self.now, nanos(self.limits.session_deadline));
         let Some(file) = self.files.get(slot) else { return };
-        let (Some(rest), Some(description)) = (&file.rest, self.descriptions.get(reader)) else { return };
+        let Some(description) = self.descriptions.get(reader) else { return };
         if self.lost_since(description.known, description.opened.start) {
             return;
         }
@@ -83,6 +109,21 @@ impl Engine {
     }
 }
 
+/// Finds what an ended session had left when the agent read the file, although a later session has changed that since.
+/// `None` when it is not certain that the reading met nothing else.
+fn left_before(file: &File, damage: Damage, size: u64, read: Span) -> Option<Rest> {
+    let mut pairs = file.sessions().zip(file.sessions().skip(1));
+    let (left, next) = pairs.find(|(left, next)| left.last_event < read.start && read.end < next.start)?;
+    let mapped = left.writers.iter().any(|writer| writer.mapped);
+    let aside = left.last_event < file.unjudged && file.unjudged < next.start;
+    if left.ending != Ending::Release || left.size_after != Some(size) || mapped || aside {
+        return None;
+    }
+    let last = left.changes.iter().max_by_key(|change| change.span.end)?;
+    let (since, until, place) = (left.last_event, Some(next.start), Arc::clone(&left.place));
+    Some(Rest { damage, size, since, until, by: last.actor, place })
+}
+
 fn finding(description: &Description, rest: &Rest, file: &File, now: BootNanos, longest: u64) -> Finding {
     let torn = description.torn || description.verdict == Some(Verdict::Torn);
     if !description.is_reader() || description.damaged || description.distrusted || torn {
@@ -97,12 +138,19 @@ fn finding(description: &Description, rest: &Rest, file: &File, now: BootNanos, 
     if disturbed || !(0..calls.len()).all(fits) {
         return Finding::Nothing;
     }
-    let read = |call: &Call| call.requested > 0 && call.span.start > rest.since;
+    let in_time = |call: &Call| rest.until.is_none_or(|until| call.span.end < until);
+    let read = |call: &Call| call.requested > 0 && call.span.start > rest.since && in_time(call);
     let Some(last) = calls.last().filter(|_| calls.iter().all(read)) else { return Finding::Nothing };
     let due = last.span.end.plus(longest);
     // Behind a short read it may go on.
     let is_over = description.released.is_some() || last.is_end_of_file();
-    if due <= now || is_over && file.current.is_none() { Finding::Report } else { Finding::Wait(due) }
+    match rest.until {
+        None if due <= now || is_over && file.current.is_none() => Finding::Report,
+        None => Finding::Wait(due),
+        // What it reads later is another content.
+        Some(_) if is_over => Finding::Report,
+        Some(_) => Finding::Nothing,
+    }
 }
 
 fn report(description: &Description, rest: &Rest, now: BootNanos) -> DamagedReadReport {

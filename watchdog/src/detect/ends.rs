@@ -237,6 +237,9 @@ impl Engine {
         let other = *content != Content::NotJudged && file.sizes.latest().is_some_and(|known| known != *size)
             || file.sizes.oldest_doubt().is_some();
         if span.start <= file.writing.last || span.start <= file.unjudged || mapped || other {
+            if let Content::Damaged(damage) = *content {
+                self.judge_late(slot, (damage, *size), span, out);
+            }
             return;
         }
         let Some(session) = &mut file.current else {
