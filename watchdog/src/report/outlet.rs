@@ -47,8 +47,9 @@ impl DropReason {
 }
 
 impl Outlet {
-    /// At most so many lines wait; more are dropped and said.
-    const MAX_WAITING: usize = 1_024;
+    /// At most so many lines wait, some 10 MiB; more are dropped and counted. After a time without a processor the agent
+    /// reports all that waited in the ring at once.
+    const MAX_WAITING: usize = 4_096;
     /// At the end so long is waited for the last lines to be taken.
     const PATIENCE: Duration = Duration::from_secs(2);
 

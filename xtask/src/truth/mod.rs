@@ -116,6 +116,8 @@ impl Watched {
         self.metrics.nothing_lost()?;
         let events = self.metrics.count("state_watchdog_events_total", &[]);
         ensure!(events > 0, "the agent counted no event");
+        let dropped = self.metrics.count("state_watchdog_findings_dropped_total", &[]);
+        ensure!(dropped == 0, "{dropped} findings were dropped: this machine was too slow to read them");
         let mut anomalies = self.metrics.by("state_watchdog_anomalies_total", "kind", &[]);
         anomalies.retain(|_, count| *count > 0);
         let disagree = ["session_missed", "session_unwitnessed"].map(|kind| anomalies.get(kind));
