@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::enrich::{Content, Damage};
-use crate::model::{Output, Place, SessionReport};
+use crate::model::{BootNanos, Output, Place, SessionReport};
 
 /// A finding that waits to learn whose container it is about.
 pub(super) enum Unpublished {
@@ -14,6 +14,14 @@ pub(super) enum Unpublished {
 }
 
 impl Unpublished {
+    /// Findings of one file are published in this order: sessions by their ends, then what was found damaged.
+    pub(super) fn order(&self) -> BootNanos {
+        match self {
+            Self::Session(report, _) => report.window.end,
+            Self::Damage(..) => BootNanos(u64::MAX),
+        }
+    }
+
     pub(super) fn place(&self) -> &Place {
         match self {
             Self::Session(report, _) => &report.place,

@@ -234,9 +234,11 @@ impl<S: Source> Agent<S> {
     /// What waits to learn whose container it is about is published when that is known, or the time is over.
     pub(super) fn publish_what_waited(&mut self) {
         let now = boot_now();
-        let (ready, waiting): (Vec<Unpublished>, Vec<Unpublished>) = std::mem::take(&mut self.unpublished)
-            .into_iter()
-            .partition(|unpublished| self.pods.awaited(unpublished.place(), now).is_none());
+        let (mut ready, waiting): (Vec<Unpublished>, Vec<Unpublished>) =
+            std::mem::take(&mut self.unpublished).into_iter().partition(|unpublished| {
+                self.pods.awaited(unpublished.place(), now).is_none() && !self.is_preceded(unpublished)
+            });
+        ready.sort_by_key(Unpublished::order);
         self.unpublished = waiting;
         for unpublished in ready {
             self.publish_unpublished(unpublished);
@@ -256,9 +258,22 @@ impl<S: Source> Agent<S> {
         for job in std::mem::take(&mut self.jobs).into_values() {
             self.unread(job);
         }
-        for unpublished in std::mem::take(&mut self.unpublished) {
+        let mut waiting = std::mem::take(&mut self.unpublished);
+        waiting.sort_by_key(Unpublished::order);
+        for unpublished in waiting {
             self.publish_unpublished(unpublished);
         }
+    }
+
+    /// True while the finding of an earlier session on the same file waits for its reading: those of one file come in order.
+    fn is_preceded(&self, unpublished: &Unpublished) -> bool {
+        let earlier = |job: &Job| match job {
+            Job::Aftermath(report) => {
+                *report.place == *unpublished.place() && report.window.end < unpublished.order()
+            }
+            _ => false,
+        };
+        matches!(unpublished, Unpublished::Session(..)) && self.jobs.values().any(earlier)
     }
 
     /// When something is published that waits.
