@@ -66,12 +66,16 @@ fn threads_that_share_a_slot_do_not_take_each_others_entries() {
             _ => None,
         })
         .collect();
-    assert_eq!(entered.len(), WAITING);
     let late = entered.iter().filter(|start| **start > all_waited).count();
     assert_eq!(late, 0, "opens whose entry is not known");
-    assert_eq!(bench.source.losses().get(LossReason::TableFull), 0);
     child.go_on();
     assert!(matches!(child.listen(), Message::Ended(0)));
+    received(&mut bench);
+    assert_eq!(bench.source.losses().get(LossReason::TableFull), 0);
+    // A kretprobe has few places for calls that are under way.
+    let missed = bench.source.losses().get(LossReason::ProbeMissed);
+    let (seen, all) = (entered.len() as u64, WAITING as u64);
+    assert!(seen <= all && seen + missed >= all, "{seen} opens seen and {missed} missed of {all}");
 }
 
 /// How many threads of this process sleep in openat.
