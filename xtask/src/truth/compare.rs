@@ -158,7 +158,9 @@ impl Comparison {
                 },
                 (true, Told::Torn | Told::Damaged, Demand::Damaged) => true,
                 (true, _, Demand::Damaged) if was_overwritten(truth, read, sessions) => true,
-                (true, Told::Overlapping, Demand::Damaged) => read.content == Content::Mixed,
+                (true, Told::Overlapping, Demand::Damaged) => {
+                    read.content == Content::Mixed || met_its_save(truth, read)
+                }
                 (false, _, Demand::Damaged) => word != Told::Torn && word != Told::Damaged,
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
                 (true, Told::Overlapping, Demand::Noticed) => read.content == Content::Mixed,
@@ -271,12 +273,21 @@ fn began_whole(truth: &Truth, read: &ReadRecord, call: &Read) -> bool {
     read.style == Style::Go && versions.any(|size| call.began_at(size, read.bytes))
 }
 
-/// True when the next save began before the agent had looked at what a killed writer had left, so that nobody knows what
-/// lay there. The session says so by having no aftermath.
+/// True when the reader was at work while the writer was killed whose content it got: its call may have met a modification.
+fn met_its_save(truth: &Truth, read: &ReadRecord) -> bool {
+    let its = truth.writes.iter().find(|write| Some(write.generation) == read.generation);
+    truth.how == How::Killed && its.is_some_and(|write| write.begin <= read.end && read.begin <= write.end)
+}
+
+/// True when the next save began before the reader of what a killed writer had left was done, or before the agent had
+/// looked at it, so that nobody knows what lay there. The session says the latter by having no aftermath.
 fn was_overwritten(truth: &Truth, read: &ReadRecord, sessions: &[&Finding]) -> bool {
-    let save = read.generation.and_then(|generation| usize::try_from(generation).ok()?.checked_sub(1));
+    let Some(generation) = read.generation.filter(|_| truth.how == How::Killed) else { return false };
+    let next = truth.writes.iter().find(|write| write.generation > generation);
+    let save = usize::try_from(generation).ok().and_then(|generation| generation.checked_sub(1));
     let session = save.and_then(|save| sessions.get(save));
-    truth.how == How::Killed && session.is_some_and(|session| session.aftermath.is_none())
+    next.is_some_and(|next| next.begin <= read.end)
+        || session.is_some_and(|session| session.aftermath.is_none())
 }
 
 fn read_verdict(finding: &Finding) -> Option<Told> {
