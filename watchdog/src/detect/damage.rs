@@ -42,9 +42,8 @@ impl Engine {
         let last = file.writing.last.max(file.unjudged).max(stored);
         let since = if last > BootNanos(0) { last } else { file.seen.min(read.start) };
         let Some(place) = file.state().cloned() else { return };
-        let known = file.rest.as_ref().map_or((since, by), |rest| (rest.since, rest.by));
-        let (since, by) = known;
-        file.rest = Some(Box::new(Rest { damage, size, since, until: None, by, place }));
+        let (since, by) = file.rest.as_ref().map_or((since, by), |rest| (rest.since, rest.by));
+        file.rest = Some(Arc::new(Rest { damage, size, since, until: None, by, place }));
     }
 
     /// The agent's reading of a damaged content arrives when the next session has changed it: who read it before that got it
@@ -65,18 +64,16 @@ impl Engine {
 
     /// Reports the readers of a damaged content for whom it is certain.
     pub(super) fn judge_damage(&mut self, slot: Slot, out: &mut Vec<Output>) {
-        let Some(rest) = self.files.get(slot).and_then(|file| file.rest.as_ref()) else { return };
+        let Some(rest) = self.files.get(slot).and_then(|file| file.rest.clone()) else { return };
         for reader in self.readers_since(slot, rest.since) {
-            self.judge_damaged_reader(slot, reader, out);
+            self.judge_reader_of(slot, reader, &rest, out);
         }
     }
 
-    /// The same for one of them.
+    /// Reports one of them.
     pub(super) fn judge_damaged_reader(&mut self, slot: Slot, reader: Slot, out: &mut Vec<Output>) {
-        let Some(rest) = self.files.get_mut(slot).and_then(|file| file.rest.take()) else { return };
-        self.judge_reader_of(slot, reader, &rest, out);
-        if let Some(file) = self.files.get_mut(slot) {
-            file.rest = Some(rest);
+        if let Some(rest) = self.files.get(slot).and_then(|file| file.rest.clone()) {
+            self.judge_reader_of(slot, reader, &rest, out);
         }
     }
 

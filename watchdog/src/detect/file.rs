@@ -38,7 +38,7 @@ pub(super) struct File {
     pub(super) current: Option<Box<Session>>,
     pub(super) past: VecDeque<Session>,
     /// Its content since the last modification is damaged.
-    pub(super) rest: Option<Box<Rest>>,
+    pub(super) rest: Option<Arc<Rest>>,
     /// The latest end of a session.
     pub(super) quiet_since: BootNanos,
     /// Its open descriptions.
