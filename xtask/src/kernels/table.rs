@@ -108,7 +108,7 @@ fn ground_truth(reports: &[Report]) -> String {
 fn word(cell: Cell, sight: Sight) -> &'static str {
     match (cell, sight) {
         (Cell::Agrees, Sight::Deeds) => "exact",
-        (Cell::Agrees, Sight::Order) => "told",
+        (Cell::Agrees, Sight::Order) => "reported",
         (Cell::Disagrees, _) => "**differs**",
         (Cell::Missing, _) => "**not run**",
     }

@@ -293,8 +293,8 @@ pub(super) const ALERTS: [Alert; 5] = [
         description: "{{ $value | printf \"%.0f\" }} processes that read a damaged state file of {{ $labels.runtime }} on {{ $labels.instance }} failed within 15 minutes. Nobody is writing the file, so every further exec probe, kubectl exec and lifecycle hook of that container fails too.",
         meaning: "A process, mostly the runtime itself on behalf of an exec probe, read a state file that is empty, short or not JSON\n\
                   although no write is going on, and ended with an error. It is not a torn read: the next reader gets the same\n\
-                  content and fails as well, until the file is mended. StateWatchdogDamagedStateFile says that such a file exists;\n\
-                  this alert says that workloads fail because of it, also where the file was mended within two minutes.",
+                  content and fails as well, until the file is repaired. StateWatchdogDamagedStateFile says that such a file exists;\n\
+                  this alert says that workloads fail because of it, also if the file was repaired within two minutes.",
         confirm: &[
             "`curl -s http://localhost:9737/findings | jq '.[] | select(.kind == \"damaged_read\")'`: `damage` says what is wrong with the file, `since` for how long, `writer` who left it so, and `reader`, container and pod who failed.",
             "`sum by (damage, reader) (state_watchdog_damaged_reads_total{instance=\"NODE\"})`: which programs read damaged files since the watchdog started.",
@@ -302,7 +302,7 @@ pub(super) const ALERTS: [Alert; 5] = [
         ],
         remedy: &[
             "As for StateWatchdogDamagedStateFile: let the runtime make the container anew, and remove what killed the writer or filled the disk.",
-            "If `damage` is `invalid` and the file was mended soon, two programs write it at once: see StateWatchdogNewNonatomicWriter.",
+            "If `damage` is `invalid` and the file was soon valid again, two programs write it at once: see StateWatchdogNewNonatomicWriter.",
         ],
         fires: Firing {
             series: &[
