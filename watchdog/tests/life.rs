@@ -30,7 +30,7 @@ async fn probes_that_go_mute_are_found_out() {
     let args = RunArgs { roots: vec![format!("test={}", root.path().display())], ..RunArgs::default() };
     let mut config = Config::resolve(&args, None).unwrap();
     config.canary_period = Duration::from_millis(50);
-    let source = match SyscallsSource::attach(&Options { ring_bytes: 1 << 20 }) {
+    let source = match SyscallsSource::attach(&Options { ring_bytes: 1 << 20, key: None }) {
         Ok(source) => source,
         Err(error) => {
             eprintln!("skipped: {error}");

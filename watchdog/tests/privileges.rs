@@ -76,7 +76,7 @@ fn a_source_can_be_attached_after_the_drop() {
         assert!(!held.held.contains(&"CAP_SYS_ADMIN".to_owned()), "{held:?}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let options = Options { ring_bytes: 1 << 20 };
+        let options = Options { ring_bytes: 1 << 20, key: None };
         let mut source = match SyscallsSource::attach(&options) {
             Ok(source) => source,
             Err(error) => return skip(&format!("{error}")),

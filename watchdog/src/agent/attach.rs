@@ -25,7 +25,7 @@ use crate::source::{Plan, ProbeStatus, Source, SourceKind};
 
 /// Holds some ten thousand records; it is mapped, so it counts as our memory once it was used.
 #[cfg(feature = "ebpf")]
-const OPTIONS: Options = Options { ring_bytes: 2 << 20 };
+const OPTIONS: Options = Options { ring_bytes: 2 << 20, key: None };
 
 /// Serves the pages and runs the best source that works.
 pub(super) async fn attach(

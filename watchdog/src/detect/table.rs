@@ -11,13 +11,39 @@ pub(super) type Slot = u32;
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
     index: FxHashMap<K, Slot>,
-    slots: Vec<Option<V>>,
+    slots: Slots<V>,
     free: Vec<Slot>,
+}
+
+/// Entries by slot, in blocks of [`BLOCK`]: what grows never moves, and no more than a block stands empty.
+#[derive(Debug)]
+struct Slots<V>(Vec<Vec<Option<V>>>);
+
+const BLOCK: usize = 64;
+
+impl<V> Slots<V> {
+    fn get(&self, slot: Slot) -> Option<&Option<V>> {
+        self.0.get(slot as usize / BLOCK)?.get(slot as usize % BLOCK)
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut Option<V>> {
+        self.0.get_mut(slot as usize / BLOCK)?.get_mut(slot as usize % BLOCK)
+    }
+
+    fn push(&mut self, value: V) -> Slot {
+        if self.0.last().is_none_or(|block| block.len() == BLOCK) {
+            self.0.push(Vec::with_capacity(BLOCK));
+        }
+        let before = (self.0.len() - 1) * BLOCK;
+        let Some(block) = self.0.last_mut() else { return Slot::MAX };
+        block.push(Some(value));
+        Slot::try_from(before + block.len() - 1).unwrap_or(Slot::MAX)
+    }
 }
 
 impl<K: Hash + Eq + Copy, V> Table<K, V> {
     pub(super) fn new() -> Self {
-        Self { index: FxHashMap::default(), slots: Vec::new(), free: Vec::new() }
+        Self { index: FxHashMap::default(), slots: Slots(Vec::new()), free: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -29,38 +55,38 @@ impl<K: Hash + Eq + Copy, V> Table<K, V> {
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&V> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.slots.get(slot)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut V> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+        self.slots.get_mut(slot)?.as_mut()
     }
 
     /// Puts an entry in; one that was there under the same key is replaced in place.
     pub(super) fn insert(&mut self, key: K, value: V) -> Slot {
-        if let Some(slot) = self.find(&key) {
-            self.slots[slot as usize] = Some(value);
+        let known = self.find(&key);
+        let Some(slot) = known.or_else(|| self.free.pop()) else {
+            let slot = self.slots.push(value);
+            self.index.insert(key, slot);
             return slot;
-        }
-        let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = Some(value);
-            slot
-        } else {
-            self.slots.push(Some(value));
-            Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
         };
-        self.index.insert(key, slot);
+        if let Some(entry) = self.slots.get_mut(slot) {
+            *entry = Some(value);
+        }
+        if known.is_none() {
+            self.index.insert(key, slot);
+        }
         slot
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let slot = self.index.remove(key)?;
         self.free.push(slot);
-        self.slots.get_mut(slot as usize)?.take()
+        self.slots.get_mut(slot)?.take()
     }
 
     /// All entries in the order of their slots, which depends on the events alone.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &V)> {
-        (0..).zip(&self.slots).filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+        (0..).zip(self.slots.0.iter().flatten()).filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
     }
 }

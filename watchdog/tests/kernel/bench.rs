@@ -158,9 +158,14 @@ pub(crate) struct Bench {
 impl Bench {
     /// `None` when this machine cannot run the probes: the reason is printed.
     pub(crate) fn attach(ring_bytes: u32) -> Option<Self> {
+        Self::with(&Options { ring_bytes, key: None })
+    }
+
+    /// The same, with more said.
+    pub(crate) fn with(options: &Options) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let guard = runtime.enter();
-        match Watched::attach(&Options { ring_bytes }) {
+        match Watched::attach(options) {
             Ok(source) => {
                 drop(guard);
                 Some(Self { runtime, source, roots: 0 })

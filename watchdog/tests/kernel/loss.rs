@@ -7,6 +7,7 @@ use std::ffi::CString;
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
 use watchdog::model::{EventOperation as Operation, FileEvent, Role, RootId};
+use watchdog::source::ebpf::Options;
 use watchdog::source::{Depths, Item, LossReason, NamePattern, RootSpec, Shape};
 
 use crate::bench::Bench;
@@ -22,14 +23,14 @@ const OPENS: u64 = 16_384 + 100;
 /// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
 /// with the site and the file of that name.
 fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
-    matched(ring_bytes, Shape::Exact)
+    matched(&Options { ring_bytes, key: None }, Shape::Exact)
 }
 
 /// The same, with a name that is matched by its beginning or as a whole.
-fn matched(ring_bytes: u32, shape: Shape) -> Option<(Bench, Site, CString)> {
-    let name = format!("watchdog-{}-{ring_bytes}-{shape:?}", std::process::id());
+fn matched(options: &Options, shape: Shape) -> Option<(Bench, Site, CString)> {
+    let name = format!("watchdog-{}-{}-{shape:?}", std::process::id(), options.ring_bytes);
     let names = vec![NamePattern { role: Role::State, shape, text: name.clone() }];
-    let mut bench = Bench::attach(ring_bytes)?;
+    let mut bench = Bench::with(options)?;
     let site = Site::new(Filesystem::Memory, 1);
     let root =
         RootSpec { id: RootId(0), path: site.root(), depths: Depths::only(1), locks: Depths::NONE, names };
@@ -140,7 +141,10 @@ fn descriptions_beyond_the_table_are_counted_and_the_gate_closes_again() {
 
 #[test]
 fn a_name_that_is_matched_by_its_beginning_costs_no_record_of_other_names() {
-    let Some((mut bench, site, file)) = matched(PAGE, Shape::Prefix) else { return };
+    let Some((mut bench, site, file)) = matched(&Options { ring_bytes: PAGE, key: None }, Shape::Prefix)
+    else {
+        return;
+    };
     let at = |name: &str| site.path(name);
     let names = ["a/x", "a/y", "a/another-name-that-is-longer-than-the-window-of-forty-bytes"].map(at);
     std::fs::write(site.root().join("a/x"), b"").unwrap();

@@ -21,6 +21,7 @@ mod loss;
 mod mappings;
 mod names;
 mod opens;
+mod page;
 mod places;
 mod processes;
 mod quiet;

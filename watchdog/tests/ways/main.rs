@@ -76,7 +76,9 @@ fn hold(source: &str) {
         let found = site.go(&agent, way, &container(index), early);
         eprintln!("{source}: {:<60} {found:?}", way.name);
         if found.is_some_and(|found| found != expected) {
-            wrong.push(format!("{}: {found:?} and not {expected:?}", way.name));
+            let (findings, counters) = (agent.findings(&container(index)), site::counters(&agent));
+            let name = way.name;
+            wrong.push(format!("{name}: {found:?} and not {expected:?}: {findings:?}, {counters:#?}"));
         }
     }
     assert!(wrong.is_empty(), "{source}:\n{}", wrong.join("\n"));

@@ -61,6 +61,11 @@ impl Program {
         known.iter().filter(|finding| finding["container_id"] == container && finding["kind"] == kind).count()
     }
 
+    /// What was found of the container by now.
+    pub(crate) fn findings(&self, container: &str) -> Vec<Value> {
+        self.known.borrow().iter().filter(|finding| finding["container_id"] == container).cloned().collect()
+    }
+
     /// Waits until something holds.
     #[track_caller]
     pub(crate) fn waits(&self, what: &str, holds: impl Fn() -> bool) {

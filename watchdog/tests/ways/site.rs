@@ -11,8 +11,10 @@ use crate::program::Program;
 use crate::table::Answer;
 use crate::ways::{Early, Way};
 
-/// Until then each way has been answered.
+/// Until then each way has been answered, a session without a release a few seconds after its last change.
 const LATEST: Duration = Duration::from_secs(5);
+/// So many ordinary saves are found meanwhile, however slow the machine is.
+const SAVES: usize = 5;
 
 pub(crate) struct Site {
     base: TempDir,
@@ -65,18 +67,17 @@ impl Site {
     pub(crate) fn go(&self, agent: &Program, way: &Way, container: &str, early: Early) -> Found {
         let before = counts(agent);
         (way.act)(self, agent, container, early)?;
-        // A session without a release ends a few seconds after its last change.
         let deadline = Instant::now() + LATEST;
-        loop {
+        for save in 1.. {
             self.save_the_marker(agent);
             if way.findings.iter().any(|finding| agent.count(container, finding) > 0) {
                 return Some(Answer::Seen);
             }
-            if Instant::now() >= deadline {
-                let counted = counts(agent) > before;
-                return Some(if counted { Answer::Counted } else { Answer::Blind });
+            if save >= SAVES && Instant::now() >= deadline {
+                break;
             }
         }
+        Some(if counts(agent) > before { Answer::Counted } else { Answer::Blind })
     }
 
     /// Waits until the agent has looked at its roots several times since now, so that it knows all that stands there.
@@ -114,13 +115,17 @@ fn state_files(agent: &Program) -> usize {
 
 /// What was lost and what could not be explained, in all.
 fn counts(agent: &Program) -> u64 {
-    let page = agent.page("/metrics");
-    let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
-    let counted = |line: &&str| {
-        line.starts_with("state_watchdog_events_lost_total")
-            || line.starts_with("state_watchdog_anomalies_total")
+    let value = |line: String| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok());
+    counters(agent).into_iter().filter_map(value).sum()
+}
+
+/// The counters of that which are not zero, as the agent's page has them.
+pub(crate) fn counters(agent: &Program) -> Vec<String> {
+    let is_one = |line: &&str| {
+        let names = ["state_watchdog_events_lost_total", "state_watchdog_anomalies_total"];
+        names.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0")
     };
-    page.lines().filter(counted).filter_map(value).sum()
+    agent.page("/metrics").lines().filter(is_one).map(str::to_owned).collect()
 }
 
 /// Renames a whole file over the name.

@@ -16,6 +16,7 @@ use super::copies::{Programs, Running};
 use super::names::Names;
 use super::offsets::{self, Layout};
 use super::plain::Plain;
+use super::reader::Options;
 use super::reconcile::Files;
 use super::words::Words;
 use crate::memory;
@@ -195,9 +196,9 @@ pub(super) struct Opened {
 }
 
 /// Loads, attaches and makes sure that the probes answer.
-pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
+pub(super) fn attach<D: Doors>(options: &Options) -> Result<Probes, LoadError> {
     let layout = offsets::resolve(&D::functions())?;
-    let key = random()?;
+    let key = options.key.map_or_else(random, Ok)?;
     let settings = Plain(Settings { key, ..layout.settings });
     let (calls, compat) = (calls::table(), calls::compat_opens());
     let object = cast::linked(OBJECT, layout.cast.filter(|_| D::CASTS));
@@ -206,7 +207,7 @@ pub(super) fn attach<D: Doors>(ring_bytes: u32) -> Result<Probes, LoadError> {
         .override_global("SETTINGS", &settings, true)
         .override_global("CALLS", &calls, true)
         .override_global("COMPAT_OPENS", &compat, true)
-        .map_max_entries("EVENTS", ring_bytes)
+        .map_max_entries("EVENTS", options.ring_bytes)
         .load(&object)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
     drop(object);

@@ -32,6 +32,9 @@ const BATCH: usize = 1024;
 pub struct Options {
     /// Size of the ring buffer in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// What the probes know the agent's questions by, and where they look for a thread's entry: a random number, unless a test
+    /// must know it.
+    pub key: Option<u64>,
 }
 
 /// The source, with its programs attached to doors of one kind.
@@ -69,7 +72,7 @@ impl<D: Doors> EbpfSource<D> {
     /// The kernel refuses, see [`LoadError`].
     pub fn attach(options: &Options) -> Result<Self, LoadError> {
         let Probes { ring, control, interest, losses, files, gate, status, programs } =
-            load::attach::<D>(options.ring_bytes)?;
+            load::attach::<D>(options)?;
         #[expect(unsafe_code, reason = "AsyncFd asks for the promise that the descriptor stays the same")]
         // SAFETY: the ring buffer owns its descriptor and never exchanges it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Ready::READABLE) }
