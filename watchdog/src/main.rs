@@ -13,10 +13,11 @@ use watchdog::config::Config;
 use watchdog::exit::Exit;
 use watchdog::report::complain;
 use watchdog::trace::Filter;
-use watchdog::{agent, doctor, recording, scan, telemetry, trace};
+use watchdog::{agent, doctor, memory, recording, scan, telemetry, trace};
 
 fn main() -> ExitCode {
     watchdog::prepare::prepare();
+    memory::share_one_heap();
     let exit = match Cli::try_parse() {
         // These end when their answer is printed, whatever mount they met.
         Ok(Cli { command: command @ (Command::Doctor(_) | Command::Scan(_)), .. }) => {

@@ -37,6 +37,17 @@ pub fn let_go_of_the_start() {
     let_go(program);
 }
 
+/// Has all threads take from one heap. glibc gives each thread that meets another one a heap of its own, and what a worker needed
+/// for a moment, to walk through a root, would be kept there for its next walk and nobody else.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "libc has no safe mallopt")]
+    // SAFETY: no preconditions; called before there are other threads.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Gives free pages back to the kernel. glibc keeps them after a burst, and the agent's bursts are rare and large: type
 /// information at the start, an event storm later.
 pub fn give_back() {

@@ -279,13 +279,8 @@ impl Engine {
         if self.files.len() < most {
             return;
         }
-        let mut oldest: Vec<(bool, u64, Slot)> = self
-            .files
-            .iter()
-            .map(|(slot, file)| (!file.live.is_empty() || file.current.is_some(), file.touched, slot))
-            .collect();
-        oldest.sort_unstable();
-        for (_, _, slot) in oldest.into_iter().take(most / BATCH + 1) {
+        for inode in self.files.oldest(most / BATCH + 1) {
+            let Some(slot) = self.files.find(&inode) else { continue };
             let Some(file) = self.files.get(slot) else { continue };
             let place = file.names.first().cloned();
             anomaly(AnomalyKind::Evicted, self.now, place.as_ref(), out);

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::description::Description;
 use super::exits::Exits;
-use super::file::File;
+use super::files::Files;
 use super::limits::{Limits, nanos};
 use super::locks::Locks;
 use super::names::{Names, Standing};
@@ -35,7 +35,7 @@ pub struct Engine {
     pub(super) loss_at: Option<BootNanos>,
     pub(super) session_count: u64,
     pub(super) names: Names,
-    pub(super) files: Table<InodeId, File>,
+    pub(super) files: Files,
     pub(super) descriptions: Table<OpenId, Description>,
     /// Which description a `struct file` address stands for now.
     pub(super) addresses: FxHashMap<u64, OpenId>,
@@ -99,7 +99,7 @@ impl Engine {
             loss_at: None,
             session_count: 0,
             names: Names::default(),
-            files: Table::new(),
+            files: Files::new(),
             descriptions: Table::new(),
             addresses: FxHashMap::default(),
             open_sessions: Vec::new(),

@@ -117,6 +117,11 @@ impl File {
         self.current.as_ref().is_none_or(|session| session.is_complete_replace())
     }
 
+    /// Somebody has it open, or a session goes on.
+    pub(super) fn is_in_use(&self) -> bool {
+        !self.live.is_empty() || self.current.is_some()
+    }
+
     /// Notes a truncation to `to` that found nothing to cut off, as far as is known. What was under way may have met it.
     pub(super) fn note_idle(&mut self, span: Span, to: u64) {
         self.unjudged = self.unjudged.max(span.end);

@@ -61,6 +61,7 @@ mod ends;
 mod engine;
 mod exits;
 mod file;
+mod files;
 mod judge;
 mod limits;
 mod locks;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::description::Description;
 use super::engine::{Engine, anomaly};
 use super::file::File;
+use super::files::Resting;
 use super::judge::Occasion;
 use super::limits::nanos;
 use super::locks::Guarded;
@@ -115,6 +116,13 @@ impl Engine {
             self.names.found(place, None, span, false);
             return;
         };
+        if !self.files.is_known(&inode) && self.names.get(place).is_none() {
+            self.make_room_for_file(out);
+            self.names.found(place, Some(inode), span, false);
+            let place = Arc::clone(place);
+            self.files.rest(inode, Resting { place, seen: span.end, event: self.event, size });
+            return;
+        }
         let file = self.file(inode, place, span, false, out);
         self.learn(place, file, span, false);
         if let Some(size) = size {
@@ -294,7 +302,7 @@ impl Engine {
             self.recycle(slot, place, span.start, out);
         }
         self.make_room_for_file(out);
-        self.files.insert(inode, File::new(inode, span.end, self.event))
+        self.files.insert(File::new(inode, span.end, self.event))
     }
 
     /// Notes that a file was found at a name.
