@@ -26,10 +26,10 @@ extern "C" fn remember_inode(inode: u64, root: u64, everywhere: u64) -> u64 {
     let inode = Inode(inode);
     let key = inode.key();
     if inode.links() > 1 {
-        settings::set_aliased(1);
+        settings::set_linked();
     }
     if everywhere != 0 {
-        settings::set_aliased(settings::alias_bit(key.ino));
+        settings::set_adopted(key.ino);
     }
     // SAFETY: the value is compared at once.
     if unsafe { INODES.get(&key) } != Some(&root) {
@@ -41,7 +41,7 @@ extern "C" fn remember_inode(inode: u64, root: u64, everywhere: u64) -> u64 {
 /// The root of the state file that it is, whatever its name.
 #[inline(always)]
 pub(crate) fn root_of(inode: Inode) -> Option<u16> {
-    if settings::aliased() == 0 {
+    if !settings::aliased() {
         return None;
     }
     let root = root_of_inode(inode.0);
@@ -54,9 +54,8 @@ pub(crate) fn root_of(inode: Inode) -> Option<u16> {
 extern "C" fn root_of_inode(inode: u64) -> u64 {
     let inode = Inode(inode);
     let key = inode.key();
-    let word = settings::aliased();
-    let is_linked = word & 1 != 0 && inode.links() > 1;
-    if !is_linked && word & settings::alias_bit(key.ino) == 0 {
+    let is_linked = settings::is_linked() && inode.links() > 1;
+    if !is_linked && !settings::may_be_adopted(key.ino) {
         return 0;
     }
     // SAFETY: the value is copied at once.

@@ -232,30 +232,48 @@ pub(crate) fn set_mapped() {
     MAPPED.set(1);
 }
 
-/// Bit 0: some state file has, or may have, further names. The other bits: [`alias_bit`] of files that the agent found
-/// behind a state file's name. While it is 0, no open is compared by the file's own identity.
+/// 1 as soon as some state file has, or may have, further names. While nothing is [`aliased`], no open is compared by the file's own
+/// identity.
 #[unsafe(no_mangle)]
-static ALIASED: Word = Word::ZERO;
+static LINKED: Word = Word::ZERO;
 
-/// See [`ALIASED`].
+/// See [`LINKED`].
 #[inline(always)]
-pub(crate) fn aliased() -> u64 {
-    ALIASED.get()
+pub(crate) fn is_linked() -> bool {
+    LINKED.get() != 0
 }
 
-/// See [`ALIASED`].
+/// See [`LINKED`].
 #[inline(always)]
-pub(crate) fn set_aliased(bits: u64) {
-    let word = ALIASED.get();
-    if word & bits != bits {
-        ALIASED.set(word | bits);
-    }
+pub(crate) fn set_linked() {
+    LINKED.set(1);
 }
 
-/// The bit in [`ALIASED`] of a file with this inode number.
+/// The [`alias_bit`] of each file that the agent found behind a state file's name. Its one thread sets them, so none is lost.
+#[unsafe(no_mangle)]
+static ADOPTED: Word = Word::ZERO;
+
+/// Whether a file with this inode number may be one of those.
 #[inline(always)]
-pub(crate) fn alias_bit(ino: u64) -> u64 {
-    2 << (ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58).min(62)
+pub(crate) fn may_be_adopted(ino: u64) -> bool {
+    ADOPTED.get() & alias_bit(ino) != 0
+}
+
+/// See [`ADOPTED`].
+#[inline(always)]
+pub(crate) fn set_adopted(ino: u64) {
+    ADOPTED.set(ADOPTED.get() | alias_bit(ino));
+}
+
+#[inline(always)]
+fn alias_bit(ino: u64) -> u64 {
+    1 << (ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+/// Whether some state file may be met under another name.
+#[inline(always)]
+pub(crate) fn aliased() -> bool {
+    LINKED.get() | ADOPTED.get() != 0
 }
 
 /// Opens the gate by one.

@@ -50,7 +50,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
     let links = matches!(arguments.kind, PathKind::Link);
     // The name may be a link to the file, or be no name at all.
     if links && arguments.argument & (AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
-        settings::set_aliased(1);
+        settings::set_linked();
     }
     let first_len = copy_path(arguments.first, 0, turn as u64) as i32;
     let second_len =
@@ -62,7 +62,7 @@ pub(super) fn exit(call: Call, registers: Registers, result: i64, turn: Turn) {
         return;
     }
     if links {
-        settings::set_aliased(1);
+        settings::set_linked();
     }
     if settings::is_agent((kernel::thread() >> 32) as u32) && !is_of_canary(first, arguments.first_dir) {
         return;

@@ -72,7 +72,7 @@ fn begin(visit: Visit, given: Given) {
     };
     if matches!(kind, PathKind::Link) {
         aliases::remember(first.inode(), root);
-        settings::set_aliased(1);
+        settings::set_linked();
     }
     if root != CANARY_ROOT && settings::is_agent((kernel::thread() >> 32) as u32) {
         return;

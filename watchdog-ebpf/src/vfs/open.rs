@@ -134,5 +134,5 @@ pub(super) fn may_matter(file: *const u8) -> bool {
         let name_len = dentry.add(setting!(offsets.dentry_name_len) as usize);
         (mode.read_volatile(), dentry as u64, name_len.cast::<u32>().read_volatile())
     };
-    mode & FMODE_WRITE != 0 || settings::aliased() != 0 || names::could_match(Dentry(dentry), name_len)
+    mode & FMODE_WRITE != 0 || settings::aliased() || names::could_match(Dentry(dentry), name_len)
 }

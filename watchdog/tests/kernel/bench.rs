@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -142,8 +142,15 @@ pub(crate) fn sites() -> impl Iterator<Item = Site> {
     Filesystem::all().filter(move |_| able).map(|filesystem| Site::new(filesystem, 1))
 }
 
+/// One case at a time: whatever the bench, paths that cannot be told fill its ring, whoever named them.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs one case on the shared bench, on a site that there is only where this machine can.
 pub(crate) fn run(site: &Site, calls: impl FnOnce(&Parent)) -> Story {
+    let _alone = alone();
     let mut bench = SHARED.as_ref().unwrap().lock().unwrap_or_else(PoisonError::into_inner);
     bench.run(site, calls)
 }

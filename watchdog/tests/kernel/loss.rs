@@ -4,13 +4,15 @@ mod entries;
 mod recovery;
 
 use std::ffi::CString;
+use std::ops::{Deref, DerefMut};
+use std::sync::MutexGuard;
 
 use libc::{AT_FDCWD, O_CREAT, O_RDONLY, RLIMIT_NOFILE};
 use watchdog::model::{EventOperation as Operation, FileEvent, Role, RootId};
 use watchdog::source::ebpf::Options;
 use watchdog::source::{Depths, Item, LossReason, NamePattern, RootSpec, Shape};
 
-use crate::bench::Bench;
+use crate::bench::{self, Bench};
 use crate::call::sys;
 use crate::child::{self, Message};
 use crate::site::{Filesystem, Site, path};
@@ -20,16 +22,37 @@ const READS: u64 = 5_000;
 /// More than the probes' table of descriptions holds.
 const OPENS: u64 = 16_384 + 100;
 
+/// A bench for one case.
+struct Lonely {
+    bench: Bench,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Deref for Lonely {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.bench
+    }
+}
+
+impl DerefMut for Lonely {
+    fn deref_mut(&mut self) -> &mut Bench {
+        &mut self.bench
+    }
+}
+
 /// A bench whose source looks for a name that nobody else on this machine uses, so that what it says can be counted;
 /// with the site and the file of that name.
-fn lonely(ring_bytes: u32) -> Option<(Bench, Site, CString)> {
+fn lonely(ring_bytes: u32) -> Option<(Lonely, Site, CString)> {
     matched(&Options { ring_bytes, key: None }, Shape::Exact)
 }
 
 /// The same, with a name that is matched by its beginning or as a whole.
-fn matched(options: &Options, shape: Shape) -> Option<(Bench, Site, CString)> {
+fn matched(options: &Options, shape: Shape) -> Option<(Lonely, Site, CString)> {
     let name = format!("watchdog-{}-{}-{shape:?}", std::process::id(), options.ring_bytes);
     let names = vec![NamePattern { role: Role::State, shape, text: name.clone() }];
+    let alone = bench::alone();
     let mut bench = Bench::with(options)?;
     let site = Site::new(Filesystem::Memory, 1);
     let root =
@@ -37,7 +60,7 @@ fn matched(options: &Options, shape: Shape) -> Option<(Bench, Site, CString)> {
     bench.source.watch(&root).unwrap();
     let file = site.root().join("a").join(name);
     std::fs::write(&file, b"content").unwrap();
-    Some((bench, site, path(file)))
+    Some((Lonely { bench, _alone: alone }, site, path(file)))
 }
 
 /// Runs `calls` in another process to its end, while nobody reads.
