@@ -42,7 +42,7 @@ impl Scribe {
     fn open(&mut self, pid: u32, place: &Arc<Place>, inode: u64, created: bool, truncated: bool) -> OpenId {
         self.opened += 1;
         // The kernel gives addresses again, and so do we.
-        let id = OpenId { file: self.opened % 64, opened: self.opened };
+        let id = OpenId { file: self.opened % 4_096, opened: self.opened };
         let write = created || truncated;
         let operation = Operation::Open {
             id,

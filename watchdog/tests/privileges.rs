@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+#[cfg(feature = "ebpf")]
 use watchdog::privilege::NEEDED;
 use watchdog::source::Capability;
 

@@ -1,4 +1,5 @@
 use super::*;
+#[cfg(feature = "ebpf")]
 use crate::agent::Refusal;
 use crate::cli::{RunArgs, SourceChoice};
 use crate::source::inotify::Limits;
@@ -18,6 +19,7 @@ fn works(_: SourceKind) -> Trial {
     Trial { probes: vec![probe], refused: None }
 }
 
+#[cfg(feature = "ebpf")]
 fn fails(permission: bool) -> impl Fn(SourceKind) -> Trial {
     move |_| Trial {
         probes: Vec::new(),

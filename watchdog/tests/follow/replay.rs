@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::program::{PROGRAM, Program, send};
-use crate::work::{NAMED, ROUNDS, TORN, play, prepare};
+use crate::work::{ROUNDS, play, prepare};
 
 /// Exit code, stdout's lines, stderr.
 fn replay(file: &Path, options: &[&str]) -> (Option<i32>, Vec<String>, String) {
@@ -69,12 +69,12 @@ fn what_system_calls_did_is_judged_anew_as_it_was_live() {
     equal(folder.path(), &live);
     let torn = |finding: &Value| finding["kind"] == "torn_read";
     assert_eq!(count(&live, torn), 4 * ROUNDS);
-    let named = |finding: &Value| torn(finding) && finding["container_id"] == NAMED;
+    let named = |finding: &Value| torn(finding) && finding["container_id"] == crate::work::NAMED;
     assert_eq!(count(&live, named), 2 * ROUNDS);
     // Its pod is known once its file was read between two saves.
     assert!(count(&live, |finding| named(finding) && finding["pod"]["name"] == "web-0") > 0);
     assert_eq!(
-        count(&live, |finding| finding["container_id"] == TORN.escape_default().to_string()),
+        count(&live, |finding| finding["container_id"] == crate::work::TORN.escape_default().to_string()),
         5 * ROUNDS
     );
     let failed = |finding: &Value| finding["exit"]["result"] == "failure" && finding["exit"]["code"] == 1;

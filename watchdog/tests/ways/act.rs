@@ -262,11 +262,14 @@ fn over_a_mount(site: &Site, agent: &Program, container: &str) {
     fs::write(site.state(container), document(1)).unwrap();
 }
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn int80(site: &Site, _: &Program, container: &str, _: Early) -> Option<()> {
-    #[cfg(target_arch = "x86_64")]
-    return crate::thirty_two::save(&text(&site.state(container)), &document(1));
-    #[cfg(not(target_arch = "x86_64"))]
-    return None;
+    crate::thirty_two::save(&text(&site.state(container)), &document(1))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn int80(_: &Site, _: &Program, _: &str, _: Early) -> Option<()> {
+    None
 }
 
 pub(crate) fn read_torn(site: &Site, _: &Program, container: &str, _: Early) -> Option<()> {
