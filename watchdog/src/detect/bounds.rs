@@ -139,9 +139,10 @@ impl Engine {
     fn waiting_for(&self, file: &File, session: &Session) -> Vec<Slot> {
         let waits = |reader: &&Slot| {
             self.descriptions.get(**reader).is_some_and(|description| {
-                description.is_reader()
-                    && description.considered < session.number
+                // Most have long been settled, and what says so lies together.
+                description.considered < session.number
                     && description.settled < session.number
+                    && description.is_reader()
                     && description.touches(session, self.now)
             })
         };

@@ -100,7 +100,7 @@ const SYSCALLS: [BlindSpot; 10] = [
     ),
 ];
 
-const INOTIFY: [BlindSpot; 7] = [
+const INOTIFY: [BlindSpot; 8] = [
     spot("accesses by a hard link outside the roots", "not reported"),
     LINKS,
     spot("who did it", "attribution is `none`"),
@@ -109,6 +109,10 @@ const INOTIFY: [BlindSpot; 7] = [
         "no read is proved torn, one within a write window is `overlapping`",
     ),
     spot("reads and writes through mappings, and stores", "not told"),
+    spot(
+        "whether a modification changed anything",
+        "a truncation to the size that the file has already is reported as an in-place write",
+    ),
     spot(
         "locks and fsync",
         "sessions of a runtime whose profile names a lock are `unknown`, and `durable` is never said",

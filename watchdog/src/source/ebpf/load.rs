@@ -16,7 +16,6 @@ use super::copies::{Programs, Running};
 use super::names::Names;
 use super::offsets::{self, Layout};
 use super::plain::Plain;
-use super::reader::Options;
 use super::reconcile::Files;
 use super::words::Words;
 use crate::memory;
@@ -193,6 +192,16 @@ pub(super) struct Opened {
     pub(super) status: Vec<ProbeStatus>,
     /// The programs whose misses count.
     pub(super) running: Running,
+}
+
+/// What the source must know before it loads the probes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of the ring buffer in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// What the probes know the agent's questions by, and where they look for a thread's entry: a random number, unless a test
+    /// must know it.
+    pub key: Option<u64>,
 }
 
 /// Loads, attaches and makes sure that the probes answer.

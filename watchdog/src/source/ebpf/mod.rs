@@ -29,8 +29,8 @@ mod tracepoints;
 mod translate;
 mod words;
 
-pub use load::LoadError;
-pub use reader::{EbpfSource, Options};
+pub use load::{LoadError, Options};
+pub use reader::EbpfSource;
 
 /// The source `syscalls`: tracepoints on system calls.
 pub type SyscallsSource = EbpfSource<tracepoints::Tracepoints>;

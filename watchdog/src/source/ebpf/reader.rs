@@ -11,7 +11,7 @@ use watchdog_common::{LossCounter, RootKey, RootValue};
 
 use super::copies::Programs;
 use super::decode::{self, Record};
-use super::load::{self, Doors, Interest, LoadError, Probes};
+use super::load::{self, Doors, Interest, LoadError, Options, Probes};
 use super::marked::Marked;
 use super::names::Names;
 use super::reconcile::{Files, Reconciliation};
@@ -26,16 +26,6 @@ use crate::source::{
 
 /// How many records one read hands over at most, so that the agent's loop turns.
 const BATCH: usize = 1024;
-
-/// What the source must know before it loads the probes.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Size of the ring buffer in bytes: a power of two, at least a page.
-    pub ring_bytes: u32,
-    /// What the probes know the agent's questions by, and where they look for a thread's entry: a random number, unless a test
-    /// must know it.
-    pub key: Option<u64>,
-}
 
 /// The source, with its programs attached to doors of one kind.
 pub struct EbpfSource<D> {
