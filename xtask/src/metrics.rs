@@ -60,6 +60,15 @@ impl Metrics {
         Ok(())
     }
 
+    /// The same, but for so many events at most that were lost for one reason; gives how many were.
+    pub(crate) fn nothing_lost_but(&self, reason: &str, most: u64) -> Result<u64> {
+        let lost = self.count(LOST, &[("reason", reason)]);
+        if lost == 0 || lost > most || lost != self.lost() {
+            self.nothing_lost()?;
+        }
+        Ok(lost)
+    }
+
     /// The upper bound of the histogram bucket in which the median lies, in the histogram's unit.
     pub(crate) fn median(&self, histogram: &str) -> Option<f64> {
         let total = self.sum(&format!("{histogram}_count"), &[]);
@@ -125,6 +134,9 @@ not a sample
         assert_eq!(told(lost).unwrap_err(), "events were lost: {\"ring_full\": 2}");
         assert_eq!(told(&lost.replace('2', "0")), Ok(()));
         assert!(told(SCRAPE).is_err(), "nobody counts");
+        let but = |reason: &str, most| Metrics::parse(lost).nothing_lost_but(reason, most).ok();
+        assert_eq!((but("ring_full", 2), but("ring_full", 1), but("other", 9)), (Some(2), None, None));
+        assert!(Metrics::parse(SCRAPE).nothing_lost_but("ring_full", 9).is_err(), "nobody counts");
     }
 
     #[test]

@@ -174,7 +174,12 @@ fn judge_door(choice: Choice, door: Door, transcript: &Transcript, tally: &mut T
         let mut watched =
             Watched { truths: Vec::new(), findings, metrics: metrics.clone(), scrape: scrape.clone() };
         if index == 0 {
-            tally.check(&check("nothing was lost"), || watched.nothing_lost());
+            tally.check(&check("nothing was lost"), || {
+                // This source has no second copies: what the kernel skipped is to be counted.
+                let skipped =
+                    if door.name == "syscalls" { figure(door, transcript, "recursion_misses") } else { 0 };
+                watched.nothing_lost_but(skipped)
+            });
         }
         let mut cells = Vec::new();
         tally.check(&check(medium), || {
@@ -261,15 +266,21 @@ fn mounted(transcript: &Transcript, medium: &str) -> Result<String> {
 /// apart.
 fn kernels_word(door: Door, transcript: &Transcript) -> Result<String> {
     let section = transcript.section(&format!("{}.programs", door.name)).context("nobody asked")?;
-    let value = |line: &str, name: &str| -> Option<u64> {
+    ensure!(!section.lines.is_empty(), "the agent holds no program");
+    let sum = |name: &str| figure(door, transcript, name);
+    // Kernels before 5.16 do not say how long their verifier worked.
+    Ok(format!("{} instructions verified, {} runs skipped", sum("verified_insns"), sum("recursion_misses")))
+}
+
+/// The sum of one of the kernel's figures over all the agent's programs.
+fn figure(door: Door, transcript: &Transcript, name: &str) -> u64 {
+    let Some(section) = transcript.section(&format!("{}.programs", door.name)) else { return 0 };
+    let value = |line: &String| -> Option<u64> {
         let mut words = line.split_whitespace();
         words.find(|word| word.strip_suffix(':') == Some(name))?;
         words.next()?.parse().ok()
     };
-    ensure!(!section.lines.is_empty(), "the agent holds no program");
-    let sum = |name: &str| section.lines.iter().filter_map(|line| value(line, name)).sum::<u64>();
-    // Kernels before 5.16 do not say how long their verifier worked.
-    Ok(format!("{} instructions verified, {} runs skipped", sum("verified_insns"), sum("recursion_misses")))
+    section.lines.iter().filter_map(value).sum()
 }
 
 /// A warning or an oops leaves its mark on the kernel, whatever the console is told to show.

@@ -118,6 +118,18 @@ fn agreement_on_every_medium_is_good() {
 }
 
 #[test]
+fn what_the_kernel_skipped_is_counted_as_lost_and_nothing_else() {
+    let lost = |skipped: u64, reason: &str| {
+        transcript(Content::Empty, true)
+            .replace("recursion_misses: 0", &format!("recursion_misses: {skipped}"))
+            .replace("{reason=\"full\"} 0", &format!("{{reason=\"{reason}\"}} 19"))
+    };
+    assert!(judged(&lost(19, "probe_missed")).1);
+    assert!(!judged(&lost(18, "probe_missed")).1);
+    assert!(!judged(&lost(19, "ring_full")).1);
+}
+
+#[test]
 fn a_test_that_failed_is_bad() {
     let good = transcript(Content::Empty, true);
     let bad = good.replace("opens::a ... ok", "opens::a ... FAILED");

@@ -113,7 +113,13 @@ impl Watched {
 
     /// An error when the agent lost events, or saw none.
     pub(crate) fn nothing_lost(&self) -> Result<String> {
-        self.metrics.nothing_lost()?;
+        self.nothing_lost_but(0)
+    }
+
+    /// The same, where the kernel says that it did not run the agent's programs so many times: that many events may be counted as
+    /// lost, and for no other reason.
+    pub(crate) fn nothing_lost_but(&self, skipped: u64) -> Result<String> {
+        let missed = self.metrics.nothing_lost_but("probe_missed", skipped)?;
         let events = self.metrics.count("state_watchdog_events_total", &[]);
         ensure!(events > 0, "the agent counted no event");
         let dropped = self.metrics.count("state_watchdog_findings_dropped_total", &[]);
@@ -122,7 +128,8 @@ impl Watched {
         anomalies.retain(|_, count| *count > 0);
         let disagree = ["session_missed", "session_unwitnessed"].map(|kind| anomalies.get(kind));
         ensure!(disagree == [None, None], "the two witnesses disagree: {anomalies:?}");
-        Ok(format!("{events} events, anomalies: {anomalies:?}"))
+        let but = if missed > 0 { format!(", {missed} lost that the kernel skipped") } else { String::new() };
+        Ok(format!("{events} events, anomalies: {anomalies:?}{but}"))
     }
 
     /// How many sessions are to be counted: one for each save, or as many as were told where that is not certain.
