@@ -129,7 +129,7 @@ pub struct Census {
     /// The last file's own name: most have the same.
     name: Arc<str>,
     round: u32,
-    /// The next scan shows what it knows, too.
+    /// What is known is to be shown again.
     again: bool,
     /// At most so many files are remembered.
     room: usize,
@@ -156,6 +156,8 @@ struct Known {
     place: Arc<Place>,
     stamp: Stamp,
     judged: bool,
+    /// It is to be shown again when it is seen next.
+    owed: bool,
     round: u32,
 }
 
@@ -165,6 +167,9 @@ impl Census {
     pub fn scan(&mut self, roots: &Roots, walked: Vec<Walked>, new: &mut dyn FnMut(&Sighting)) -> Changes {
         self.round = self.round.wrapping_add(1);
         self.beyond.clear();
+        if std::mem::take(&mut self.again) {
+            self.files.values_mut().for_each(|known| known.owed = true);
+        }
         let mut changes = Changes::default();
         let mut silent: Vec<(RootId, PathBuf)> = Vec::new();
         for Walked { root: id, found } in walked {
@@ -195,7 +200,6 @@ impl Census {
                 }
             }
         }
-        self.again = false;
         let round = self.round;
         self.files.retain(|_, known| {
             let is_unseen = |(root, below): &(RootId, PathBuf)| {
@@ -260,7 +264,7 @@ impl Census {
         let number = self.numbers.hash_one((root.id, relative));
         if let Some(known) = self.files.get_mut(&number) {
             known.round = self.round;
-            if self.again {
+            if std::mem::take(&mut known.owed) {
                 let place = Arc::clone(&known.place);
                 new(&Sighting { place, path: path.clone(), stamp });
             }
@@ -276,8 +280,9 @@ impl Census {
             *self.beyond.entry(root.id).or_default() += 1;
         } else {
             let place = self.place_of(root.id, relative);
-            self.files
-                .insert(number, Known { place: Arc::clone(&place), stamp, judged: false, round: self.round });
+            let known =
+                Known { place: Arc::clone(&place), stamp, judged: false, owed: false, round: self.round };
+            self.files.insert(number, known);
             if !is_followed {
                 new(&Sighting { place, path, stamp });
             }
@@ -388,6 +393,17 @@ mod tests {
             "a path that is not below it may be any"
         );
         assert_eq!(scanned(&mut census, &roots).1.gone.len(), 1);
+    }
+
+    #[test]
+    fn what_is_to_be_shown_again_is_shown_when_it_can_be_looked_at() {
+        let (_host, roots) = fixture();
+        let mut census = Census::default();
+        scanned(&mut census, &roots);
+        census.show_again();
+        let silent = vec![Walked { root: RootId(0), found: None }];
+        census.scan(&roots, silent, &mut |_| panic!("nobody looked"));
+        assert_eq!([1, 0].map(|_| scanned(&mut census, &roots).0.len()), [1, 0]);
     }
 
     #[test]
