@@ -229,7 +229,7 @@ impl Engine {
     pub(super) fn content(&mut self, operation: &EventOperation, span: Span, out: &mut Vec<Output>) {
         let EventOperation::Content { place, inode, size, content } = operation else { return };
         let Some(inode) = inode.or_else(|| self.names.inode(place)) else { return };
-        if self.files.is_resting(&inode) && !matches!(content, Content::Damaged(_)) {
+        if self.files.is_untouched(&inode) && !matches!(content, Content::Damaged(_)) {
             return;
         }
         let Some(slot) = self.files.find(&inode) else { return };

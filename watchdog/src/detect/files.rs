@@ -1,4 +1,4 @@
-//! The files that are known, by inode.
+//! The known files, by inode.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use super::file::File;
 use super::table::{Slot, Table};
 use crate::model::{BootNanos, InodeId, Place};
 
-/// All of them. Most state files of a node are found once and then left alone, so little is kept of one until something
-/// happens to it.
+/// The known files. Nobody touches most state files of a node after the agent has found them, so the engine keeps only a
+/// summary of such a file until its first event.
 #[derive(Debug)]
 pub(super) struct Files {
-    awake: Table<InodeId, File>,
-    resting: FxHashMap<InodeId, Resting>,
+    touched: Table<InodeId, File>,
+    untouched: FxHashMap<InodeId, Untouched>,
 }
 
-/// A file that was found at a name, and of which nothing was heard since.
+/// The summary of a file that the agent found at a name and that had no event since.
 #[derive(Debug)]
-pub(super) struct Resting {
+pub(super) struct Untouched {
     pub(super) place: Arc<Place>,
     pub(super) seen: BootNanos,
     pub(super) event: u64,
     pub(super) size: Option<u64>,
 }
 
-impl Resting {
-    /// All that would be known of it if it had never rested.
-    fn wake(self, inode: InodeId) -> File {
+impl Untouched {
+    /// Builds the entry that the engine would have made when the agent found the file.
+    fn into_file(self, inode: InodeId) -> File {
         let Self { place, seen, event, size } = self;
         let mut file = File::new(inode, seen, event);
         file.add_name(&place);
@@ -40,56 +40,56 @@ impl Resting {
 
 impl Files {
     pub(super) fn new() -> Self {
-        Self { awake: Table::new(), resting: FxHashMap::default() }
+        Self { touched: Table::new(), untouched: FxHashMap::default() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.awake.len() + self.resting.len()
+        self.touched.len() + self.untouched.len()
     }
 
     pub(super) fn is_known(&self, inode: &InodeId) -> bool {
-        self.awake.find(inode).is_some() || self.is_resting(inode)
+        self.touched.find(inode).is_some() || self.is_untouched(inode)
     }
 
-    pub(super) fn is_resting(&self, inode: &InodeId) -> bool {
-        self.resting.contains_key(inode)
+    pub(super) fn is_untouched(&self, inode: &InodeId) -> bool {
+        self.untouched.contains_key(inode)
     }
 
-    /// Where a file stands. One that rests wakes.
+    /// Returns a file's slot. Replaces its summary, if that is all the engine has, by a full entry.
     pub(super) fn find(&mut self, inode: &InodeId) -> Option<Slot> {
-        self.awake.find(inode).or_else(|| {
-            let resting = self.resting.remove(inode)?;
-            Some(self.awake.insert(*inode, resting.wake(*inode)))
+        self.touched.find(inode).or_else(|| {
+            let untouched = self.untouched.remove(inode)?;
+            Some(self.touched.insert(*inode, untouched.into_file(*inode)))
         })
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&File> {
-        self.awake.get(slot)
+        self.touched.get(slot)
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut File> {
-        self.awake.get_mut(slot)
+        self.touched.get_mut(slot)
     }
 
-    /// Puts in a file that is not known.
+    /// Adds a file that is not known.
     pub(super) fn insert(&mut self, file: File) -> Slot {
-        self.awake.insert(file.inode, file)
+        self.touched.insert(file.inode, file)
     }
 
-    /// The same for one of which nothing more is to be kept for now.
-    pub(super) fn rest(&mut self, inode: InodeId, resting: Resting) {
-        self.resting.insert(inode, resting);
+    /// Adds the summary of a file that is not known.
+    pub(super) fn insert_untouched(&mut self, inode: InodeId, untouched: Untouched) {
+        self.untouched.insert(inode, untouched);
     }
 
     pub(super) fn remove(&mut self, inode: &InodeId) -> Option<File> {
-        self.awake.remove(inode)
+        self.touched.remove(inode)
     }
 
-    /// So many files that nobody uses and that were touched the longest time ago; those in use come last.
+    /// Returns `count` files in the order in which to evict them: files that nobody uses first, each group by its last event.
     pub(super) fn oldest(&self, count: usize) -> Vec<InodeId> {
-        let awake = self.awake.iter().map(|(_, file)| (file.is_in_use(), file.touched, file.inode));
-        let resting = self.resting.iter().map(|(inode, resting)| (false, resting.event, *inode));
-        let mut all: Vec<_> = awake.chain(resting).collect();
+        let touched = self.touched.iter().map(|(_, file)| (file.is_in_use(), file.touched, file.inode));
+        let untouched = self.untouched.iter().map(|(inode, untouched)| (false, untouched.event, *inode));
+        let mut all: Vec<_> = touched.chain(untouched).collect();
         all.sort_unstable();
         all.into_iter().take(count).map(|(_, _, inode)| inode).collect()
     }
@@ -104,19 +104,19 @@ mod tests {
         InodeId { dev: 1, ino, generation: 0 }
     }
 
-    fn resting(event: u64) -> Resting {
+    fn untouched(event: u64) -> Untouched {
         let (container, name) = (event.to_string().into(), "state.json".into());
         let place = Arc::new(Place { root: RootId(0), container, name, role: Role::State });
-        Resting { place, seen: BootNanos(10 * event), event, size: Some(100) }
+        Untouched { place, seen: BootNanos(10 * event), event, size: Some(100) }
     }
 
     #[test]
-    fn a_file_that_wakes_is_known_as_if_it_had_never_rested() {
+    fn a_summary_becomes_the_entry_that_the_file_would_have_had() {
         let mut files = Files::new();
-        files.rest(inode(7), resting(3));
-        assert!(files.is_known(&inode(7)) && files.is_resting(&inode(7)) && files.len() == 1);
+        files.insert_untouched(inode(7), untouched(3));
+        assert!(files.is_known(&inode(7)) && files.is_untouched(&inode(7)) && files.len() == 1);
         let slot = files.find(&inode(7)).unwrap();
-        assert!(files.is_known(&inode(7)) && !files.is_resting(&inode(7)) && files.len() == 1);
+        assert!(files.is_known(&inode(7)) && !files.is_untouched(&inode(7)) && files.len() == 1);
         assert_eq!(files.find(&inode(7)), Some(slot));
         let file = files.get(slot).unwrap();
         assert_eq!((file.inode, file.seen, file.touched), (inode(7), BootNanos(30), 3));
@@ -126,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_those_that_nobody_uses_whether_they_rest_or_not() {
+    fn files_that_nobody_uses_are_evicted_first_touched_or_not() {
         let mut files = Files::new();
         for event in [5, 2] {
-            files.rest(inode(event), resting(event));
+            files.insert_untouched(inode(event), untouched(event));
         }
         for event in [4, 1, 3] {
             files.insert(File::new(inode(event), BootNanos(0), event));

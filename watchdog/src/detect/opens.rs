@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::description::Description;
 use super::engine::{Engine, anomaly};
 use super::file::File;
-use super::files::Resting;
+use super::files::Untouched;
 use super::judge::Occasion;
 use super::limits::nanos;
 use super::locks::Guarded;
@@ -120,7 +120,7 @@ impl Engine {
             self.make_room_for_file(out);
             self.names.found(place, Some(inode), span, false);
             let place = Arc::clone(place);
-            self.files.rest(inode, Resting { place, seen: span.end, event: self.event, size });
+            self.files.insert_untouched(inode, Untouched { place, seen: span.end, event: self.event, size });
             return;
         }
         let file = self.file(inode, place, span, false, out);

@@ -15,10 +15,12 @@ pub(super) struct Table<K, V> {
     free: Vec<Slot>,
 }
 
-/// Entries by slot, in blocks of [`BLOCK`]: what grows never moves, and no more than a block stands empty.
+/// Entries by slot, stored in blocks of [`BLOCK`]. Adding an entry never moves the others, and only the last block has
+/// unused capacity.
 #[derive(Debug)]
 struct Slots<V>(Vec<Vec<Option<V>>>);
 
+/// Entries per block.
 const BLOCK: usize = 64;
 
 impl<V> Slots<V> {

@@ -142,7 +142,8 @@ pub(crate) fn sites() -> impl Iterator<Item = Site> {
     Filesystem::all().filter(move |_| able).map(|filesystem| Site::new(filesystem, 1))
 }
 
-/// One case at a time: whatever the bench, paths that cannot be told fill its ring, whoever named them.
+/// Waits until no other case runs, and keeps others from running. Each bench receives the paths that the probes cannot
+/// resolve, whichever process used them, so a case beside another could fill its ring.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -168,7 +169,7 @@ impl Bench {
         Self::with(&Options { ring_bytes, key: None })
     }
 
-    /// The same, with more said.
+    /// Attaches the source with these options.
     pub(crate) fn with(options: &Options) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let guard = runtime.enter();

@@ -34,13 +34,13 @@ impl Page {
         self.address
     }
 
-    /// Waits until a thread waits for it.
-    pub(crate) fn is_awaited(&self) {
+    /// Blocks until a thread uses the page and waits for its content.
+    pub(crate) fn wait_for_use(&self) {
         let mut message = [0_u64; 4];
         assert_eq!(sys!(SYS_read, self.faults, message.as_mut_ptr(), 32), 32);
     }
 
-    /// Fills it, and wakes those who wait.
+    /// Fills the page and wakes the threads that wait for it.
     pub(crate) fn fill(&self) {
         let whole = vec![0_u8; Self::LEN];
         let mut copy = [self.address as u64, whole.as_ptr() as u64, Self::LEN as u64, 0, 0];

@@ -159,7 +159,7 @@ impl Comparison {
                 (true, Told::Torn | Told::Damaged, Demand::Damaged) => true,
                 (true, _, Demand::Damaged) if was_overwritten(truth, read, sessions) => true,
                 (true, Told::Overlapping, Demand::Damaged) => {
-                    read.content == Content::Mixed || met_its_save(truth, read)
+                    read.content == Content::Mixed || overlaps_its_killed_save(truth, read)
                 }
                 (false, _, Demand::Damaged) => word != Told::Torn && word != Told::Damaged,
                 (true, Told::Torn, _) | (true, _, Demand::NeverFalse) => true,
@@ -267,16 +267,21 @@ fn looks_whole(truth: &Truth, read: &ReadRecord) -> bool {
 /// True when the last call began before the save, and all that the reader got could be of the version before it. Only who
 /// asks for little at a time stops there: it saw by the bytes, which the agent does not see, that they are not JSON.
 fn began_whole(truth: &Truth, read: &ReadRecord, call: &Read) -> bool {
-    let during = |write: &&WriteRecord| write.begin <= read.end && read.begin <= write.end;
+    let during = |write: &&WriteRecord| overlaps(write, read);
     let old = |write: &WriteRecord| render(write.generation.saturating_sub(1)).len() as u64;
     let mut versions = truth.writes.iter().filter(during).map(old);
     read.style == Style::Go && versions.any(|size| call.began_at(size, read.bytes))
 }
 
-/// True when the reader was at work while the writer was killed whose content it got: its call may have met a modification.
-fn met_its_save(truth: &Truth, read: &ReadRecord) -> bool {
+/// Reports whether a save and a read overlap in time.
+pub(super) fn overlaps(write: &WriteRecord, read: &ReadRecord) -> bool {
+    write.begin <= read.end && read.begin <= write.end
+}
+
+/// Reports whether a read overlaps the killed save whose content it got, so that one of its calls may overlap a modification.
+fn overlaps_its_killed_save(truth: &Truth, read: &ReadRecord) -> bool {
     let its = truth.writes.iter().find(|write| Some(write.generation) == read.generation);
-    truth.how == How::Killed && its.is_some_and(|write| write.begin <= read.end && read.begin <= write.end)
+    truth.how == How::Killed && its.is_some_and(|write| overlaps(write, read))
 }
 
 /// True when the next save began before the reader of what a killed writer had left was done, or before the agent had
@@ -315,7 +320,7 @@ fn evidence(
     );
     // One writer saves in turn, so the sessions come in the order of the saves.
     for (index, write) in truth.writes.iter().enumerate() {
-        if write.begin <= read.end && read.begin <= write.end {
+        if overlaps(write, read) {
             let session = sessions.get(index).map_or("no finding", |session| session.line.as_str());
             let write = serde_json::to_string(write).unwrap_or_default();
             text += &format!("\n          write {write}\n          told  {session}");

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use workload::How;
 
-use super::{Truth, Watched, watch};
+use super::{Truth, Watched, compare::overlaps, watch};
 use crate::{finding::Finding, programs::Programs, scratch::Medium, tally::Tally};
 
 /// Runs all plans on one medium and counts each as a check.
@@ -48,9 +48,7 @@ pub(crate) fn compare(truth: &Truth, findings: &[Finding]) -> Result<String> {
     ensure!(other.is_none(), "not {expected}: {other:?}");
     // One session for each save, in order: a torn read within a save lies within a session.
     let torn: Vec<_> = truth.reads.iter().filter(|read| read.content.is_torn()).collect();
-    let outside = torn
-        .iter()
-        .find(|read| !truth.writes.iter().any(|write| write.begin <= read.end && read.begin <= write.end));
+    let outside = torn.iter().find(|read| !truth.writes.iter().any(|write| overlaps(write, read)));
     // What a dead writer or two at once left is torn for as long as it lies there.
     ensure!(
         truth.how == How::Die || truth.how.leaves_damage() || outside.is_none(),

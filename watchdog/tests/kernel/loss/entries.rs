@@ -41,7 +41,7 @@ fn threads_that_share_a_slot_do_not_take_each_others_entries() {
         thread::scope(|scope| {
             // Who lists a directory holds its lock, and who would create a file in it waits for that.
             scope.spawn(list);
-            page.is_awaited();
+            page.wait_for_use();
             (0..WAITING).for_each(|_| drop(scope.spawn(open)));
             while begun.load(Ordering::Relaxed) < WAITING {
                 thread::yield_now();
